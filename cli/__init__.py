@@ -1,0 +1,5 @@
+"""The ``coopetition`` command."""
+
+from .main import main
+
+__all__ = ["main"]
