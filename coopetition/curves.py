@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVALUATORS = ("train", "icl", "ciwl", "flip", "iwl")
 TABLE_COLUMNS = ("run", "evaluator", "metric", "sequences", "value", "sem", "n")
@@ -158,6 +160,8 @@ class Curves:
 
     def to_table(self) -> pd.DataFrame:
         """The curves as a tidy table with the columns `TABLE_COLUMNS`."""
+        import pandas as pd
+
         blocks = [
             pd.DataFrame(
                 {

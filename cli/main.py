@@ -1,0 +1,39 @@
+"""The top of the command line: the group, and what every error becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from coopetition.errors import CoopetitionError
+from coopetition.version import __version__
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line and an exit code instead of a traceback.
+
+    Exit 1 is a stated failure of the work (`CoopetitionError`, a full disk); exit 2 is wrong usage
+    (`ValueError`: the message names the argument, its value and the remedy).
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, turning the package's errors into click's."""
+        try:
+            return super().invoke(ctx)
+        except CoopetitionError as error:
+            raise click.ClickException(str(error)) from error
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="coopetition")
+def main() -> None:
+    """Models of in-context learning that comes and goes while a transformer trains.
+
+    The usual path: `integrate` a toy model, `fit` it to a training log, `propose` settings in which
+    in-context learning lasts, `train` them and `verify` the prediction. `demo` shows it all.
+    """
