@@ -1,0 +1,154 @@
+"""One training step: loss, gradients, update. The trainer's hot loop, which mutates its state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import CheckpointError
+from .batch import Batch
+from .network import Network
+from .optimisation import Optimiser
+from .settings import OptimisationSettings
+
+
+class TrainingStep:
+    """Trains a network batch by batch.
+
+    Parameters
+    ----------
+    network
+        M members; moved to ``device``, its weights become views of one buffer.
+    optimisation
+        Settings for all members, or one for each (they may differ in numbers such as ``lr``).
+    device
+        Where to compute.
+    frozen
+        Names of parameters that are not trained (see `interventions`).
+
+    Notes
+    -----
+    Calling it never waits for the device: the loss comes back as a tensor. The update changes the
+    network in place; `state_tensors` gives everything a bitwise continuation needs.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimisation: OptimisationSettings | Sequence[OptimisationSettings],
+        *,
+        device: torch.device | str = "cpu",
+        frozen: Sequence[str] = (),
+    ) -> None:
+        members = network.members
+        settings = (
+            (optimisation,) * members
+            if isinstance(optimisation, OptimisationSettings)
+            else tuple(optimisation)
+        )
+        if len(settings) != members:
+            raise ValueError(
+                f"optimisation has {len(settings)} settings for {members} members: give one for "
+                "all, or one for each"
+            )
+        self.network = network.to(device)
+        self.settings = settings[0]
+        self.optimiser = Optimiser(self.network, settings, frozen)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Take one step.
+
+        Returns
+        -------
+        Tensor
+            Mean loss of each member before the update (nats for cross-entropy), without weight
+            decay, shape ``(members,)``.
+        """
+        loss = self.compute_gradients(batch)
+        self.optimiser.clip()
+        self.optimiser.update()
+        return loss
+
+    def compute_gradients(self, batch: Batch) -> Tensor:
+        """Fill the gradient buffer from a batch; the loss of each member."""
+        self.optimiser.gradients.flat.zero_()
+        parts = self.settings.micro_batches
+        total = torch.zeros(self.network.members, device=self.optimiser.device)
+        for examples, labels, target in zip(
+            batch.examples.chunk(parts, 1),
+            batch.labels.chunk(parts, 1),
+            batch.target.chunk(parts, 1),
+            strict=True,
+        ):
+            loss = losses(self.settings.loss, self.network(examples, labels, target), target)
+            (loss.sum() / parts).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() / parts
+        return total
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Weights, moments and the number of steps, under flat names, to be stored."""
+        optimiser = self.optimiser
+        buffers = {"parameters": optimiser.parameters}
+        buffers.update({f"moment_{i + 1}": moment for i, moment in enumerate(optimiser.moments)})
+        state = {
+            f"{kind}/{name}": view for kind, buffer in buffers.items()
+            for name, view in buffer.views.items()
+        }  # fmt: skip
+        return {**state, "steps": optimiser.steps}
+
+    def load_state_tensors(
+        self, state: Mapping[str, Tensor], *, weights_only: bool = False
+    ) -> None:
+        """Continue from what `state_tensors` gave (from its weights only, with fresh moments).
+
+        Raises
+        ------
+        CheckpointError
+            If a tensor is missing, superfluous or of another shape.
+        """
+        own = self.state_tensors()
+        if weights_only:
+            own = {name: tensor for name, tensor in own.items() if name.startswith("parameters/")}
+            state = {name: tensor for name, tensor in state.items() if name in own}
+        if sorted(own) != sorted(state):
+            differing = ", ".join(sorted(set(own) ^ set(state)))
+            raise CheckpointError(
+                f"state is of another network or optimizer: differs in {differing}"
+            )
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise CheckpointError(
+                    f"{name} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+                )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+
+
+def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
+    """Mean loss of each member.
+
+    ``cross_entropy``: −log softmax(z)[target]; ``mse``: ½ Σ_c (z_c − [c = target])².
+
+    Parameters
+    ----------
+    kind
+        One of the two.
+    logits
+        z, shape ``(members, batch, n_labels)``.
+    target
+        Shape ``(members, batch)``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(members,)``.
+    """
+    if kind == "mse":
+        wanted = F.one_hot(target, logits.shape[-1]).to(logits.dtype)
+        return (logits - wanted).square().sum(-1).mul(0.5).mean(-1)
+    each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+    return each.view(target.shape).mean(-1)
