@@ -1,1 +1,35 @@
-"""Data sets, one a file."""
+"""The data sets, one kind a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..settings import DataSettings
+from .dataset import Dataset
+from .embeddings import embeddings
+from .gaussian import gaussian, onehot
+from .glyphs import glyphs
+from .omniglot import omniglot
+
+__all__ = ["Dataset", "make_dataset"]
+
+_KINDS: Mapping[str, Callable[[DataSettings], Dataset]] = {
+    "gaussian": gaussian,
+    "glyphs": glyphs,
+    "omniglot": omniglot,
+    "embeddings": embeddings,
+    "onehot": onehot,
+}
+
+
+def make_dataset(settings: DataSettings) -> Dataset:
+    """The data set that the settings describe: drawn by its seed, or read from its file.
+
+    Raises
+    ------
+    ValueError
+        If the settings ask for what the kind does not have.
+    LogError
+        If a file cannot be read.
+    """
+    return _KINDS[settings.kind](settings)

@@ -1,0 +1,76 @@
+"""Classes from a plain matrix of embeddings: a cluster is a class, its members the exemplars.
+
+As arXiv 2311.08360 does with a language model's token embeddings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import FitError
+
+ROUNDS = 25  # of Lloyd's iteration; the classes need to be sensible, not optimal
+
+
+def cluster(
+    matrix: NDArray[np.float32],
+    *,
+    n_classes: int,
+    n_exemplars: int,
+    rng: np.random.Generator,
+    oversample: float = 2.0,
+) -> NDArray[np.float32]:
+    """Classes of mutually near rows, shape ``(n_classes, n_exemplars, dim)``.
+
+    k-means with ``oversample × n_classes`` centres; of the clusters with enough members, those
+    whose ``n_exemplars`` nearest members lie closest to their centre, those members nearest first.
+
+    Parameters
+    ----------
+    matrix
+        Embeddings, shape ``(rows, dim)``.
+    n_classes, n_exemplars
+        How many classes, and how many exemplars of each.
+    rng
+        Chooses the rows that k-means starts from.
+    oversample
+        Centres for each class wanted; more leave the choice of tighter clusters.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is no matrix or has too few rows.
+    FitError
+        If too few clusters have enough members.
+    """
+    from scipy.cluster.vq import kmeans2
+
+    if matrix.ndim != 2 or len(matrix) < n_classes * n_exemplars:
+        raise ValueError(
+            f"matrix of shape {matrix.shape}: {n_classes} classes of {n_exemplars} exemplars need "
+            f"at least {n_classes * n_exemplars} rows"
+        )
+    k = max(n_classes, min(int(oversample * n_classes), len(matrix) // n_exemplars))
+    starts = matrix[rng.choice(len(matrix), k, replace=False)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centres, member_of = kmeans2(matrix, starts, iter=ROUNDS, minit="matrix", missing="warn")
+    distance = np.linalg.norm(matrix - centres[member_of], axis=1)
+    candidates: list[tuple[float, NDArray[np.intp]]] = []
+    for members in _groups(member_of, k):
+        if len(members) >= n_exemplars:
+            nearest = members[np.argsort(distance[members], kind="stable")[:n_exemplars]]
+            candidates.append((float(distance[nearest].mean()), nearest))
+    if len(candidates) < n_classes:
+        raise FitError(
+            f"only {len(candidates)} of {k} clusters have {n_exemplars} members, {n_classes} are "
+            "wanted: ask for fewer classes or exemplars"
+        )
+    candidates.sort(key=lambda candidate: candidate[0])
+    return np.ascontiguousarray(matrix[np.stack([rows for _, rows in candidates[:n_classes]])])
+
+
+def _groups(member_of: NDArray[np.int32], k: int) -> list[NDArray[np.intp]]:
+    """The rows of each cluster."""
+    order = np.argsort(member_of, kind="stable")
+    return np.split(order, np.searchsorted(member_of[order], np.arange(1, k)))

@@ -1,0 +1,144 @@
+"""Classes, their exemplars and their labels, and which of them training may see."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...seeds import stream
+from ..settings import DataSettings, Part
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Exemplars of every class. Classes are ordered: training, validation, test.
+
+    Parameters
+    ----------
+    exemplars
+        Shape ``(classes, exemplars, dim)``; float32, or uint8 for images, whose pixels are
+        divided by 255 when shown; for one-hot classes, the index of the one entry that is 1, int64
+        and ``dim`` 1.
+    classes
+        First class and number of classes of each part.
+    exemplar_parts
+        First exemplar and number of exemplars of each part.
+    n_labels
+        Number of labels; training class ``c`` of ``C`` has the label ``floor(c * n_labels / C)``.
+    image_size
+        Edge of the images in pixels, or 0 where exemplars are no images.
+    one_hot_dim
+        Length of the one-hot vectors, or 0 where exemplars are no one-hot classes.
+    """
+
+    exemplars: NDArray[np.generic]
+    classes: dict[Part, tuple[int, int]]
+    exemplar_parts: dict[Part, tuple[int, int]]
+    n_labels: int
+    image_size: int = 0
+    one_hot_dim: int = 0
+
+    def __post_init__(self) -> None:
+        self.exemplars.flags.writeable = False
+
+    @property
+    def input_dim(self) -> int:
+        """Entries of an exemplar as the network reads it."""
+        return self.one_hot_dim or int(self.exemplars.shape[2])
+
+    @property
+    def class_labels(self) -> NDArray[np.int64]:
+        """Label of each training class, shape ``(classes,)``; non-decreasing."""
+        n = self.classes["train"][1]
+        return np.arange(n, dtype=np.int64) * self.n_labels // n
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the exemplars, to tell one data set from another."""
+        return hashlib.sha256(np.ascontiguousarray(self.exemplars).tobytes()).hexdigest()
+
+
+def split(
+    exemplars: NDArray[np.generic],
+    settings: DataSettings,
+    *,
+    image_size: int = 0,
+    one_hot_dim: int = 0,
+) -> Dataset:
+    """A `Dataset` of the first classes and exemplars, divided as the settings say.
+
+    Parameters
+    ----------
+    exemplars
+        Shape ``(classes, exemplars, dim)``, at least as many as the settings ask for.
+    settings
+        How many of them train, and how many are held out.
+    image_size, one_hot_dim
+        As in `Dataset`.
+
+    Raises
+    ------
+    ValueError
+        If there are too few classes or exemplars, or more labels than training classes.
+    """
+    held_classes = (settings.validation_classes, settings.test_classes)
+    held_exemplars = (settings.validation_exemplars, settings.test_exemplars)
+    classes = parts(exemplars.shape[0], settings.n_classes, held_classes, "n_classes")
+    of_class = parts(exemplars.shape[1], settings.n_exemplars, held_exemplars, "n_exemplars")
+    n_labels = settings.n_labels or classes["train"][1]
+    if n_labels > classes["train"][1]:
+        raise ValueError(
+            f"data.n_labels = {n_labels}: more labels than the {classes['train'][1]} training "
+            "classes; lower it, or 0 for a label for each class"
+        )
+    used = exemplars[: sum(classes["test"]), : sum(of_class["test"])]
+    return Dataset(
+        exemplars=np.ascontiguousarray(used),
+        classes=classes,
+        exemplar_parts=of_class,
+        n_labels=n_labels,
+        image_size=image_size,
+        one_hot_dim=one_hot_dim,
+    )
+
+
+def parts(
+    available: int, wanted: int, held_out: tuple[int, int], name: str
+) -> dict[Part, tuple[int, int]]:
+    """First index and size of the three parts of ``available`` things."""
+    n_train = wanted or available - sum(held_out)
+    if n_train < 1 or n_train + sum(held_out) > available:
+        raise ValueError(
+            f"data.{name} = {wanted}, and {sum(held_out)} held out: only {available} are there; "
+            f"lower it to at most {max(available - sum(held_out), 0)}"
+        )
+    starts = np.cumsum([0, n_train, held_out[0]])
+    sizes = (n_train, *held_out)
+    return {part: (int(starts[i]), sizes[i]) for i, part in enumerate(PARTS)}
+
+
+def wanted_shape(settings: DataSettings) -> tuple[int, int]:
+    """Numbers of classes and exemplars to make, held-out ones included.
+
+    Raises
+    ------
+    ValueError
+        If either number is 0, which only data read from a file can fill in.
+    """
+    for name in ("n_classes", "n_exemplars"):
+        if not getattr(settings, name):
+            raise ValueError(f"data.{name} = 0: {settings.kind} classes need a number of their own")
+    return (
+        settings.n_classes + settings.validation_classes + settings.test_classes,
+        settings.n_exemplars + settings.validation_exemplars + settings.test_exemplars,
+    )
+
+
+def data_stream(settings: DataSettings) -> np.random.Generator:
+    """The random numbers a data set is drawn with, by its own seed and kind."""
+    return stream(settings.seed, f"classes/{settings.kind}")

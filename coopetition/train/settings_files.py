@@ -1,0 +1,151 @@
+"""Settings as YAML, and changes to them as ``section.name=value``.
+
+A file holds any part of `TrainingSettings`; what it leaves out keeps its default, or its value in
+the preset that the file names under ``preset``.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from ..errors import unknown_name
+from .presets import preset
+from .settings import Settings, TrainingSettings
+
+FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)([eE][-+]?\d+)?$")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader with one repair: ``3e-4`` and ``2e7`` are numbers, not text."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """The content of YAML text.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML; the message names ``source`` and the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ValueError(f"{source}{line} is no YAML: {problem}") from error
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, section by section."""
+    result = copy.deepcopy(dict(base))
+    for name, value in changes.items():
+        below = result.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[name] = merged(below, value)
+        else:
+            result[name] = value
+    return result
+
+
+def as_plain(settings: Settings) -> dict[str, Any]:
+    """The settings as nested dictionaries, lists, numbers and text."""
+    return settings.model_dump(mode="json")
+
+
+def from_plain(values: Mapping[str, Any], *, source: str = "settings") -> TrainingSettings:
+    """Settings from nested dictionaries, which may name a ``preset`` to start from.
+
+    Raises
+    ------
+    ValueError
+        For unknown names and values that are not allowed; the message names them.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{source}: expected sections such as 'network:', not {values!r}")
+    values = dict(values)
+    base = as_plain(preset(str(values.pop("preset")))) if "preset" in values else {}
+    return TrainingSettings(**merged(base, values))
+
+
+def read_settings(path: str | Path) -> TrainingSettings:
+    """The settings in a YAML file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, is no YAML, or holds names or values that are not allowed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"settings file {str(path)!r} does not exist")
+    values = load_yaml(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return from_plain({} if values is None else values, source=str(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_settings(settings: TrainingSettings, path: str | Path) -> None:
+    """Write every setting, defaults included, as YAML."""
+    text = yaml.safe_dump(as_plain(settings), sort_keys=False, default_flow_style=None)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _section(path: list[str], given: str) -> type[pydantic.BaseModel]:
+    """The class that holds the setting at ``path``."""
+    held: type[pydantic.BaseModel] = TrainingSettings
+    for part in path:
+        field = held.model_fields.get(part)
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
+            sections = [n for n, f in TrainingSettings.model_fields.items() if _is_section(f)]
+            raise unknown_name(f"section of {given!r}", part, sections)
+        held = inner
+    return held
+
+
+def _is_section(field: pydantic.fields.FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+
+
+def with_overrides(settings: TrainingSettings, overrides: Iterable[str]) -> TrainingSettings:
+    """Settings with changes written ``section.name=value``; values are read as YAML.
+
+    Raises
+    ------
+    ValueError
+        If a change is not of this form, names what does not exist, or gives a value that is not
+        allowed.
+
+    Examples
+    --------
+    >>> changed = with_overrides(TrainingSettings(), ["network.width=128", "optimisation.lr=3e-4"])
+    >>> changed.network.width, changed.optimisation.lr
+    (128, 0.0003)
+    """
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"{override!r}: write a change as section.name=value")
+        *path, last = name.strip().split(".")
+        held = _section(path, override)
+        if last not in held.model_fields:
+            near = [".".join([*path, field]) for field in held.model_fields]
+            raise unknown_name("setting", name.strip(), near)
+        change: Any = {last: load_yaml(text, override)}
+        for part in reversed(path):
+            change = {part: change}
+        changes = merged(changes, change)
+    return TrainingSettings(**merged(as_plain(settings), changes))
