@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 
 EVALUATORS = ("train", "icl", "ciwl", "flip", "iwl")
 TABLE_COLUMNS = ("run", "evaluator", "metric", "sequences", "value", "sem", "n")
+ACCURACIES = ("in_context_acc", "acc", "out_context_acc")
+PROBABILITIES = ("in_context_prob", "prob", "out_context_prob", "use_context_prob")
+METRICS = (*ACCURACIES, *PROBABILITIES, "loss")
+
+
+def headline_metric(evaluator: str) -> str:
+    """The metric an evaluator is read by: ``acc`` for ``iwl``, else ``in_context_acc``.
+
+    Pure in-weights learning answers with a label that is not in context, so among the labels in
+    context there is nothing for it to choose.
+
+    Examples
+    --------
+    >>> headline_metric("flip"), headline_metric("iwl")
+    ('in_context_acc', 'acc')
+    """
+    return "acc" if evaluator == "iwl" else "in_context_acc"
 
 
 def read_only(values: ArrayLike) -> NDArray[np.float64]:
@@ -152,6 +169,13 @@ class Curves:
             have = (f"{e}/{m}" for e, m in self.curves)
             raise unknown_name(f"curve of run {self.run}", f"{evaluator}/{metric}", have)
         return self.curves[evaluator, metric]
+
+    def accuracy(self, evaluator: str) -> Curve | None:
+        """The evaluator's accuracy: its `headline_metric`, else ``acc``; None where neither is."""
+        for metric in (headline_metric(evaluator), "acc"):
+            if (evaluator, metric) in self.curves:
+                return self.curves[evaluator, metric]
+        return None
 
     def until(self, sequences: float) -> Curves:
         """Every curve cut after ``sequences``; curves without a point left are dropped."""

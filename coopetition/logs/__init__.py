@@ -1,0 +1,8 @@
+"""Training logs of many formats, read as `Curves`; one verb: `read_curves`."""
+
+from .columns import Columns, parse_columns
+from .published import published_runs
+from .reading import read_curves
+from .writing import write_curves
+
+__all__ = ["Columns", "parse_columns", "published_runs", "read_curves", "write_curves"]

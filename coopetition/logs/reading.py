@@ -1,0 +1,203 @@
+"""Any log to curves: what a source is, and who reads it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..curves import Curves
+from ..errors import LogError, unknown_name
+from .cleaning import clean_run
+from .columns import Columns, columns_from
+from .published import (
+    PREFIX,
+    published_file,
+    published_notes,
+    published_settings,
+    published_source,
+)
+from .settings import settings_of_ours
+from .tables import RawRun, raw_runs
+
+FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in the order they are looked for
+
+
+def read_curves(
+    source: str | os.PathLike[str],
+    *,
+    columns: Columns | Mapping[str, str] | str | None = None,
+    run: str | None = None,
+) -> tuple[Curves, ...]:
+    """The curves in a training log, one `Curves` for each run in it.
+
+    Parameters
+    ----------
+    source
+        A file: a table as CSV, Parquet or JSONL (tidy: ``run, evaluator, metric, sequences,
+        value, sem, n``; or wide: ``sequences`` and a column for each curve), or a ``log.h5`` of the
+        reference. Or a run's folder with ``curves.csv``, ``curves.parquet`` or ``log.h5`` in it.
+        Or ``published:NAME``, one of `published_runs`. The format is told by the contents.
+    columns
+        Which column holds what, where their names don't say it, as in
+        ``"flip=eval_flip,sequences=step*32"`` or a mapping of the same; see `parse_columns`.
+    run
+        The one run to return, where there are several.
+
+    Returns
+    -------
+    tuple of Curves
+        In the order of the file, with `Curves.source` (path, sha256, format) and `Curves.notes`
+        (what had to be handled).
+
+    Raises
+    ------
+    LogError
+        If the log is missing, empty, damaged, in no known format, or holds nothing usable.
+    ValueError
+        If ``columns`` or ``run`` names what is not there.
+
+    Examples
+    --------
+    >>> (main,) = read_curves("published:main")
+    >>> main.evaluators
+    ('train', 'icl', 'ciwl', 'flip', 'iwl')
+    """
+    mapping = columns_from(columns)
+    text = os.fspath(source)
+    if text.startswith(PREFIX):
+        runs = _published(text, mapping)
+    else:
+        runs = _from_path(Path(text).expanduser(), mapping)
+    if run is None:
+        return runs
+    chosen = tuple(curves for curves in runs if curves.run == run)
+    if not chosen:
+        raise unknown_name(f"run in {text}", run, [curves.run for curves in runs])
+    return chosen
+
+
+def _published(text: str, columns: Columns | None) -> tuple[Curves, ...]:
+    name = text.removeprefix(PREFIX)
+    if columns is not None:
+        raise ValueError(f"columns cannot be given for {text}: its columns are known")
+    from importlib.resources import as_file
+
+    from .table_files import read_csv
+
+    with as_file(published_file(name)) as path:
+        source = {"path": text, "sha256": sha256(path), "format": "published"}
+        raws = raw_runs(read_csv(path), None, name=name)
+    source |= published_source(name)
+    return _cleaned(raws, published_settings(name), source, published_notes(name))
+
+
+def _from_path(path: Path, columns: Columns | None) -> tuple[Curves, ...]:
+    """The runs in a file, or in the log of a run's folder."""
+    settings: dict[str, Any] = {}
+    if path.is_dir():
+        folder, path = path, _log_in(path)
+        settings = _settings_in(folder)
+        name = folder.resolve().name
+    else:
+        name = path.stem
+    kind = sniff(path)
+    notes: Iterable[str] = ()
+    if kind == "hdf5":
+        from .reference_log import raw_reference_run
+
+        raw, settings = raw_reference_run(path, columns)
+        raws = [raw]
+    else:
+        from . import table_files
+
+        reader = getattr(table_files, f"read_{kind}")
+        table = reader(path)
+        notes = table.attrs.get("notes", ())
+        raws = raw_runs(table, columns, name=name)
+    source = {"path": str(path), "sha256": sha256(path), "format": kind}
+    return _cleaned(raws, settings, source, notes)
+
+
+def _cleaned(
+    raws: list[RawRun], settings: Mapping[str, Any], source: Mapping[str, Any], notes: Iterable[str]
+) -> tuple[Curves, ...]:
+    return tuple(
+        clean_run(
+            raw.name, raw.curves, settings=settings, source=source, notes=(*notes, *raw.notes)
+        )
+        for raw in raws
+    )
+
+
+def sniff(path: Path) -> str:
+    """The format of a file by its first bytes: ``hdf5``, ``parquet``, ``jsonl`` or ``csv``.
+
+    Raises
+    ------
+    LogError
+        If there is no such file, or it is empty, compressed or cannot be read.
+    """
+    if not path.exists():
+        near = _nearest(path)
+        raise LogError(f"no file {path}{f'; did you mean {near}?' if near else ''}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise LogError(f"{path} cannot be read: {error.strerror}") from None
+    if not head.strip():
+        raise LogError(f"{path} is empty; give a log that has been written to")
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")):
+        raise LogError(f"{path} is compressed; unpack it first")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return "jsonl" if text.startswith((b"{", b"[")) else "csv"
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's contents, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _nearest(path: Path) -> str | None:
+    """The file in the same folder whose name is nearest."""
+    import difflib
+
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return str(path.parent / near[0]) if near else None
+
+
+def _log_in(folder: Path) -> Path:
+    """The log in a run's folder."""
+    for name in FOLDER_LOGS:
+        if (folder / name).exists():
+            return folder / name
+    have = ", ".join(sorted(entry.name for entry in folder.iterdir())[:20]) or "nothing"
+    raise LogError(f"folder {folder} has none of {', '.join(FOLDER_LOGS)} (but {have})")
+
+
+def _settings_in(folder: Path) -> dict[str, Any]:
+    """The settings in a run's folder of our trainer, empty where there are none."""
+    import yaml
+
+    path = folder / "settings.yaml"
+    if not path.exists():
+        return {}
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LogError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, Mapping):
+        raise LogError(f"{path} holds no settings; repair it or move it away")
+    return settings_of_ours(tree)

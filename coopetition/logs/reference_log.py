@@ -1,0 +1,152 @@
+"""The ``log.h5`` that the reference implementation (aadityasingh/icl-dynamics) writes.
+
+Its metrics are arrays (evaluation, sequence), accuracies as booleans; ``eval_iter`` counts training
+sequences. They are read in blocks of evaluations: a long run holds gigabytes of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import METRICS
+from ..errors import LogError, unknown_name
+from .cleaning import RawCurve
+from .columns import REFERENCE_EVALUATORS, Columns, Key
+from .settings import settings_of_reference
+from .tables import RawRun
+
+if TYPE_CHECKING:
+    import h5py
+
+BLOCK_BYTES = 4 * 2**20  # of per-sequence values in memory at once
+
+
+def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict[str, Any]]:
+    """The run in a ``log.h5``, and its settings from ``config.json`` beside it.
+
+    Values are means over the evaluation's sequences, errors std/√n with n − 1 in the std. The
+    evaluation sequences are the same at every point, so errors of neighbouring points agree more
+    than independent ones would.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Groups that hold the evaluators, where their names are not the reference's.
+
+    Raises
+    ------
+    LogError
+        If the file is truncated, or is no such log.
+    ValueError
+        If ``columns`` names a group that is not there.
+    """
+    import h5py
+
+    config, notes = _config(path)
+    name = str(config.get("run") or path.resolve().parent.name)
+    try:
+        # a run that is still being written holds a lock; reading beside it is harmless
+        with h5py.File(path, "r", locking=False) as log:
+            if "eval_iter" not in log:
+                have = ", ".join(list(log)[:20]) or "nothing"
+                raise LogError(f"{path} has no eval_iter (but {have}): not a log of the reference")
+            iterations = np.asarray(log["eval_iter"][:], dtype=np.float64)
+            if not len(iterations):
+                raise LogError(f"{path} holds no evaluation yet; wait for the first")
+            sequences = iterations * _batch_size(log, config, columns, notes)
+            curves = tuple(
+                _curve(log[group][key[1]], key, sequences, notes)
+                for key, group in _groups(log, columns, path).items()
+            )
+    except (OSError, RuntimeError, KeyError) as error:
+        raise LogError(f"{path} is a truncated or damaged HDF5 file: {error}") from None
+    settings = settings_of_reference(config) if config else {}
+    return RawRun(name=name, curves=curves, notes=tuple(dict.fromkeys(notes))), settings
+
+
+def _config(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """What stands in ``config.json`` beside the log."""
+    beside = path.parent / "config.json"
+    if not beside.exists():
+        return {}, [f"no {beside.name} beside the log: the settings are not known"]
+    try:
+        config = json.loads(beside.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise LogError(f"{beside} is not JSON: {error}; repair it or move it away") from None
+    if not isinstance(config, dict):
+        raise LogError(f"{beside} is not a JSON object; repair it or move it away")
+    return config, []
+
+
+def _batch_size(
+    log: h5py.File, config: dict[str, Any], columns: Columns | None, notes: list[str]
+) -> float:
+    """Sequences in one iteration: 1, as the reference counts, unless the log says otherwise."""
+    if columns is not None and columns.batch_size != 1:
+        return columns.batch_size
+    batch_size = config.get("train_bs")
+    steps = list(log["train_iter"][:2]) if "train_iter" in log else []
+    if batch_size and batch_size > 1 and len(steps) == 2 and steps[1] - steps[0] == 1:
+        notes.append(f"iterations count optimizer steps here: multiplied by {batch_size} sequences")
+        return float(batch_size)
+    return 1.0
+
+
+def _groups(log: h5py.File, columns: Columns | None, path: Path) -> dict[Key, str]:
+    """The group of each evaluator and metric."""
+    import h5py
+
+    groups = [name for name in log if isinstance(log[name], h5py.Group)]
+    given = dict(columns.curves) if columns is not None else {}
+    names = {g: REFERENCE_EVALUATORS.get(g, g) for g in groups if g not in given.values()}
+    for (evaluator, _), group in given.items():
+        if group not in groups:
+            raise unknown_name(f"group in {path}", group, groups)
+        names = {g: e for g, e in names.items() if e != evaluator} | {group: evaluator}
+    found = {(e, m): g for g, e in names.items() for m in METRICS if m in log[g]}
+    if not found:
+        raise LogError(f"{path} has no evaluator (groups: {', '.join(groups) or 'none'})")
+    return found
+
+
+def _curve(
+    data: h5py.Dataset, key: Key, sequences: NDArray[np.float64], notes: list[str]
+) -> RawCurve:
+    """Means and standard errors of one metric, read in blocks of rows."""
+    if data.ndim != 2:
+        raise LogError(f"{data.name} has shape {data.shape}, expected (evaluation, sequence)")
+    rows, n = data.shape
+    if not n:
+        raise LogError(f"{data.name} has no evaluation sequences; evaluate on at least one")
+    block = max(1, BLOCK_BYTES // (8 * n))
+    means, sems = np.empty(rows), np.empty(rows)
+    for start in range(0, rows, block):
+        values = np.asarray(data[start : start + block], dtype=np.float64)  # (block, n)
+        means[start : start + block] = values.mean(axis=1)
+        if n > 1:
+            sems[start : start + block] = values.std(axis=1, ddof=1) / np.sqrt(n)
+    # the metrics are written before eval_iter, so a kill leaves them a row more, at the end or,
+    # after a restart, before the last segment
+    common = min(rows, len(sequences))
+    restarted = bool(np.any(np.diff(sequences) < 0))
+    part = slice(-common, None) if restarted else slice(common)
+    if rows != len(sequences):
+        notes.append(
+            f"{data.name.strip('/')} has {rows} rows for {len(sequences)} evaluations (training "
+            f"was killed while writing): aligned at the {'end' if restarted else 'start'}"
+        )
+    return RawCurve(
+        evaluator=key[0],
+        metric=key[1],
+        sequences=sequences[part],
+        values=means[part],
+        sem=sems[part] if n > 1 else None,
+        n=np.full(common, float(n)),
+    )

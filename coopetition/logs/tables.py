@@ -1,0 +1,247 @@
+"""A table, tidy or wide, as raw curves by run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import EVALUATORS
+from ..errors import LogError, unknown_name
+from .cleaning import RawCurve
+from .columns import Columns, Key, known_evaluator, recognised
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KeyType = TypeVar("KeyType", bound=Hashable)
+
+MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "<na>"})
+TIDY = ("evaluator", "metric", "value")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RawRun:
+    """A run's raw curves, with what the reader has to say about them."""
+
+    name: str
+    curves: tuple[RawCurve, ...]
+    notes: tuple[str, ...] = ()
+
+
+def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list[RawRun]:
+    """The runs in a table, tidy or wide.
+
+    A tidy table has the columns ``evaluator, metric, sequences, value`` (also ``run, sem, n``), a
+    wide one ``sequences`` and a column for each curve, named after its evaluator (and metric:
+    ``flip``, ``flip/loss``, ``flip_loss``). ``columns`` says where the names are others.
+
+    Parameters
+    ----------
+    table
+        The table as read; entries may be text.
+    columns
+        What the columns hold, where their names do not say it.
+    name
+        The run's name where the table gives none.
+
+    Raises
+    ------
+    LogError
+        If the table is empty, has neither form, or an entry is not a number.
+    ValueError
+        If ``columns`` names a column that is not there.
+    """
+    if table.empty:
+        raise LogError(f"{name}: the table has no rows; give a log that has been written to")
+    if columns is None:
+        tidy = set(TIDY) <= set(table.columns)
+        columns = Columns(run="run" if "run" in table.columns else None)
+    else:
+        tidy = bool(columns.tidy) or (not columns.curves and set(TIDY) <= set(table.columns))
+        if tidy and columns.run is None and "run" in table.columns:
+            columns = dataclasses.replace(columns, run="run")
+    _need(table, columns.sequences, "sequences", columns)
+    if columns.run is not None:
+        _need(table, columns.run, "run", columns)
+    return list(_tidy(table, columns, name) if tidy else _wide(table, columns, name))
+
+
+def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
+    """One row a value."""
+    own = {field: columns.tidy.get(field, field) for field in (*TIDY, "sem", "n")}
+    optional = [f for f in ("sem", "n") if f not in columns.tidy and f not in table.columns]
+    for field in (*TIDY, "sem", "n"):
+        if field not in optional:
+            _need(table, own[field], field, columns)
+    numbers = {
+        "sequences": _numbers(table, columns.sequences) * columns.batch_size,
+        "values": _numbers(table, own["value"]),
+        **{f: _numbers(table, own[f]) for f in ("sem", "n") if f not in optional},
+    }
+    keys = (_names(table, own["evaluator"]), _names(table, own["metric"]))
+    for run, rows in _by_run(table, columns, name):
+        curves = []
+        for key, members in _groups(list(zip(keys[0][rows], keys[1][rows], strict=True))):
+            taken = {field: values[rows][members] for field, values in numbers.items()}
+            for field in ("sem", "n"):
+                if field in taken and not np.isfinite(taken[field]).any():
+                    del taken[field]
+            curves.append(RawCurve(evaluator=known_evaluator(key[0]), metric=key[1], **taken))
+        renamed = {k: known_evaluator(k) for k in keys[0][rows] if known_evaluator(k) != k}
+        notes = tuple(f"evaluator {old} was read as {new}" for old, new in renamed.items())
+        yield RawRun(name=run, curves=tuple(curves), notes=notes)
+
+
+def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
+    """One column a curve."""
+    for found in _runs_in_columns(table, columns):
+        for run, rows in _by_run(table, columns, name if found.run is None else found.run):
+            sequences = _numbers(table, columns.sequences)[rows] * columns.batch_size
+            curves = tuple(
+                RawCurve(
+                    evaluator=key[0],
+                    metric=key[1],
+                    sequences=sequences,
+                    values=_numbers(table, column)[rows],
+                    sem=_numbers(table, found.sem[key])[rows] if key in found.sem else None,
+                    n=_numbers(table, found.n[key])[rows] if key in found.n else None,
+                )
+                for key, column in found.curves.items()
+            )
+            yield RawRun(name=run, curves=_without_gaps(curves), notes=found.notes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The columns of one run (None: named elsewhere) in a wide table."""
+
+    run: str | None
+    curves: Mapping[Key, str]
+    sem: Mapping[Key, str] = dataclasses.field(default_factory=dict)
+    n: Mapping[Key, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
+    """Where each run's curves stand: as the columns say, or as their names tell."""
+    present = [str(column) for column in table.columns]
+    if not columns.curves:
+        found: dict[Key, str] = {}
+        for column in present:
+            key = recognised(column)
+            if key is not None and key in found:
+                raise LogError(
+                    f"columns {found[key]!r} and {column!r} both seem to hold {'/'.join(key)}; "
+                    f"say which does: --columns {'/'.join(key)}={column}"
+                )
+            if key is not None:
+                found[key] = column
+        if not found:
+            raise LogError(
+                f"no evaluator among the columns {', '.join(present[:20])}: a table has the "
+                "columns run, evaluator, metric, sequences, value, or sequences and columns named "
+                f"{', '.join(EVALUATORS)}; if others hold the accuracies, say which: "
+                "--columns flip=COLUMN,icl=COLUMN,sequences=COLUMN"
+            )
+        read = (*found.values(), columns.sequences, columns.run)
+        unread = [column for column in present if column not in read]
+        notes = [f"column {column!r} was read as {'/'.join(k)}" for k, column in found.items()]
+        notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
+        return [_Found(run=None, curves=found, notes=tuple(notes))]
+
+    def parts(kind: Mapping[Key, str], run: str) -> dict[Key, str]:
+        return {key: column.replace("*", run) for key, column in kind.items()}
+
+    starred = [c for c in columns.curves.values() if "*" in c and c not in present]
+    if not starred:
+        for key, column in {**columns.n, **columns.sem, **columns.curves}.items():
+            _need(table, column, "/".join(key), columns)
+        return [_Found(run=None, curves=columns.curves, sem=columns.sem, n=columns.n)]
+    before, _, after = starred[0].partition("*")
+    runs = [
+        column[len(before) : len(column) - len(after)]
+        for column in present
+        if column.startswith(before) and column.endswith(after) and len(column) >= len(starred[0])
+    ]
+    if not runs:
+        raise unknown_name("column", starred[0], present)
+    result = []
+    for run in runs:
+        kinds = [parts(kind, run) for kind in (columns.curves, columns.sem, columns.n)]
+        for kind in kinds:
+            for key, column in kind.items():
+                _need(table, column, "/".join(key), columns)
+        result.append(_Found(run=run, curves=kinds[0], sem=kinds[1], n=kinds[2]))
+    return result
+
+
+def _without_gaps(curves: tuple[RawCurve, ...]) -> tuple[RawCurve, ...]:
+    """The curves less the rows in which none of them has a value: they log something else."""
+    logged = np.any([np.isfinite(curve.values) for curve in curves], axis=0)
+    return tuple(curve.take(logged) for curve in curves)
+
+
+def _by_run(
+    table: pd.DataFrame, columns: Columns, name: str
+) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    """Each run's name and the indices of its rows."""
+    if columns.run is None:
+        yield name, np.arange(len(table))
+        return
+    yield from _groups([run or name for run in _names(table, columns.run)])
+
+
+def _groups(keys: Sequence[KeyType]) -> Iterator[tuple[KeyType, NDArray[np.intp]]]:
+    """Each distinct key, in order of appearance, and the indices at which it stands."""
+    members: dict[KeyType, list[int]] = {}
+    for index, key in enumerate(keys):
+        members.setdefault(key, []).append(index)
+    for key, indices in members.items():
+        yield key, np.array(indices)
+
+
+def _names(table: pd.DataFrame, column: str) -> NDArray[np.object_]:
+    """A column of names as text, empty where there is none."""
+    names = [
+        "" if value is None or value != value else str(value).strip() for value in table[column]
+    ]
+    return np.array(names, dtype=object)
+
+
+def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """A column as float64, NaN where it is empty; a text's nearest float, exactly."""
+    values = table[column].to_numpy()
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        if value is None or str(value).strip().lower() in MISSING:
+            continue
+        try:
+            numbers[row] = float(value)
+        except (TypeError, ValueError):
+            raise LogError(
+                f"column {column!r}, row {row + 1}: {str(value)[:40]!r} is not a number; remove "
+                "units and per cent signs, write decimals with a point, or name another column "
+                "with --columns"
+            ) from None
+    return numbers
+
+
+def _need(table: pd.DataFrame, column: str, what: str, columns: Columns) -> None:
+    """Raise if there is no such column; the message says what it was wanted for."""
+    present = [str(name) for name in table.columns]
+    if column in present:
+        return
+    if column == what:  # a default name, which nobody gave
+        steps = [c for c in present if c.lower() in ("step", "_step", "iteration", "iter", "steps")]
+        example = f"{steps[0]}*BATCH_SIZE" if steps and what == "sequences" else "COLUMN"
+        raise LogError(
+            f"no column {what!r} among {', '.join(present[:20])}; say which it is: "
+            f"--columns {what}={example}"
+        )
+    raise unknown_name(f"column for {what}", column, present)

@@ -1,0 +1,60 @@
+"""Curves to a tidy table on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..curves import Curves
+
+
+def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]) -> Path:
+    """Write one run or several as one tidy table, CSV or Parquet by the path's suffix.
+
+    The table is written beside the path and renamed when complete, so that a reader never meets
+    half of it. `read_curves` gives back the same numbers to the last bit.
+
+    Parameters
+    ----------
+    path
+        Where to, ending in ``.csv`` or ``.parquet``; a file there is replaced.
+    curves
+        A run's curves, or several runs'.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another, there is no point to write, or two runs have one name.
+    OSError
+        If the file cannot be written.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"path {path} ends in {path.suffix!r}; use .csv or .parquet")
+    runs = [curves] if isinstance(curves, Curves) else list(curves)
+    tables = [table for table in (run.to_table() for run in runs) if len(table)]
+    if not tables:
+        raise ValueError(f"curves have no point to write to {path}; give at least one run")
+    names = [run.run for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"curves hold {names.count(name)} runs named {name!r}; rename one")
+    table = pd.concat(tables, ignore_index=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.suffix == ".csv":
+            table.to_csv(beside, index=False)
+        else:
+            table.to_parquet(beside, index=False)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
