@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention_edits import HeadEdit, LayerEdits, Shown
 from .encoders import ResidualEncoder
 from .initialisation import embedding_, uniform_
-from .layers import Attention, Block, Edits, Linear, Norm
+from .layers import Attention, Block, Linear, Norm
 from .positions import sinusoidal_table
 from .settings import NetworkSettings
 
@@ -69,7 +70,7 @@ class Network(nn.Module):
                     f"network.{name} = 0: give the number; 0 is filled in from the data by a run"
                 )
         self.settings, self.members = settings, members
-        self.edits: Sequence[Any] = ()  # interventions on attention; see `interventions.apply`
+        self.edits: Sequence[HeadEdit] = ()  # on attention; see `interventions.attach`
         width, length = settings.width, max_tokens(settings)
         self.max_tokens = length
         self.exemplar = (
@@ -127,9 +128,9 @@ class Network(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Normalised query ``(M, B, d)`` before unembedding, and every layer's patterns."""
         x, patterns, last = self.embed(examples, labels), [], len(self.blocks) - 1
-        bound = [edit.bind(examples, labels, target) for edit in self.edits]
+        shown = Shown(examples=examples, labels=labels, target=target)
         for layer, block in enumerate(self.blocks):
-            edits: Edits | None = LayerEdits(layer, bound) if bound else None
+            edits = LayerEdits(layer, self.edits, shown) if self.edits else None
             x, pattern = block(x, edits, last_only and layer == last)
             patterns.append(pattern)
         query = x[:, :, -1]
@@ -201,25 +202,6 @@ class Network(nn.Module):
                 "raise network.max_context_len"
             )
         return examples, labels[:, :, :context], target, single
-
-
-class LayerEdits:
-    """The interventions of one layer, one after the other."""
-
-    def __init__(self, layer: int, edits: Sequence[Any]) -> None:
-        self.layer, self.edits = layer, edits
-
-    def scores(self, scores: Tensor, first_row: int) -> Tensor:
-        """Scores after every intervention."""
-        for edit in self.edits:
-            scores = edit.scores(self.layer, scores, first_row)
-        return scores
-
-    def patterns(self, patterns: Tensor, first_row: int) -> Tensor:
-        """Patterns after every intervention."""
-        for edit in self.edits:
-            patterns = edit.patterns(self.layer, patterns, first_row)
-        return patterns
 
 
 def max_tokens(settings: NetworkSettings) -> int:

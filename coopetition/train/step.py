@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from .batch import Batch
+from .interventions import Intervention, attach
 from .network import Network
 from .optimisation import Optimiser
 from .settings import OptimisationSettings
@@ -26,8 +27,8 @@ class TrainingStep:
         Settings for all members, or one for each (they may differ in numbers such as ``lr``).
     device
         Where to compute.
-    frozen
-        Names of parameters that are not trained (see `interventions`).
+    interventions
+        What is done to the network from outside (see `coopetition.train.interventions`).
 
     Notes
     -----
@@ -41,7 +42,7 @@ class TrainingStep:
         optimisation: OptimisationSettings | Sequence[OptimisationSettings],
         *,
         device: torch.device | str = "cpu",
-        frozen: Sequence[str] = (),
+        interventions: Sequence[Intervention] = (),
     ) -> None:
         members = network.members
         settings = (
@@ -56,6 +57,7 @@ class TrainingStep:
             )
         self.network = network.to(device)
         self.settings = settings[0]
+        frozen = attach(self.network, interventions)
         self.optimiser = Optimiser(self.network, settings, frozen)
 
     def __call__(self, batch: Batch) -> Tensor:
