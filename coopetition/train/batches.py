@@ -1,0 +1,257 @@
+"""Batches for the hot loop: sequences drawn in blocks, exemplars looked up on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..seeds import stream_seed
+from .batch import Batch
+from .class_draws import class_draws
+from .data import Dataset
+from .data.dataset import data_stream
+from .sequences import Drawn, SequenceDraws
+from .settings import DataSettings, Part, SequenceKind, TrainingSettings
+
+BLOCK_BYTES = 2**25  # exemplars of one block, so that a block of images stays small
+
+
+class Exemplars:
+    """A data set on a device, and its exemplars looked up by index."""
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        self.dataset = dataset
+        n_classes, self.per_class, dim = dataset.exemplars.shape
+        rows = np.array(dataset.exemplars).reshape(n_classes * self.per_class, dim)
+        self.rows = torch.from_numpy(rows).to(device)
+
+    def show(self, classes: Tensor, exemplars: Tensor) -> Tensor:
+        """Exemplars as the network reads them, float32, shape ``(…, input_dim)``."""
+        rows = self.rows.index_select(0, (classes * self.per_class + exemplars).flatten())
+        if self.dataset.one_hot_dim:
+            shown = torch.nn.functional.one_hot(rows[:, 0], self.dataset.one_hot_dim).float()
+        elif rows.dtype == torch.uint8:
+            shown = rows.float() / 255
+        else:
+            shown = rows
+        return shown.view(*classes.shape, shown.shape[-1])
+
+
+def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int) -> None:
+    """Refuse sequences that need a longer context, or more different labels, than there are.
+
+    Raises
+    ------
+    ValueError
+        Naming the number needed.
+    """
+    for kind in kinds:
+        bursty = kind.burstiness * (2 if kind.distractor else 1)
+        if bursty > context_len:
+            raise ValueError(
+                f"burstiness = {kind.burstiness}: needs a context of {bursty}, not {context_len}"
+            )
+        distinct = 2 if kind.burstiness and kind.distractor else 1
+        if kind.unique_rest:
+            distinct += context_len - bursty
+        elif kind.no_support and bursty < context_len:
+            distinct += 1
+        if kind.labels in ("random", "binary"):
+            distinct = max(distinct, 2)
+        if distinct > n_labels:
+            raise ValueError(
+                f"data.n_labels = {n_labels}: a sequence needs {distinct} different labels; raise "
+                "it, or shorten sequences.context_len"
+            )
+
+
+def sequence_draws(
+    dataset: Dataset,
+    data: DataSettings,
+    kinds: Sequence[SequenceKind],
+    *,
+    context_len: int,
+    match_probability: float = 0.0,
+    label_noise: float = 0.0,
+    zipf_exponent: float = 0.0,
+    classes: Part = "train",
+    exemplars: Part = "train",
+    device: torch.device | str = "cpu",
+) -> SequenceDraws:
+    """Draws of sequences from one part of a data set.
+
+    Parameters
+    ----------
+    dataset, data
+        The data set and the settings it was made by.
+    kinds
+        Kinds of sequences to mix.
+    context_len, match_probability, label_noise, zipf_exponent
+        As in `SequenceSettings`.
+    classes, exemplars
+        Which part of each. Held-out exemplars belong to training classes; held-out classes have
+        all their exemplars.
+    device
+        Where to draw.
+
+    Raises
+    ------
+    ValueError
+        If the part is empty, its classes have no labels, or there are too few labels.
+    """
+    first, number = dataset.classes[classes]
+    exemplars = exemplars if classes == "train" else "train"
+    if number == 0 or dataset.exemplar_parts[exemplars][1] == 0:
+        raise ValueError(
+            f"no {classes} classes with {exemplars} exemplars are there: set "
+            f"data.{classes}_classes or data.{exemplars}_exemplars"
+        )
+    labels = dataset.class_labels
+    if classes != "train":
+        if any(kind.labels not in ("binary", "random") for kind in kinds):
+            raise ValueError(
+                f"classes = {classes!r}: held-out classes have no labels of their own; use labels "
+                "'binary' or 'random'"
+            )
+        labels = np.arange(number, dtype=np.int64)
+    require_room(kinds, context_len, len(np.unique(labels)))
+    shared = dataset.n_labels < dataset.classes["train"][1]
+    return SequenceDraws(
+        draws=class_draws(
+            labels,
+            zipf_exponent=zipf_exponent,
+            first=first,
+            # neighbours share a label: ranks in order would make some labels frequent as a whole
+            rng=data_stream(data) if shared else None,
+            device=device,
+        ),
+        # only held-out classes can be more than the labels; what is shown of theirs is re-labelled
+        class_labels=torch.as_tensor(labels % dataset.n_labels, device=device),
+        n_labels=dataset.n_labels,
+        exemplars=dataset.exemplar_parts[exemplars],
+        context_len=context_len,
+        kinds=tuple(kinds),
+        match_probability=match_probability,
+        label_noise=label_noise,
+    )
+
+
+class MemberStream:
+    """The endless training sequences of one member, drawn a block at a time."""
+
+    def __init__(
+        self, settings: TrainingSettings, exemplars: Exemplars, device: torch.device
+    ) -> None:
+        self.exemplars = exemplars
+        self.batch_size = settings.optimisation.batch_size
+        sequences = settings.sequences
+        self.noise = sequences.input_noise
+        self.draws = sequence_draws(
+            exemplars.dataset,
+            settings.data,
+            sequences.kinds,
+            context_len=sequences.context_len,
+            match_probability=sequences.match_probability,
+            label_noise=sequences.label_noise,
+            zipf_exponent=sequences.zipf_exponent,
+            device=device,
+        )
+        width = 4 * exemplars.dataset.input_dim * (sequences.context_len + 1)
+        self.block = max(1, min(settings.run.block, BLOCK_BYTES // (width * self.batch_size)))
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(stream_seed(settings.run.seed, "data"))
+
+    def draw(self) -> tuple[Tensor, Drawn]:
+        """A block: exemplars ``(block · batch, context_len + 1, dim)`` and the sequences."""
+        drawn = self.draws.draw(self.block * self.batch_size, self.generator)
+        shown = self.exemplars.show(drawn.classes, drawn.exemplars)
+        if self.noise > 0:
+            shown = shown + self.noise * torch.randn(
+                shown.shape, generator=self.generator, device=shown.device
+            )
+        return shown, drawn
+
+
+class BatchStream:
+    """Batches of an ensemble, one after the other; each member draws from its own stream.
+
+    This is the hot loop's source and mutable: `state` and `load_state` carry it through a
+    checkpoint, to the batch.
+
+    Parameters
+    ----------
+    members
+        Settings of each member; batch size, context length and block must agree.
+    exemplars
+        Each member's data set on the device.
+    device
+        Where sequences are drawn.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[TrainingSettings],
+        exemplars: Sequence[Exemplars],
+        device: torch.device,
+    ) -> None:
+        self.members = [
+            MemberStream(settings, shown, device)
+            for settings, shown in zip(members, exemplars, strict=True)
+        ]
+        self.block, self.batch_size = self.members[0].block, self.members[0].batch_size
+        self.before = [member.generator.get_state() for member in self.members]
+        self.position = self.block  # batches of the present block already handed out
+        self.batches: list[Batch] = []
+
+    def __next__(self) -> Batch:
+        if self.position == self.block:
+            self.refill()
+            self.position = 0
+        self.position += 1
+        return self.batches[self.position - 1]
+
+    def __iter__(self) -> BatchStream:
+        return self
+
+    def refill(self) -> None:
+        """Draw the next block of every member."""
+        self.before = [member.generator.get_state() for member in self.members]
+        blocks = [member.draw() for member in self.members]
+        split = (self.block, self.batch_size)
+        examples, labels, target = (
+            torch.stack([tensor.view(*split, *tensor.shape[1:]) for tensor in tensors], dim=1)
+            for tensors in zip(*((s, d.labels, d.target) for s, d in blocks), strict=True)
+        )
+        self.batches = [
+            Batch(examples=examples[k], labels=labels[k], target=target[k])
+            for k in range(self.block)
+        ]
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors from which `load_state` continues with the very next batch."""
+        state = {f"generator.{i}": before.clone() for i, before in enumerate(self.before)}
+        state["position"] = torch.tensor(self.position)
+        return state
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue where `state` was taken.
+
+        Raises
+        ------
+        CheckpointError
+            If the state is of another number of members or another block.
+        """
+        position = int(state["position"])
+        if len(state) != len(self.members) + 1 or not 0 <= position <= self.block:
+            raise CheckpointError(
+                f"the checkpoint's data stream is of {len(state) - 1} members at batch {position} "
+                f"of a block, this run has {len(self.members)} and blocks of {self.block}"
+            )
+        for i, member in enumerate(self.members):
+            member.generator.set_state(state[f"generator.{i}"])
+        self.refill()
+        self.position = position
