@@ -99,6 +99,12 @@ class Curve:
     def __len__(self) -> int:
         return len(self.sequences)
 
+    @property
+    def label(self) -> str:
+        """The evaluator's name for its `headline_metric`, ``evaluator/metric`` for any other."""
+        plain = self.metric == headline_metric(self.evaluator)
+        return self.evaluator if plain else f"{self.evaluator}/{self.metric}"
+
     def until(self, sequences: float) -> Curve:
         """The part of the curve up to and with ``sequences``."""
         return self.take(self.sequences <= sequences)

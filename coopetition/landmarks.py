@@ -1,0 +1,298 @@
+"""Landmarks of a run: when in-context learning (ICL) emerges, peaks, crosses over and vanishes.
+
+All are read off the ``flip`` and ``icl`` accuracies. Curves that a model made are taken as they
+are; measured ones are smoothed first, and their landmarks get intervals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .crossings import first_fall, first_rise, top
+from .curves import Curve, Curves, headline_metric
+from .seeds import stream
+from .smoothing import SmoothCurve, exact_curve, smooth_curve
+
+Array = NDArray[np.float64]
+Verdict = Literal["never", "transient", "persistent"]
+
+EMERGED = 0.6  # flip accuracy from which ICL has emerged
+CROSSED = 0.5  # flip accuracy below which CIWL answers more often
+MARGIN = 0.05  # icl accuracy above chance below which ICL has vanished
+NAMES = ("emergence", "peak", "peak_flip", "crossover", "vanishing")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Landmark:
+    """A value and the interval it lies in.
+
+    Parameters
+    ----------
+    value
+        The estimate.
+    lower, upper
+        Bounds of the interval; None where the data set no bound, or the curve has no noise.
+    """
+
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """The landmarks of one run; None where there is none within the data.
+
+    Parameters
+    ----------
+    run
+        The run's name.
+    emergence
+        Sequences at which flip is first ≥ 0.6.
+    peak, peak_flip
+        Sequences at which flip is highest, and how high.
+    crossover
+        Sequences at which flip falls through 0.5 after emergence.
+    vanishing
+        Sequences at which icl falls to within 0.05 of chance after emergence.
+    final
+        Last value of every curve: by evaluator for its accuracy, by ``evaluator/metric`` else.
+    horizon
+        Last sequences of the flip curve: nothing is said beyond.
+    level
+        Probability with which an interval is meant to hold the true value.
+    notes
+        How the curves were smoothed and what was missing.
+    """
+
+    run: str
+    emergence: Landmark | None
+    peak: Landmark | None
+    peak_flip: Landmark | None
+    crossover: Landmark | None
+    vanishing: Landmark | None
+    final: Mapping[str, Landmark]
+    horizon: float
+    level: float
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON: values by name, null where none; ``intervals``; ``final``."""
+        marks = {name: getattr(self, name) for name in NAMES}
+        return {
+            **{name: mark and mark.value for name, mark in marks.items()},
+            "intervals": {name: mark and [mark.lower, mark.upper] for name, mark in marks.items()},
+            "final": {name: mark.value for name, mark in self.final.items()},
+            "horizon": self.horizon,
+        }
+
+    def summary(self) -> str:
+        """One line a landmark."""
+        lines = []
+        for name in NAMES:
+            mark = getattr(self, name)
+            lines.append(f"{name:<10} {_words(mark, name == 'peak_flip')}")
+        lines += [f"final {name:<10} {_words(mark, True)}" for name, mark in self.final.items()]
+        return "\n".join([f"{self.run} (to {self.horizon:,.0f} sequences)", *lines])
+
+
+def landmarks(
+    curves: Curves,
+    *,
+    exact: bool | None = None,
+    chance: float = 0.5,
+    level: float = 0.9,
+    replicates: int = 200,
+    rng: np.random.Generator | None = None,
+) -> Landmarks:
+    """Find the landmarks of a run.
+
+    Curves are linear between their points, and a parabola through three at the peak. Measured ones
+    are smoothed first (`coopetition.smoothing`) and measured anew ``replicates`` times with their
+    own noise; intervals are the central ``level`` of those landmarks. A replicate without the
+    landmark counts as one beyond the data, so a bound may be missing.
+
+    Parameters
+    ----------
+    curves
+        The run. Accuracies are ``in_context_acc``, or ``acc`` where that is missing.
+    exact
+        Whether the curves are free of noise; by default, whether a model made them.
+    chance
+        Accuracy of guessing on the icl evaluator.
+    level
+        Coverage of the intervals, between 0 and 1.
+    replicates
+        How many times measured curves are measured anew.
+    rng
+        Where the noise of the replicates comes from; by default always the same.
+
+    Raises
+    ------
+    ValueError
+        If ``level`` or ``replicates`` is out of range.
+
+    Examples
+    --------
+    >>> from coopetition.logs import read_curves
+    >>> (main,) = read_curves("published:main")
+    >>> round(landmarks(main).crossover.value / 1e6, 1)
+    6.3
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level}: must lie between 0 and 1, such as 0.9")
+    if replicates < 20:
+        raise ValueError(f"replicates = {replicates}: an interval needs at least 20")
+    exact = "model" in curves.source if exact is None else exact
+    rng = stream(0, "landmarks") if rng is None else rng
+    notes: list[str] = []
+    flip = _track(curves, "flip", exact, notes)
+    icl = _track(curves, "icl", exact, notes)
+    found: dict[str, float | None] = dict.fromkeys(NAMES)
+    intervals: dict[str, tuple[float | None, float | None]] = dict.fromkeys(NAMES, (None, None))
+    if flip is not None:
+        values = None if icl is None else icl.values
+        found = _found(flip, flip.values, icl, values, chance)
+        if not exact:
+            again = []
+            for _ in range(replicates):
+                values = None if icl is None else icl.replicate(rng)
+                again.append(_found(flip, flip.replicate(rng), icl, values, chance))
+            intervals = {name: _interval([a[name] for a in again], level) for name in NAMES}
+    return Landmarks(
+        run=curves.run,
+        **{name: _landmark(value, *intervals[name]) for name, value in found.items()},
+        final={c.label: _final(c, exact, level) for c in curves if len(c)},
+        horizon=float(flip.sequences[-1]) if flip is not None else curves.last_sequence,
+        level=level,
+        notes=tuple(notes),
+    )
+
+
+def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None = None) -> Verdict:
+    """What becomes of ICL by a horizon.
+
+    ``never``: flip is not ≥ 0.6 anywhere up to the horizon; ``transient``: it was, and is < 0.5 at
+    the horizon; ``persistent``: it was, and is ≥ 0.5 there.
+
+    Parameters
+    ----------
+    curves
+        The run, with a flip accuracy.
+    horizon
+        Training sequences; by default the end of the flip curve. It may lie beyond that by no more
+        than the curve's last interval.
+    exact
+        As in `landmarks`.
+
+    Raises
+    ------
+    ValueError
+        If there is no flip accuracy, or the horizon lies outside the data.
+
+    Examples
+    --------
+    >>> from coopetition.logs import read_curves
+    >>> verdict(*read_curves("published:main"), horizon=5e6)
+    'persistent'
+    >>> verdict(*read_curves("published:main"), horizon=2e7)
+    'transient'
+    """
+    flip = _track(curves, "flip", "model" in curves.source if exact is None else exact, [])
+    if flip is None or len(flip.sequences) < 2:
+        have = ", ".join(f"{e}/{m}" for e, m in curves.curves) or "no curve"
+        raise ValueError(f"run {curves.run} has {have}; a verdict needs 2 points of flip accuracy")
+    first, last = float(flip.sequences[0]), float(flip.sequences[-1])
+    horizon = last if horizon is None else horizon
+    if not first <= horizon <= last + (last - float(flip.sequences[-2])):
+        raise ValueError(
+            f"horizon = {horizon:g}: the flip curve of run {curves.run} covers {first:g} to "
+            f"{last:g} sequences; choose a horizon within, or fit and forecast"
+        )
+    at_horizon = float(np.interp(horizon, flip.sequences, flip.values))
+    before = flip.values[flip.sequences <= horizon]
+    if max(float(before.max()), at_horizon) < EMERGED:
+        return "never"
+    return "persistent" if at_horizon >= CROSSED else "transient"
+
+
+def _track(curves: Curves, evaluator: str, exact: bool, notes: list[str]) -> SmoothCurve | None:
+    """An evaluator's accuracy, smoothed unless exact; None where there is none."""
+    curve = curves.accuracy(evaluator)
+    if curve is None or not len(curve):
+        notes.append(f"no {evaluator} accuracy, so no landmark that needs it")
+        return None
+    if curve.metric != headline_metric(evaluator):
+        notes.append(f"{evaluator}: read from {curve.metric}, there being no in_context_acc")
+    if exact:
+        return exact_curve(curve)
+    smooth = smooth_curve(curve)
+    points, span = len(smooth.sequences), smooth.smoother.span
+    notes.append(f"{evaluator}: smoothed by local quadratics over {span} of {points} points")
+    return smooth
+
+
+def _found(
+    flip: SmoothCurve,
+    flip_values: Array,
+    icl: SmoothCurve | None,
+    icl_values: Array | None,
+    chance: float,
+) -> dict[str, float | None]:
+    """The landmarks of one pair of curves."""
+    x = flip.sequences
+    at, height = top(x, flip_values)
+    found: dict[str, float | None] = {**dict.fromkeys(NAMES), "peak": at, "peak_flip": height}
+    emergence = first_rise(x, flip_values, EMERGED)
+    if emergence is None:
+        return found
+    found["emergence"] = emergence
+    found["crossover"] = first_fall(x, flip_values, CROSSED, after=emergence)
+    if icl is not None and icl_values is not None:
+        found["vanishing"] = first_fall(icl.sequences, icl_values, chance + MARGIN, after=emergence)
+    return found
+
+
+def _landmark(value: float | None, lower: float | None, upper: float | None) -> Landmark | None:
+    """The landmark, its interval reaching at least to the estimate: noise only raises a peak."""
+    if value is None:
+        return None
+    lower = None if lower is None else min(lower, value)
+    upper = None if upper is None else max(upper, value)
+    return Landmark(value=value, lower=lower, upper=upper)
+
+
+def _interval(values: list[float | None], level: float) -> tuple[float | None, float | None]:
+    """The central interval; a value that is missing lies beyond all others."""
+    known = np.array([np.inf if value is None else value for value in values])
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2], method="closest_observation")
+    lower, upper = (float(q) if np.isfinite(q) else None for q in (low, high))
+    return lower, upper
+
+
+def _final(curve: Curve, exact: bool, level: float) -> Landmark:
+    """The last value, with a normal interval where the curve was measured."""
+    if exact:
+        return Landmark(value=float(curve.values[-1]))
+    smooth = smooth_curve(curve)
+    reach = statistics.NormalDist().inv_cdf((1 + level) / 2) * smooth.error[-1]
+    bounds = smooth.within(smooth.values[-1] + np.array([-reach, reach]))
+    return Landmark(value=float(smooth.values[-1]), lower=float(bounds[0]), upper=float(bounds[1]))
+
+
+def _words(mark: Landmark | None, fraction: bool) -> str:
+    if mark is None:
+        return "none"
+
+    def word(value: float | None) -> str:
+        return "?" if value is None else f"{value:.3f}" if fraction else f"{value:,.0f}"
+
+    bounds = (mark.lower, mark.upper)
+    interval = "" if bounds == (None, None) else f" [{word(bounds[0])}, {word(bounds[1])}]"
+    return word(mark.value) + interval
