@@ -1,0 +1,234 @@
+"""The kinds of number a generated kernel can compute with, as LLVM instructions.
+
+The same expressions are emitted over `Lanes` (one number for each of several trajectories, in one
+vector register) and over `Dual` (a value with its derivatives in several directions, forward-mode
+differentiation: (u, u̇)(v, v̇) = (uv, u v̇ + v u̇)). Both live in memory as `size` doubles a number,
+`lanes` of them values and the rest derivatives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from llvmlite import ir
+
+DOUBLE = ir.DoubleType()
+INT64 = ir.IntType(64)
+POINTER = ir.PointerType()
+# lets a·b + c become one fused instruction; nothing is reordered
+CONTRACT = ("contract",)
+
+
+def vector(count: int) -> ir.Type:
+    """The LLVM type of ``count`` doubles, a plain double for one."""
+    return DOUBLE if count == 1 else ir.VectorType(DOUBLE, count)
+
+
+def constant(value: float, count: int) -> ir.Constant:
+    """``count`` equal doubles."""
+    return ir.Constant(vector(count), value if count == 1 else [value] * count)
+
+
+def element_pointer(builder: ir.IRBuilder, pointer: ir.Value, index: Any) -> ir.Value:
+    """The address of the double with that index (a Python or an LLVM integer)."""
+    position = INT64(index) if isinstance(index, int) else index
+    return builder.gep(pointer, [position], source_etype=DOUBLE)
+
+
+def load(builder: ir.IRBuilder, pointer: ir.Value, index: Any, count: int) -> ir.Value:
+    """``count`` doubles from ``index`` on."""
+    return builder.load(element_pointer(builder, pointer, index), typ=vector(count), align=8)
+
+
+def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, index: Any) -> None:
+    """Write doubles from ``index`` on."""
+    builder.store(value, element_pointer(builder, pointer, index), align=8)
+
+
+def intrinsic(builder: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Value:
+    """Call an overloaded LLVM intrinsic such as ``sqrt`` or ``maxnum``."""
+    kind = arguments[0].type
+    suffix = "f64" if kind == DOUBLE else f"v{kind.count}f64"
+    full = f"llvm.{name}.{suffix}"
+    module = builder.module
+    function = module.globals.get(full)
+    if function is None:
+        function = ir.Function(module, ir.FunctionType(kind, [kind] * len(arguments)), full)
+    return builder.call(function, arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """Plain numbers, ``lanes`` trajectories side by side; 1 for a single trajectory."""
+
+    lanes: int = 1
+
+    @property
+    def name(self) -> str:
+        """Part of the cached code's name."""
+        return f"lanes{self.lanes}"
+
+    @property
+    def size(self) -> int:
+        """Doubles a number takes in memory."""
+        return self.lanes
+
+    def read(self, b: ir.IRBuilder, pointer: ir.Value, index: Any) -> Any:
+        """The number at ``index``."""
+        return load(b, pointer, index, self.lanes)
+
+    def write(self, b: ir.IRBuilder, x: Any, pointer: ir.Value, index: Any) -> None:
+        """Store the number at ``index``."""
+        store(b, x, pointer, index)
+
+    def value(self, x: Any) -> ir.Value:
+        """The values without derivatives, a vector of ``lanes``."""
+        return x
+
+    def literal(self, value: float) -> Any:
+        """A constant."""
+        return constant(value, self.lanes)
+
+    def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x + y"""
+        return b.fadd(x, y, flags=CONTRACT)
+
+    def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x − y"""
+        return b.fsub(x, y, flags=CONTRACT)
+
+    def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x y"""
+        return b.fmul(x, y, flags=CONTRACT)
+
+    def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
+        """A vector of ``lanes`` plain factors times x."""
+        return b.fmul(factor, x, flags=CONTRACT)
+
+    def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x / y"""
+        return b.fdiv(x, y)
+
+    def negate(self, b: ir.IRBuilder, x: Any) -> Any:
+        """−x"""
+        return b.fneg(x)
+
+    def function(self, b: ir.IRBuilder, name: str, x: Any) -> Any:
+        """sqrt, exp or log of x."""
+        return intrinsic(b, name, x)
+
+    def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
+        """x where the lanes' condition holds, else y."""
+        return b.select(condition, x, y)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dual:
+    """A value and its derivatives in ``directions`` directions, of one trajectory.
+
+    A number is a pair (value, derivatives); derivatives are None where all are zero, so that
+    constants cost nothing.
+    """
+
+    directions: int
+    lanes: int = 1
+
+    @property
+    def name(self) -> str:
+        """Part of the cached code's name."""
+        return f"dual{self.directions}"
+
+    @property
+    def size(self) -> int:
+        """Doubles a number takes in memory."""
+        return 1 + self.directions
+
+    def read(self, b: ir.IRBuilder, pointer: ir.Value, index: Any) -> Any:
+        """The number at ``index``: the value, then the derivatives."""
+        after = index + 1 if isinstance(index, int) else b.add(index, INT64(1))
+        return load(b, pointer, index, 1), load(b, pointer, after, self.directions)
+
+    def write(self, b: ir.IRBuilder, x: Any, pointer: ir.Value, index: Any) -> None:
+        """Store the number at ``index``."""
+        after = index + 1 if isinstance(index, int) else b.add(index, INT64(1))
+        store(b, x[0], pointer, index)
+        rest = constant(0.0, self.directions) if x[1] is None else x[1]
+        store(b, rest, pointer, after)
+
+    def value(self, x: Any) -> ir.Value:
+        """The value without derivatives."""
+        return x[0]
+
+    def literal(self, value: float) -> Any:
+        """A constant."""
+        return constant(value, 1), None
+
+    def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x + y"""
+        slope = x[1] if y[1] is None else y[1]
+        if x[1] is not None and y[1] is not None:
+            slope = b.fadd(x[1], y[1], flags=CONTRACT)
+        return b.fadd(x[0], y[0], flags=CONTRACT), slope
+
+    def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x − y"""
+        if y[1] is None:
+            slope = x[1]
+        else:
+            slope = b.fneg(y[1]) if x[1] is None else b.fsub(x[1], y[1], flags=CONTRACT)
+        return b.fsub(x[0], y[0], flags=CONTRACT), slope
+
+    def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x y"""
+        slope = None
+        for factor, other in ((x[0], y[1]), (y[0], x[1])):
+            if other is not None:
+                term = b.fmul(self._spread(b, factor), other, flags=CONTRACT)
+                slope = term if slope is None else b.fadd(slope, term, flags=CONTRACT)
+        return b.fmul(x[0], y[0], flags=CONTRACT), slope
+
+    def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
+        """A plain factor times x."""
+        return self.multiply(b, (factor, None), x)
+
+    def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+        """x / y, with derivative (ẋ − (x/y) ẏ) / y"""
+        inverse = b.fdiv(constant(1.0, 1), y[0])
+        quotient = b.fmul(x[0], inverse)
+        rise = self.subtract(b, (x[0], x[1]), self.multiply(b, (quotient, None), y))[1]
+        return quotient, None if rise is None else b.fmul(self._spread(b, inverse), rise)
+
+    def negate(self, b: ir.IRBuilder, x: Any) -> Any:
+        """−x"""
+        return b.fneg(x[0]), None if x[1] is None else b.fneg(x[1])
+
+    def function(self, b: ir.IRBuilder, name: str, x: Any) -> Any:
+        """sqrt, exp or log of x and its derivative."""
+        value = intrinsic(b, name, x[0])
+        if x[1] is None:
+            return value, None
+        slope = {
+            "sqrt": lambda: b.fdiv(constant(0.5, 1), value),
+            "exp": lambda: value,
+            "log": lambda: b.fdiv(constant(1.0, 1), x[0]),
+        }[name]()
+        return value, b.fmul(self._spread(b, slope), x[1])
+
+    def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
+        """x where the condition holds, else y."""
+        zero = constant(0.0, self.directions)
+        slopes = [zero if z[1] is None else z[1] for z in (x, y)]
+        return b.select(condition, x[0], y[0]), b.select(condition, *slopes)
+
+    def _spread(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
+        """The scalar x in every direction."""
+        if self.directions == 1:
+            return x
+        kind = vector(self.directions)
+        one = b.insert_element(ir.Constant(kind, ir.Undefined), x, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.directions), None)
+        return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+
+Arithmetic = Lanes | Dual

@@ -1,0 +1,237 @@
+"""From expressions in sympy to LLVM functions: right-hand side, Jacobian, outputs, one RK step.
+
+Common subexpressions are found once by `sympy.cse`; the straight-line program that is left is emitted
+over any `Arithmetic`. What depends on parameters alone is grouped so that LLVM computes it once a
+call, not once a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sympy as sp
+from llvmlite import ir
+
+from .arithmetic import DOUBLE, INT64, POINTER, Arithmetic
+from .errors import ModelError
+from .reduction import ReducedODE
+
+_FUNCTIONS = {sp.exp: "exp", sp.log: "log"}
+
+
+class Program:
+    """Expressions as a straight line of assignments.
+
+    Parameters
+    ----------
+    expressions
+        What to compute.
+    state, parameters
+        The symbols it may contain.
+    """
+
+    def __init__(
+        self,
+        expressions: Iterable[sp.Expr],
+        state: Sequence[sp.Symbol],
+        parameters: Sequence[sp.Symbol],
+    ) -> None:
+        self.state, self.parameters = tuple(state), tuple(parameters)
+        self.assignments, self.results = sp.cse(list(expressions), order="none")
+        self._constant = set(parameters)
+        for symbol, expression in self.assignments:
+            if expression.free_symbols <= self._constant:
+                self._constant.add(symbol)
+
+    def emit(
+        self, builder: ir.IRBuilder, arithmetic: Arithmetic, state: Sequence[Any], p: Sequence[Any]
+    ) -> list[Any]:
+        """The results as numbers of the arithmetic, given those of state and parameters."""
+        known = dict(zip((*self.state, *self.parameters), (*state, *p), strict=True))
+        for symbol, expression in self.assignments:
+            known[symbol] = self._number(builder, arithmetic, expression, known)
+        return [self._number(builder, arithmetic, e, known) for e in self.results]
+
+    def _number(
+        self, b: ir.IRBuilder, a: Arithmetic, expression: sp.Expr, known: dict[sp.Symbol, Any]
+    ) -> Any:
+        if expression.is_Symbol:
+            return known[expression]
+        if expression.is_Number:
+            return a.literal(float(expression))
+        if expression.is_Add:
+            return self._sum(b, a, expression, known)
+        if expression.is_Mul:
+            return self._product(b, a, expression.args, known)
+        if expression.is_Pow:
+            return self._power(b, a, expression, known)
+        name = _FUNCTIONS.get(expression.func)
+        if name is None:
+            raise ModelError(
+                f"cannot generate code for {expression.func}: use sums, products, powers, "
+                "square roots, exp and log"
+            )
+        return a.function(b, name, self._number(b, a, expression.args[0], known))
+
+    def _sum(self, b: ir.IRBuilder, a: Arithmetic, e: sp.Expr, known: dict[sp.Symbol, Any]) -> Any:
+        # terms with a minus come last, so that they are subtracted, not negated and added
+        terms = sorted(e.args, key=lambda t: t.could_extract_minus_sign())
+        total = self._number(b, a, terms[0], known)
+        for term in terms[1:]:
+            if term.could_extract_minus_sign():
+                total = a.subtract(b, total, self._number(b, a, -term, known))
+            else:
+                total = a.add(b, total, self._number(b, a, term, known))
+        return total
+
+    def _product(
+        self, b: ir.IRBuilder, a: Arithmetic, factors: Sequence[sp.Expr], known: dict[Any, Any]
+    ) -> Any:
+        if factors[0] == -1:
+            return a.negate(b, self._product(b, a, factors[1:], known))
+        below = [f for f in factors if f.is_Pow and f.exp.is_negative]
+        above = [f for f in factors if f not in below]
+        # constants together: LLVM then hoists their product out of the stages
+        above.sort(key=lambda f: not f.free_symbols <= self._constant)
+        product = None
+        for factor in above:
+            number = self._number(b, a, factor, known)
+            product = number if product is None else a.multiply(b, product, number)
+        for factor in below:
+            divisor = self._power(b, a, factor.base ** (-factor.exp), known)
+            if factor.free_symbols <= self._constant:
+                inverse = a.divide(b, a.literal(1.0), divisor)
+                product = inverse if product is None else a.multiply(b, product, inverse)
+            else:
+                product = a.literal(1.0) if product is None else product
+                product = a.divide(b, product, divisor)
+        return product
+
+    def _power(self, b: ir.IRBuilder, a: Arithmetic, e: sp.Expr, known: dict[Any, Any]) -> Any:
+        if not e.is_Pow:
+            return self._number(b, a, e, known)
+        base, exponent = e.base, e.exp
+        if exponent.is_negative:
+            return a.divide(b, a.literal(1.0), self._power(b, a, base ** (-exponent), known))
+        number = self._number(b, a, base, known)
+        if exponent.is_Integer:
+            return self._integer_power(b, a, number, int(exponent))
+        if (2 * exponent).is_Integer:
+            root = a.function(b, "sqrt", number)
+            return self._integer_power(b, a, root, int(2 * exponent))
+        scaled = a.multiply(
+            b, self._number(b, a, exponent, known), a.function(b, "log", number)
+        )
+        return a.function(b, "exp", scaled)
+
+    @staticmethod
+    def _integer_power(b: ir.IRBuilder, a: Arithmetic, number: Any, exponent: int) -> Any:
+        result, square = None, number
+        while exponent:
+            if exponent & 1:
+                result = square if result is None else a.multiply(b, result, square)
+            exponent >>= 1
+            if exponent:
+                square = a.multiply(b, square, square)
+        return result
+
+
+def function(module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type) -> Any:
+    """A new function with its builder at the entry: ``(function, builder)``."""
+    made = ir.Function(module, ir.FunctionType(result, list(arguments)), name)
+    return made, ir.IRBuilder(made.append_basic_block("entry"))
+
+
+def read_all(b: ir.IRBuilder, a: Arithmetic, pointer: ir.Value, start: Any, count: int) -> list[Any]:
+    """``count`` numbers in a row."""
+    offsets = [a.size * k for k in range(count)]
+    if isinstance(start, int):
+        return [a.read(b, pointer, start + offset) for offset in offsets]
+    return [a.read(b, pointer, b.add(start, INT64(offset))) for offset in offsets]
+
+
+def write_all(
+    b: ir.IRBuilder, a: Arithmetic, numbers: Sequence[Any], pointer: ir.Value, start: Any
+) -> None:
+    """Store numbers in a row."""
+    for k, number in enumerate(numbers):
+        at = start + a.size * k if isinstance(start, int) else b.add(start, INT64(a.size * k))
+        a.write(b, number, pointer, at)
+
+
+def add_table_function(
+    module: ir.Module, name: str, expressions: Sequence[sp.Expr], ode: ReducedODE, a: Arithmetic
+) -> None:
+    """Emit ``void name(count, y, p, p_stride, out)``: the expressions for each of ``count`` rows.
+
+    ``p_stride`` is the number of doubles from one row's parameters to the next, 0 to share them.
+    """
+    program = Program(expressions, ode.state, ode.parameters)
+    made, b = function(module, name, [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
+    count, y, p, p_stride, out = made.args
+    head, body, end = (made.append_basic_block(n) for n in ("head", "body", "end"))
+    entry = b.block
+    b.branch(head)
+    b.position_at_end(head)
+    row = b.phi(INT64)
+    row.add_incoming(INT64(0), entry)
+    b.cbranch(b.icmp_signed("<", row, count), body, end)
+    b.position_at_end(body)
+    state = read_all(b, a, y, b.mul(row, INT64(a.size * len(ode.state))), len(ode.state))
+    parameters = read_all(b, a, p, b.mul(row, p_stride), len(ode.parameters))
+    results = program.emit(b, a, state, parameters)
+    write_all(b, a, results, out, b.mul(row, INT64(a.size * len(results))))
+    row.add_incoming(b.add(row, INT64(1)), b.block)
+    b.branch(head)
+    b.position_at_end(end)
+    b.ret_void()
+
+
+def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
+    """Emit ``int64 descend(count, step_size, threshold, y, p)``: exact gradient descent, in place.
+
+    v ← v − η ∂L/∂v reads y ← y + η f(y) in the reduced state, exactly. Stops before the update at
+    which ``total`` is below the threshold and returns the number of updates made.
+    """
+    states = len(ode.state)
+    program = Program([ode.outputs["total"], *ode.rhs], ode.state, ode.parameters)
+    made, b = function(module, "descend", [INT64, DOUBLE, DOUBLE, POINTER, POINTER], INT64)
+    count, step_size, threshold, y, p = made.args
+    head, body, update, end = (
+        made.append_basic_block(n) for n in ("head", "body", "update", "end")
+    )
+    start = read_all(b, a, y, 0, states)
+    parameters = read_all(b, a, p, 0, len(ode.parameters))
+    flat_start = _flatten(start)
+    entry = b.block
+    b.branch(head)
+    b.position_at_end(head)
+    step = b.phi(INT64)
+    step.add_incoming(INT64(0), entry)
+    loops = [b.phi(value.type) for value in flat_start]
+    for loop, value in zip(loops, flat_start, strict=True):
+        loop.add_incoming(value, entry)
+    state = _unflatten(loops, start)
+    b.cbranch(b.icmp_signed("<", step, count), body, end)
+    b.position_at_end(body)
+    total, *slopes = program.emit(b, a, state, parameters)
+    b.cbranch(b.fcmp_ordered("<", a.value(total), threshold), end, update)
+    b.position_at_end(update)
+    moved = [a.add(b, s, a.scale(b, step_size, f)) for s, f in zip(state, slopes, strict=True)]
+    for loop, value in zip(loops, _flatten(moved), strict=True):
+        loop.add_incoming(value, b.block)
+    step.add_incoming(b.add(step, INT64(1)), b.block)
+    b.branch(head)
+    b.position_at_end(end)
+    write_all(b, a, state, y, 0)
+    b.ret(step)
+
+
+def _flatten(numbers: Sequence[Any]) -> list[ir.Value]:
+    return [part for n in numbers for part in (n if isinstance(n, tuple) else (n,))]
+
+
+def _unflatten(values: Sequence[ir.Value], like: Sequence[Any]) -> list[Any]:
+    parts = iter(values)
+    return [tuple(next(parts) for _ in n) if isinstance(n, tuple) else next(parts) for n in like]

@@ -1,0 +1,38 @@
+"""The toy models that come with the package, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ..errors import unknown_name
+from .coopetition import COOPETITION, COOPERATION, INDEPENDENT
+from .decay import DECAY
+from .induction import INDUCTION
+from .model import Model
+from .three_strategies import THREE_STRATEGIES
+
+CATALOGUE: Mapping[str, Model] = MappingProxyType(
+    {
+        model.name: model
+        for model in (COOPETITION, INDUCTION, INDEPENDENT, COOPERATION, DECAY, THREE_STRATEGIES)
+    }
+)
+
+
+def get(name: str) -> Model:
+    """The catalogue's model of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message names the nearest.
+
+    Examples
+    --------
+    >>> get("coopetition").vectors
+    ('a', 'b', 'c', 'd')
+    """
+    if name not in CATALOGUE:
+        raise unknown_name("model", name, CATALOGUE)
+    return CATALOGUE[name]
