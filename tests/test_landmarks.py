@@ -1,0 +1,278 @@
+"""Landmarks against curves whose crossings are known, and against the published runs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerances import DIGITISED_FLIP, FLOAT64, STANDARD_ERRORS
+
+from coopetition import Curve, Curves
+from coopetition.crossings import first_fall, first_rise, top
+from coopetition.landmarks import NAMES, landmarks, verdict
+from coopetition.logs import published_runs, read_curves
+from coopetition.smoothing import best_smoother, local_quadratic, smooth_curve
+
+
+def made(flip, icl=None, *, sequences=None, source=None, sem=None, metric="in_context_acc"):
+    """A run of given accuracies; exact by default."""
+    sequences = np.arange(len(flip), dtype=float) if sequences is None else sequences
+    curves = {("flip", metric): flip, **({} if icl is None else {("icl", metric): icl})}
+    return Curves(
+        run="made",
+        curves={
+            (e, m): Curve(evaluator=e, metric=m, sequences=sequences, values=values, sem=sem)
+            for (e, m), values in curves.items()
+        },
+        source={"model": "by hand"} if source is None else source,
+    )
+
+
+def hill(t):
+    """A flip curve with emergence at 2, peak 0.8 at 4, crossover at 6.4495 (all exact)."""
+    return 0.8 - 0.05 * (t - 4) ** 2
+
+
+def test_exact_curves_are_interpolated():
+    found = landmarks(
+        made([0.5, 0.5, 0.7, 0.8, 0.7, 0.4, 0.1], [0.5, 0.6, 0.7, 0.8, 0.7, 0.6, 0.5])
+    )
+    assert found.emergence.value == pytest.approx(1.5, abs=FLOAT64)
+    assert found.crossover.value == pytest.approx(4 + 2 / 3, abs=FLOAT64)
+    assert found.vanishing.value == pytest.approx(5.5, abs=FLOAT64)
+    assert (found.peak.value, found.peak_flip.value) == pytest.approx((3, 0.8), abs=FLOAT64)
+    assert found.final["flip"].value == 0.1
+    assert found.emergence.lower is None
+    assert found.horizon == 6
+
+
+def test_peak_between_points_lies_on_the_parabola():
+    t = np.array([0.0, 1.0, 3.5, 4.75, 6.0, 8.0])
+    assert top(t, hill(t)) == pytest.approx((4, 0.8), abs=FLOAT64)
+
+
+def test_never_has_a_peak_and_nothing_else():
+    found = landmarks(made([0.5, 0.55, 0.4, 0.2], [0.5, 0.7, 0.6, 0.5]))
+    assert (found.emergence, found.crossover, found.vanishing) == (None, None, None)
+    assert found.peak_flip.value >= 0.55
+
+
+def test_crossover_counts_only_after_emergence():
+    found = landmarks(made([0.55, 0.45, 0.7, 0.7, 0.3]))
+    assert found.crossover.value == pytest.approx(3.5, abs=FLOAT64)
+    assert any("no icl" in note for note in found.notes)
+
+
+def test_a_curve_that_starts_emerged_emerges_at_its_start():
+    assert landmarks(made([0.9, 0.8, 0.7])).emergence.value == 0
+
+
+@given(
+    values=st.lists(st.floats(0, 1), min_size=3, max_size=30),
+    level=st.floats(0.05, 0.95),
+)
+@settings(deadline=None)
+def test_crossings_are_where_the_curve_has_the_level(values, level):
+    x, y = np.arange(len(values), dtype=float), np.array(values)
+    rise = first_rise(x, y, level)
+    if rise is None:
+        assert np.all(y < level)
+        return
+    assert np.all(y[x < rise] < level)
+    assert np.interp(rise, x, y) == pytest.approx(level, abs=1e-9) or rise == 0
+    fall = first_fall(x, y, level, after=rise)
+    if fall is None:
+        assert np.all(y[x > rise] >= level) or y[-1] < level
+    else:
+        assert fall >= rise
+        assert np.interp(fall, x, y) == pytest.approx(level, abs=1e-9)
+
+
+@given(
+    scale=st.floats(1e-3, 1e9),
+    flip=st.lists(st.floats(0, 1), min_size=4, max_size=20),
+)
+@settings(deadline=None, max_examples=50)
+def test_stretching_time_stretches_landmarks_and_keeps_the_verdict(scale, flip):
+    x = np.arange(len(flip), dtype=float)
+    plain, stretched = made(flip, flip), made(flip, flip, sequences=x * scale)
+    one, other = landmarks(plain).as_dict(), landmarks(stretched).as_dict()
+    for name in ("emergence", "crossover", "vanishing", "peak"):
+        assert (one[name] is None) == (other[name] is None)
+        if one[name] is not None:
+            assert other[name] == pytest.approx(one[name] * scale, rel=1e-9)
+    assert verdict(plain, 2.5) == verdict(stretched, 2.5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("flip", "horizon", "expected"),
+    [
+        ([0.5, 0.59, 0.2], None, "never"),
+        ([0.5, 0.6, 0.4], None, "transient"),
+        ([0.5, 0.6, 0.4], 1, "persistent"),
+        ([0.5, 0.9, 0.5], None, "persistent"),
+        ([0.5, 0.5, 0.9], 0.9, "never"),
+        ([0.5, 0.7, 0.3, 0.8], None, "persistent"),
+        ([0.5, 0.5, 0.7], 1.6, "persistent"),
+    ],
+)
+def test_verdicts(flip, horizon, expected):
+    assert verdict(made(flip), horizon) == expected
+
+
+def test_a_horizon_outside_the_data_is_refused():
+    run = made([0.5, 0.7, 0.8])
+    assert verdict(run, 3) == "persistent"  # within one interval of the last point
+    for horizon in (3.1, 1e9, -1):
+        with pytest.raises(ValueError, match=r"covers 0 to 2 sequences.*forecast"):
+            verdict(run, horizon)
+    with pytest.raises(ValueError, match="2 points of flip accuracy"):
+        verdict(made([0.5]))
+
+
+@pytest.mark.parametrize("changes", [{"level": 1.0}, {"level": 0.0}, {"replicates": 3}])
+def test_bad_arguments_are_named(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        landmarks(made([0.5, 0.6, 0.7]), **changes)
+
+
+def test_smoother_keeps_quadratics_and_weights_sum_to_one():
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0, 1e7, 60))
+    y = 3 + 2e-7 * x - 4e-14 * x**2
+    for span in (5, 13, 39):
+        smoother = local_quadratic(x, span)
+        assert smoother.span == span
+        np.testing.assert_allclose(smoother.weights.sum(axis=1), 1, atol=1e-9)
+        np.testing.assert_allclose(smoother(y), y, atol=1e-9)
+    with pytest.raises(ValueError, match="span = 3"):
+        local_quadratic(x, 3)
+
+
+def noisy(rng, n=150, sd=0.03, shift=0.0):
+    t = np.linspace(0, 8, n)
+    return made(hill(t) + shift + sd * rng.standard_normal(n), sequences=t, source={}, sem=None)
+
+
+def test_smoothing_brings_noise_down_and_estimates_it():
+    rng = np.random.default_rng(2)
+    run = noisy(rng).curve("flip")
+    truth = hill(run.sequences)
+    smooth = smooth_curve(run)
+    assert np.std(smooth.values - truth) < 0.5 * np.std(run.values - truth)
+    assert best_smoother(run.sequences, run.values).span >= 13
+    middle = smooth.jitter[60:90].mean()
+    assert middle == pytest.approx(0.03, rel=0.3)
+
+
+def test_noise_common_to_all_points_is_what_residuals_leave_of_the_standard_error():
+    t = np.linspace(0, 8, 100)
+    run = made(hill(t), sequences=t, source={}, sem=np.full(100, 0.02))
+    smooth = smooth_curve(run.curve("flip"))
+    np.testing.assert_allclose(smooth.shift, 0.02, rtol=0.05)
+    assert landmarks(run).crossover.upper - landmarks(run).crossover.lower > 0.1
+
+
+def test_intervals_cover_the_truth():
+    rng = np.random.default_rng(3)
+    truth = {"emergence": 2.0, "peak_flip": 0.8, "crossover": 4 + 6**0.5}
+    tries = 60
+    hits = dict.fromkeys(truth, 0)
+    for _ in range(tries):
+        found = landmarks(noisy(rng), level=0.9, replicates=60, rng=rng)
+        for name, value in truth.items():
+            mark = getattr(found, name)
+            hits[name] += mark.lower <= value <= (np.inf if mark.upper is None else mark.upper)
+    error = (0.9 * 0.1 / tries) ** 0.5
+    for name, count in hits.items():
+        assert count / tries > 0.9 - STANDARD_ERRORS * error, name
+
+
+def test_an_event_at_the_end_of_the_data_has_no_upper_bound():
+    rng = np.random.default_rng(4)
+    t = np.linspace(0, 6.46, 120)
+    run = made(hill(t) + 0.03 * rng.standard_normal(120), sequences=t, source={})
+    found = landmarks(run)
+    if found.crossover is not None:
+        assert found.crossover.upper is None
+    assert landmarks(made(hill(t), sequences=t)).crossover.value == pytest.approx(6.449, abs=1e-3)
+
+
+def test_zero_standard_errors_of_perfect_accuracies_are_not_believed():
+    t = np.arange(10.0)
+    curve = Curve(
+        evaluator="icl",
+        metric="in_context_acc",
+        sequences=t,
+        values=np.ones(10),
+        sem=np.r_[0.02, np.zeros(9)],
+        n=np.full(10, 500.0),
+    )
+    smooth = smooth_curve(curve)
+    assert smooth.error[-1] == pytest.approx(1 / 502, rel=0.3)
+
+
+def test_landmarks_repeat_exactly_and_long_curves_are_thinned():
+    t = np.linspace(0, 8, 5001)
+    rng = np.random.default_rng(5)
+    run = made(hill(t) + 0.02 * rng.standard_normal(5001), sequences=t, source={})
+    one, other = landmarks(run, replicates=20), landmarks(run, replicates=20)
+    assert one == other
+    assert one.emergence.value == pytest.approx(2, abs=0.05)
+    assert any("of 1667 points" in note for note in one.notes)
+
+
+def test_as_dict_and_summary():
+    found = landmarks(made([0.5, 0.7, 0.4], [0.5, 0.7, 0.6]))
+    plain = found.as_dict()
+    assert set(NAMES) < set(plain)
+    assert plain["vanishing"] is None
+    assert plain["crossover"] == pytest.approx(1 + 2 / 3, abs=FLOAT64)
+    assert "vanishing  none" in found.summary()
+    assert "made (to 2 sequences)" in found.summary()
+
+
+# first evaluation below 0.5 after the peak, spacing there, peak flip (arXiv 2503.05631, digitised)
+PUBLISHED = {
+    "main": (6.35e6, 5e4, 0.71),
+    "ts3": (5.8e6, 3.5e5, 0.68),
+    "is6": (10.3e6, 3.5e5, 0.78),
+    "c12800_ex5": (11.6e6, 5e5, 0.74),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_crossovers(name):
+    first_below, spacing, peak = PUBLISHED[name]
+    (run,) = read_curves(f"published:{name}")
+    found = landmarks(run)
+    assert first_below - 1.5 * spacing < found.crossover.value < first_below + 0.5 * spacing
+    assert found.crossover.lower < found.crossover.value < found.crossover.upper
+    assert found.peak_flip.value == pytest.approx(peak, abs=DIGITISED_FLIP)
+
+
+VERDICTS = {
+    "never": ("sinpe", "c1600_ex20", "c1600_ex5", "depth1", "ciwl_only", "init_from_ciwl_only_8M"),
+    "persistent": ("mq", "mlp_c12800_ex5"),
+    "transient": ("main", "ts3", "ts4", "is6", "c12800_ex5", "mlp", "init_from_ciwl_only_4M"),
+}
+
+
+@pytest.mark.parametrize(
+    ("expected", "name"), [(v, n) for v, names in VERDICTS.items() for n in names]
+)
+def test_published_verdicts_at_2e7(expected, name):
+    (run,) = read_curves(f"published:{name}")
+    assert verdict(run, 2e7) == expected
+
+
+def test_every_published_run_has_landmarks_or_says_why():
+    for name in published_runs():
+        (run,) = read_curves(f"published:{name}")
+        found = landmarks(run, replicates=20)
+        assert found.final
+        if found.peak is None:
+            assert any("no flip accuracy" in note for note in found.notes)
+    (long_main,) = read_curves("published:long_main")
+    assert any("read from acc" in note for note in landmarks(long_main, replicates=20).notes)
+    (losses,) = read_curves("published:icl_only")
+    assert set(landmarks(losses).final) == {"icl/loss"}
