@@ -91,15 +91,15 @@ class Lanes:
         return constant(value, self.lanes)
 
     def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x + y"""
+        """X + y"""
         return b.fadd(x, y, flags=CONTRACT)
 
     def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x − y"""
+        """X − y"""
         return b.fsub(x, y, flags=CONTRACT)
 
     def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x y"""
+        """X y"""
         return b.fmul(x, y, flags=CONTRACT)
 
     def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
@@ -107,7 +107,7 @@ class Lanes:
         return b.fmul(factor, x, flags=CONTRACT)
 
     def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x / y"""
+        """X / y"""
         return b.fdiv(x, y)
 
     def negate(self, b: ir.IRBuilder, x: Any) -> Any:
@@ -119,7 +119,7 @@ class Lanes:
         return intrinsic(b, name, x)
 
     def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
-        """x where the lanes' condition holds, else y."""
+        """X where the lanes' condition holds, else y."""
         return b.select(condition, x, y)
 
 
@@ -165,14 +165,14 @@ class Dual:
         return constant(value, 1), None
 
     def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x + y"""
+        """X + y"""
         slope = x[1] if y[1] is None else y[1]
         if x[1] is not None and y[1] is not None:
             slope = b.fadd(x[1], y[1], flags=CONTRACT)
         return b.fadd(x[0], y[0], flags=CONTRACT), slope
 
     def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x − y"""
+        """X − y"""
         if y[1] is None:
             slope = x[1]
         else:
@@ -180,7 +180,7 @@ class Dual:
         return b.fsub(x[0], y[0], flags=CONTRACT), slope
 
     def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x y"""
+        """X y"""
         slope = None
         for factor, other in ((x[0], y[1]), (y[0], x[1])):
             if other is not None:
@@ -193,7 +193,7 @@ class Dual:
         return self.multiply(b, (factor, None), x)
 
     def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """x / y, with derivative (ẋ − (x/y) ẏ) / y"""
+        """X / y, with derivative (ẋ − (x/y) ẏ) / y"""
         inverse = b.fdiv(constant(1.0, 1), y[0])
         quotient = b.fmul(x[0], inverse)
         rise = self.subtract(b, (x[0], x[1]), self.multiply(b, (quotient, None), y))[1]
@@ -216,7 +216,7 @@ class Dual:
         return value, b.fmul(self._spread(b, slope), x[1])
 
     def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
-        """x where the condition holds, else y."""
+        """X where the condition holds, else y."""
         zero = constant(0.0, self.directions)
         slopes = [zero if z[1] is None else z[1] for z in (x, y)]
         return b.select(condition, x[0], y[0]), b.select(condition, *slopes)

@@ -120,9 +120,7 @@ class Program:
         if (2 * exponent).is_Integer:
             root = a.function(b, "sqrt", number)
             return self._integer_power(b, a, root, int(2 * exponent))
-        scaled = a.multiply(
-            b, self._number(b, a, exponent, known), a.function(b, "log", number)
-        )
+        scaled = a.multiply(b, self._number(b, a, exponent, known), a.function(b, "log", number))
         return a.function(b, "exp", scaled)
 
     @staticmethod
@@ -143,7 +141,9 @@ def function(module: ir.Module, name: str, arguments: Sequence[ir.Type], result:
     return made, ir.IRBuilder(made.append_basic_block("entry"))
 
 
-def read_all(b: ir.IRBuilder, a: Arithmetic, pointer: ir.Value, start: Any, count: int) -> list[Any]:
+def read_all(
+    b: ir.IRBuilder, a: Arithmetic, pointer: ir.Value, start: Any, count: int
+) -> list[Any]:
     """``count`` numbers in a row."""
     offsets = [a.size * k for k in range(count)]
     if isinstance(start, int):

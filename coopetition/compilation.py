@@ -183,7 +183,10 @@ def _target() -> Any:
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
     )
 
 
@@ -203,9 +206,7 @@ def _machine() -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
-def _make(
-    key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
-) -> CompiledODE:
+def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> CompiledODE:
     from .emission import emit
 
     ode, text = emit(model, arithmetic, form, functions_of(arithmetic, form))

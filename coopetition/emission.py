@@ -58,6 +58,4 @@ def _wide_registers(text: str) -> str:
     """Allow full-width vector registers, which LLVM avoids on some processors by default."""
     attributes = ' "min-legal-vector-width"="512" "prefer-vector-width"="512"'
     lines = text.splitlines()
-    return "\n".join(
-        line + attributes if line.startswith("define ") else line for line in lines
-    )
+    return "\n".join(line + attributes if line.startswith("define ") else line for line in lines)

@@ -217,9 +217,7 @@ def reduce(model: Model) -> ReducedODE:
     )
 
 
-def _without_floors(
-    losses: Mapping[str, sp.Expr], floors: Mapping[str, sp.Expr]
-) -> sp.Expr:
+def _without_floors(losses: Mapping[str, sp.Expr], floors: Mapping[str, sp.Expr]) -> sp.Expr:
     """Π (L_i + μ_i) − Π μ_i as a sum of non-negative terms, one a non-empty set of strategies."""
     names = tuple(losses)
     subsets = itertools.chain.from_iterable(
@@ -237,6 +235,4 @@ def _unweighted_cost(
     model: Model, x: Mapping[str, sp.Symbol], y: Mapping[str, sp.Symbol]
 ) -> sp.Expr:
     """K, the sum of the costs without their weights; 0 for a model without."""
-    return sp.Add(
-        *(sp.Mul(*(x[v] ** 2 + y[v] ** 2 for v in c.factors)) / 2 for c in model.costs)
-    )
+    return sp.Add(*(sp.Mul(*(x[v] ** 2 + y[v] ** 2 for v in c.factors)) / 2 for c in model.costs))

@@ -139,8 +139,10 @@ class _Emitter:
     def plain(self, value: float) -> ir.Constant:
         return constant(value, self.a.lanes)
 
-    def moved(self, h: ir.Value, weights: Sequence[F], slopes: Sequence[Sequence[Any]]) -> list[Any]:
-        """y + h Σ_j weights_j k_j for every state."""
+    def moved(
+        self, h: ir.Value, weights: Sequence[F], slopes: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        """Y + h Σ_j weights_j k_j for every state."""
         change = self.combined(weights, slopes)
         return [
             self.a.add(self.b, y, self.a.scale(self.b, h, c))
@@ -169,7 +171,7 @@ class _Emitter:
         return intrinsic(self.b, "sqrt", mean)
 
     def scales(self, *states: Sequence[Any]) -> list[ir.Value]:
-        """atol + rtol · max|y| over the given states."""
+        """Atol + rtol · max|y| over the given states."""
         rtol, atol = self.control("rtol"), self.control("atol")
         result = []
         for versions in zip(*states, strict=True):
@@ -212,12 +214,8 @@ def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     scales = e.scales(e.y)
     size = e.norm([a.value(y) for y in e.y], scales)
     rate = e.norm([a.value(k) for k in slope], scales)
-    tiny = b.or_(
-        b.fcmp_ordered("<", size, e.plain(1e-5)), b.fcmp_ordered("<", rate, e.plain(1e-5))
-    )
-    guess = b.select(
-        tiny, e.plain(1e-6), b.fdiv(b.fmul(e.plain(0.01), size), rate)
-    )
+    tiny = b.or_(b.fcmp_ordered("<", size, e.plain(1e-5)), b.fcmp_ordered("<", rate, e.plain(1e-5)))
+    guess = b.select(tiny, e.plain(1e-6), b.fdiv(b.fmul(e.plain(0.01), size), rate))
     span = b.fsub(e.control("end"), e.control("time"))
     guess = intrinsic(b, "minnum", guess, span)
     after = e.rhs(e.moved(guess, (F(1),), (slope,)))
@@ -288,7 +286,9 @@ def _control_step(
     bounded = intrinsic(b, "maxnum", error, e.plain(1e-10))
     grown = b.fmul(e.power(bounded, -ALPHA), e.power(e.control("error_old"), BETA))
     grown = b.fmul(grown, e.plain(SAFETY))
-    grown = intrinsic(b, "maxnum", e.plain(SMALLEST), intrinsic(b, "minnum", grown, e.plain(LARGEST)))
+    grown = intrinsic(
+        b, "maxnum", e.plain(SMALLEST), intrinsic(b, "minnum", grown, e.plain(LARGEST))
+    )
     # a NaN compares false and so takes the strongest reduction
     finite = b.fcmp_ordered("<", error, e.plain(1e10))
     shrunk = b.fmul(e.power(bounded, -0.2), e.plain(SAFETY))
@@ -311,7 +311,9 @@ def _write_interpolant(
         rise = a.subtract(b, new, y)
         departure = a.subtract(b, a.scale(b, h, first), rise)
         arrival = a.subtract(b, a.subtract(b, rise, a.scale(b, h, final)), departure)
-        for row, value in zip(rows, (y, rise, departure, arrival, a.scale(b, h, bend)), strict=True):
+        for row, value in zip(
+            rows, (y, rise, departure, arrival, a.scale(b, h, bend)), strict=True
+        ):
             row.append(value)
     old = e.numbers(e.layout.dense, DENSE_ROWS * len(e.y))
     new_values = [value for row in rows for value in row]

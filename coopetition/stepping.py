@@ -22,15 +22,6 @@ STEPS, STEPS_LIMIT, TIME_OLD, STEP_OLD, FRESH = 8, 9, 10, 11, 12
 CONTROL_COUNT = 13
 
 
-def interpolate(theta: float, rows: Any, out: Any) -> None:
-    """The interpolant at θ in [0, 1] of a step; rows ``(5, numbers)``, out ``(numbers,)``."""
-    rest = 1.0 - theta
-    for i in range(out.shape[0]):
-        out[i] = rows[0, i] + theta * (
-            rows[1, i] + rest * (rows[2, i] + theta * (rows[3, i] + rest * rows[4, i]))
-        )
-
-
 def advance(
     step: Any,
     begin: Any,
@@ -210,7 +201,9 @@ def _ending(work: Any, lanes: int, lane: int, y0: int, width: int, end: float) -
     return -1
 
 
-def record(step: Any, begin: Any, work: Any, y0: int, width: int, times: Any, rows: Any) -> int:
+def record(
+    step: Any, begin: Any, work: Any, y0: int, width: int, times: Any, rows: Any
+) -> tuple[int, int]:
     """Take steps of the single trajectory in ``work`` until it ends or the record is full.
 
     Parameters
@@ -222,28 +215,29 @@ def record(step: Any, begin: Any, work: Any, y0: int, width: int, times: Any, ro
 
     Returns
     -------
-    int
-        Steps recorded; the trajectory has ended where fewer than the capacity.
+    int, int
+        Steps recorded, and how the trajectory ended (−1: it did not, the record is full).
     """
     begin(work.ctypes.data)
     dense0 = y0 + 2 * width
-    count = 0
-    while count < rows.shape[0]:
+    count, ending = 0, -1
+    while count < rows.shape[0] and ending < 0:
         before = work[TIME]
         step(work.ctypes.data)
         if work[TIME] > before:
             times[count + 1] = work[TIME]
             rows[count] = work[dense0 : dense0 + 5 * width].reshape(5, width)
             count += 1
-        if _ending(work, 1, 0, y0, width, work[END]) >= 0:
-            break
-    return count
+        ending = _ending(work, 1, 0, y0, width, work[END])
+    return count, ending
 
 
 class Loops:
     """The loop functions, interpreted or compiled."""
 
-    def __init__(self, advance: Callable[..., None], record: Callable[..., int]) -> None:
+    def __init__(
+        self, advance: Callable[..., None], record: Callable[..., tuple[int, int]]
+    ) -> None:
         self.advance, self.record = advance, record
 
 

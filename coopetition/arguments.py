@@ -1,0 +1,129 @@
+"""Checks of what an integration is given: each returns the checked value or says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .compilation import CompiledODE
+from .errors import unknown_name
+from .models import Model
+from .reduction import ReducedODE
+from .seeds import stream
+from .starts import Start, random_start
+from .trajectory import Floats
+
+MAX_STEPS = 100_000
+_SMALLEST_STEP = 1e-14  # relative to the span
+
+
+def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:
+    """rtol, atol, smallest relative step and most steps, as the loop takes them."""
+    if not 1e-14 <= rtol < 1:
+        raise ValueError(f"rtol must lie in [1e-14, 1), not {rtol!r}")
+    if not (np.isfinite(atol) and atol > 0):
+        raise ValueError(f"atol must be positive, not {atol!r}")
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, not {max_steps!r}")
+    return np.array([rtol, atol, _SMALLEST_STEP, float(max_steps)])
+
+
+def checked_times(times: ArrayLike, until: float) -> Floats:
+    """Sampling times, increasing, within [0, until]."""
+    t = np.array(times, dtype=np.float64, ndmin=1)
+    if t.ndim != 1 or len(t) == 0:
+        raise ValueError(f"times must be a list of at least one time, not of shape {t.shape}")
+    if not np.all(np.isfinite(t)) or np.any(np.diff(t) < 0) or t[0] < 0 or t[-1] > until:
+        raise ValueError(f"times must increase within [0, {until:g}]")
+    return t
+
+
+def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
+    """One parameter's value or values: known, finite, and positive where it must be."""
+    if name not in ode.parameter_names:
+        raise unknown_name(f"parameter of {ode.name}", name, ode.parameter_names)
+    array = np.asarray(values, dtype=np.float64)
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"parameter {name} must be finite, not {values!r}")
+    rate_or_target = name.startswith(("n_", "S_"))
+    if np.any(array < 0) or (rate_or_target and np.any(array == 0)):
+        least = "positive" if rate_or_target else "at least 0"
+        raise ValueError(f"parameter {name} must be {least}, not {values!r}")
+    return array
+
+
+def parameter_values(
+    ode: CompiledODE, parameters: Mapping[str, float] | None, start: Start | ArrayLike | None
+) -> Floats:
+    """Parameters in the code's order, from the caller, the start and the defaults; ``(p,)``."""
+    rows = parameter_rows(ode, parameters, start)
+    if len(rows) != 1:
+        raise ValueError("parameters must be single numbers; integrate_many takes arrays")
+    values: Floats = rows[0].copy()
+    return values
+
+
+def parameter_rows(
+    ode: CompiledODE,
+    parameters: Mapping[str, ArrayLike] | None,
+    starts: Start | Sequence[Start] | ArrayLike | None,
+) -> Floats:
+    """Parameters of each member, shape ``(batch or 1, p)``."""
+    given = dict(parameters or {})
+    columns: dict[str, Floats] = {n: np.array([v]) for n, v in ode.defaults.items()}
+    many = [starts] if isinstance(starts, Start) else _starts(starts)
+    for name in many[0].parameters if many else ():
+        if name in columns:
+            columns[name] = np.array([s.parameters[name] for s in many])
+    for name, values in given.items():
+        columns[name] = np.atleast_1d(check_parameter(ode, name, values))
+        if columns[name].ndim != 1:
+            raise ValueError(f"parameter {name} must be a number or one-dimensional")
+    sizes = {name: len(column) for name, column in columns.items() if len(column) != 1}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ValueError(f"batch sizes of parameters differ ({said}); give equal lengths")
+    members = next(iter(sizes.values()), 1)
+    return np.stack([np.broadcast_to(columns[n], (members,)) for n in ode.parameter_names], axis=-1)
+
+
+def _starts(starts: object) -> list[Start]:
+    if isinstance(starts, Sequence) and starts and all(isinstance(s, Start) for s in starts):
+        return list(starts)
+    return []
+
+
+def given_start(model: Model | ReducedODE, start: Any) -> Any:
+    """What the caller gave, or the model's random start of seed 0."""
+    if start is not None:
+        return start
+    if not isinstance(model, Model):
+        raise ValueError(f"start is needed: {model.name} has no vectors to draw one from")
+    return random_start(model, stream(0, "start"), description="random, seed 0")
+
+
+def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
+    """The start's state, shape ``(state,)``."""
+    rows = state_rows(ode, start)
+    if len(rows) != 1:
+        raise ValueError("start must be a single state; integrate_many takes many")
+    values: Floats = rows[0].copy()
+    return values
+
+
+def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Floats:
+    """States of each member, shape ``(batch or 1, state)``."""
+    many = [starts] if isinstance(starts, Start) else _starts(starts)
+    given = [s.state for s in many] if many else starts
+    rows = np.array(given, dtype=np.float64, ndmin=2)
+    if rows.ndim != 2 or rows.shape[1] != len(ode.state_names):
+        raise ValueError(
+            f"a start of {ode.name} has {len(ode.state_names)} numbers "
+            f"({', '.join(ode.state_names)}), not shape {rows.shape}"
+        )
+    if not np.all(np.isfinite(rows)):
+        raise ValueError("start must be finite")
+    return rows
