@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -67,6 +68,13 @@ class ReducedODE:
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the parameters: declared ones, then ``n_v`` and ``S_v`` of each vector."""
         return tuple(symbol.name for symbol in self.parameters)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what determines the equations; kept, since spelling them out takes long."""
+        parts = [*self.state, *self.parameters, *self.rhs, *self.outputs.values()]
+        text = "\n".join([*map(sp.srepr, parts), *self.outputs])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @functools.cached_property
     def jacobian(self) -> sp.Matrix:
