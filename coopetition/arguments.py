@@ -59,11 +59,14 @@ def parameter_values(
     ode: CompiledODE, parameters: Mapping[str, float] | None, start: Start | ArrayLike | None
 ) -> Floats:
     """Parameters in the code's order, from the caller, the start and the defaults; ``(p,)``."""
-    rows = parameter_rows(ode, parameters, start)
-    if len(rows) != 1:
-        raise ValueError("parameters must be single numbers; integrate_many takes arrays")
-    values: Floats = rows[0].copy()
-    return values
+    values = dict(ode.defaults)
+    if isinstance(start, Start):
+        values.update({n: v for n, v in start.parameters.items() if n in values})
+    for name, value in (parameters or {}).items():
+        if np.ndim(value):
+            raise ValueError(f"parameter {name} must be a number; integrate_many takes arrays")
+        values[name] = float(check_parameter(ode, name, value))
+    return np.array([values[name] for name in ode.parameter_names])
 
 
 def parameter_rows(
@@ -107,6 +110,8 @@ def given_start(model: Model | ReducedODE, start: Any) -> Any:
 
 def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
     """The start's state, shape ``(state,)``."""
+    if isinstance(start, Start) and len(start.state) == len(ode.state_names):
+        return start.state.copy()
     rows = state_rows(ode, start)
     if len(rows) != 1:
         raise ValueError("start must be a single state; integrate_many takes many")

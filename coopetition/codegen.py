@@ -1,19 +1,20 @@
 """From expressions in sympy to LLVM functions: right-hand side, Jacobian, outputs, one RK step.
 
-Common subexpressions are found once by `sympy.cse`; the straight-line program that is left is emitted
-over any `Arithmetic`. What depends on parameters alone is grouped so that LLVM computes it once a
-call, not once a stage.
+Common subexpressions are found once by `sympy.cse`; the straight-line program that is left is
+emitted over any `Arithmetic`. What depends on parameters alone is grouped so that LLVM computes it
+once a call, not once a stage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sympy as sp
 from llvmlite import ir
 
-from .arithmetic import DOUBLE, INT64, POINTER, Arithmetic
+from .arithmetic import DOUBLE, INT64, POINTER, Arithmetic, Dual, Lanes, constant, store, vector
 from .errors import ModelError
 from .reduction import ReducedODE
 
@@ -170,6 +171,42 @@ def add_table_function(
     program = Program(expressions, ode.state, ode.parameters)
     made, b = function(module, name, [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
     count, y, p, p_stride, out = made.args
+    with _rows(made, b, count) as row:
+        state = read_all(b, a, y, b.mul(row, INT64(a.size * len(ode.state))), len(ode.state))
+        parameters = read_all(b, a, p, b.mul(row, p_stride), len(ode.parameters))
+        results = program.emit(b, a, state, parameters)
+        write_all(b, a, results, out, b.mul(row, INT64(a.size * len(results))))
+    b.ret_void()
+
+
+def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
+    """Emit ``void jacobian(count, y, p, p_stride, out)``: ∂f_i/∂y_j, row-major, for each row.
+
+    The right-hand side is evaluated once over dual numbers, one direction a state, which is cheaper
+    to derive and to run than the symbolic Jacobian; tests hold the two against each other.
+    """
+    states = len(ode.state)
+    a, program = Dual(states), Program(ode.rhs, ode.state, ode.parameters)
+    made, b = function(module, "jacobian", [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
+    count, y, p, p_stride, out = made.args
+    unit = [[float(i == j) for j in range(states)] for i in range(states)]
+    with _rows(made, b, count) as row:
+        plain, at = Lanes(1), b.mul(row, INT64(states))
+        values = read_all(b, plain, y, at, states)
+        seeds = [ir.Constant(vector(states), line) for line in unit]
+        parameters = [
+            (v, None) for v in read_all(b, plain, p, b.mul(row, p_stride), len(ode.parameters))
+        ]
+        slopes = program.emit(b, a, list(zip(values, seeds, strict=True)), parameters)
+        for i, (_, tangent) in enumerate(slopes):
+            place = b.add(b.mul(row, INT64(states * states)), INT64(states * i))
+            store(b, constant(0.0, states) if tangent is None else tangent, out, place)
+    b.ret_void()
+
+
+@contextlib.contextmanager
+def _rows(made: ir.Function, b: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
+    """A loop over row numbers; what is emitted inside is its body, afterwards comes what follows."""
     head, body, end = (made.append_basic_block(n) for n in ("head", "body", "end"))
     entry = b.block
     b.branch(head)
@@ -178,14 +215,10 @@ def add_table_function(
     row.add_incoming(INT64(0), entry)
     b.cbranch(b.icmp_signed("<", row, count), body, end)
     b.position_at_end(body)
-    state = read_all(b, a, y, b.mul(row, INT64(a.size * len(ode.state))), len(ode.state))
-    parameters = read_all(b, a, p, b.mul(row, p_stride), len(ode.parameters))
-    results = program.emit(b, a, state, parameters)
-    write_all(b, a, results, out, b.mul(row, INT64(a.size * len(results))))
+    yield row
     row.add_incoming(b.add(row, INT64(1)), b.block)
     b.branch(head)
     b.position_at_end(end)
-    b.ret_void()
 
 
 def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:

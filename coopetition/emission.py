@@ -10,7 +10,7 @@ import sympy as sp
 from llvmlite import ir
 
 from .arithmetic import Arithmetic
-from .codegen import add_descent, add_table_function
+from .codegen import add_descent, add_jacobian, add_table_function
 from .models import Model
 from .reduction import ReducedODE, reduce
 from .runge_kutta import add_begin, add_step
@@ -40,13 +40,14 @@ def emit(
     module = ir.Module(name=ode.name)
     tables = {
         "rhs": lambda: ode.rhs,
-        "jacobian": lambda: ode.jacobian,
         "outputs": lambda: ode.outputs.values(),
     }
     steps = {"begin": add_begin, "step": add_step, "descend": add_descent}
     for name in functions:
         if name in tables:
             add_table_function(module, name, list(tables[name]()), ode, arithmetic)
+        elif name == "jacobian":
+            add_jacobian(module, ode)
         elif name in steps:
             steps[name](module, ode, arithmetic)
     if "flush" in functions:
