@@ -1,0 +1,179 @@
+"""Intervals from the Fisher information, and the directions in which there is none.
+
+At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Its eigenvectors with (almost) no growth are
+directions in which the data decide nothing: parameters that take part in one get no interval,
+rather than the false one a pseudo-inverse would give. The residual scale s² = χ²/(n − k) is estimated, and
+multiplied by n/n_eff because residuals of smooth models are autocorrelated.
+
+Reference: Raue et al. 2009, Bioinformatics 25:1923 (identifiability); Seber & Wild 1989,
+Nonlinear Regression, section 5.1 (curvature and intervals).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .parameters import Parameter
+
+Status = Literal["fixed", "determined", "undetermined", "at lower bound", "at upper bound"]
+
+LOADING = 0.1  # share of a null direction from which a parameter counts as part of it
+AT_BOUND = 1e-3  # of the box: nearer to a bound than that is at it
+CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FittedParameter:
+    """A parameter's value and what is known of it.
+
+    Parameters
+    ----------
+    name
+        As in `Parameter`.
+    value
+        At the optimum, or where it was held.
+    lower, upper
+        Ends of the 95 % interval, cut at the parameter's bounds; None where it was held, or where
+        the data determine no interval.
+    status
+        ``determined``, ``undetermined`` (part of a null direction), at a bound (the interval is
+        then one-sided), or ``fixed``.
+    """
+
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+    status: Status = "fixed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Information:
+    """Curvature of χ² at an optimum.
+
+    Parameters
+    ----------
+    names
+        Free parameters, in the order of the matrix.
+    covariance
+        Covariance of the optimiser's numbers (logarithms on a log scale), shape ``(k, k)``; NaN in
+        rows and columns of parameters without an interval.
+    null_directions
+        Combinations the data do not determine: exponents by name, the largest ±1.
+    parameters
+        All parameters with their intervals.
+    """
+
+    names: tuple[str, ...]
+    covariance: NDArray[np.float64]
+    null_directions: tuple[Mapping[str, float], ...]
+    parameters: tuple[FittedParameter, ...]
+
+
+def information(
+    parameters: Sequence[Parameter],
+    theta: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    jacobian: NDArray[np.float64],
+    effective: float,
+) -> Information:
+    """Intervals and null directions at an optimum.
+
+    Parameters
+    ----------
+    parameters
+        All of the fit, free and held.
+    theta
+        The optimum in the optimiser's numbers, shape ``(k,)``.
+    residuals, jacobian
+        Weighted residuals ``(n,)`` and their derivatives ``(n, k)``.
+    effective
+        Effective number of residuals, see `diagnose`.
+    """
+    from scipy.stats import t as student
+
+    free = [p for p in parameters if p.vary]
+    lower, upper = bounds(free)
+    width = upper - lower
+    n, k = len(residuals), len(free)
+    variance = float(residuals @ residuals) / max(n - k, 1) * n / effective
+    reach = float(student.ppf(0.5 + CONFIDENCE / 2, max(effective - k, 1.0)))
+
+    low, high = theta - lower < AT_BOUND * width, upper - theta < AT_BOUND * width
+    inner = ~(low | high)
+    fisher = jacobian.T @ jacobian
+    values, vectors = np.linalg.eigh(fisher[np.ix_(inner, inner)])
+    with np.errstate(divide="ignore"):
+        length = np.min(width[inner, None] / np.abs(vectors), axis=0) if inner.any() else values
+        null = variance > np.maximum(values, 0.0) * length**2
+    kept = vectors[:, ~null]
+    inverse = kept / np.maximum(values[~null], 1e-300) @ kept.T
+    lost = np.sum(vectors[:, null] ** 2, axis=1) > LOADING**2
+
+    covariance = np.full((k, k), np.nan)
+    known = np.flatnonzero(inner)[~lost]
+    covariance[np.ix_(known, known)] = variance * inverse[np.ix_(~lost, ~lost)]
+    gradient = jacobian.T @ residuals
+
+    found: dict[str, FittedParameter] = {}
+    for j, parameter in enumerate(free):
+        status: Status = "determined"
+        below = above = reach * float(np.sqrt(covariance[j, j]))
+        if low[j] or high[j]:
+            status = "at lower bound" if low[j] else "at upper bound"
+            couple = fisher[inner, j]
+            stiffness = float(fisher[j, j] - couple @ inverse @ couple)
+            slope = abs(float(gradient[j]))
+            step = _one_sided(slope, max(stiffness, 0.0), variance * reach**2)
+            below, above = (0.0, step) if low[j] else (step, 0.0)
+        elif np.isnan(below):
+            status = "undetermined"
+        found[parameter.name] = FittedParameter(
+            name=parameter.name,
+            value=parameter.to_external(float(theta[j])),
+            lower=_end(parameter, theta[j] - below, lower[j], upper[j]),
+            upper=_end(parameter, theta[j] + above, lower[j], upper[j]),
+            status=status,
+        )
+    inner_names = [p.name for p, inside in zip(free, inner, strict=True) if inside]
+    return Information(
+        names=tuple(p.name for p in free),
+        covariance=covariance,
+        null_directions=tuple(_named(inner_names, v) for v in vectors[:, null].T),
+        parameters=tuple(
+            found.get(p.name, FittedParameter(name=p.name, value=p.value)) for p in parameters
+        ),
+    )
+
+
+def bounds(free: Sequence[Parameter]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper bounds in the optimiser's numbers, shape ``(k,)`` each."""
+    lower = np.array([p.to_internal(p.lower) for p in free])
+    return lower, np.array([p.to_internal(p.upper) for p in free])
+
+
+def _one_sided(slope: float, stiffness: float, threshold: float) -> float:
+    """The step s > 0 at which 2·slope·s + stiffness·s² reaches the threshold."""
+    root = np.sqrt(slope**2 + stiffness * threshold)
+    return float(threshold / (slope + root)) if slope + root > 0 else np.inf
+
+
+def _end(parameter: Parameter, internal: float, lower: float, upper: float) -> float | None:
+    if np.isnan(internal):
+        return None
+    return parameter.to_external(float(np.clip(internal, lower, upper)))
+
+
+def _named(names: Sequence[str], direction: NDArray[np.float64]) -> Mapping[str, float]:
+    largest = direction[np.argmax(np.abs(direction))]
+    loads = direction / largest
+    return {
+        name: round(float(load), 3)
+        for name, load in zip(names, loads, strict=True)
+        if abs(load) >= LOADING
+    }

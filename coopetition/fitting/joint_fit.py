@@ -1,0 +1,193 @@
+"""The verb: fit a model to all curves of a run at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..curves import Curves
+from ..errors import LogError
+from ..models import Model, get
+from ..version import __version__
+from .diagnostics import LARGE_RMSE, RUNS_P, ResidualDiagnostics, diagnose
+from .information import Information, information
+from .measurements import Measurements, measurements
+from .parameters import Parameter, adjusted, gain_parameters, model_parameters
+from .problem import Problem, readout_form
+from .result import SAME_OPTIMUM, Fit
+from .settings import FitSettings
+from .starts import Optimum, waterfall
+from .symmetry import scaling_symmetries
+
+
+def fit(
+    curves: Curves,
+    model: Model | str = "coopetition",
+    *,
+    fixed: Mapping[str, float] | None = None,
+    parameters: Iterable[Parameter] = (),
+    settings: FitSettings | None = None,
+    progress: bool = False,
+    **changes: Any,
+) -> Fit:
+    """Fit a toy model to all curves of a run jointly.
+
+    Minimises χ² = Σ ((predicted − measured)/σ)² over starts, floors, weights, dimensions, the rate
+    and the gains, from many starts, with exact derivatives.
+
+    Parameters
+    ----------
+    curves
+        The run.
+    model
+        A declared model, or the name of one in the catalogue.
+    fixed
+        Parameters to hold at given values, by name.
+    parameters
+        Parameters to replace the defaults of the same name, with bounds of their own.
+    settings
+        How to fit; `FitSettings` says what there is.
+    progress
+        Whether to show progress on stderr.
+    **changes
+        Fields of `FitSettings` to set, such as ``starts=8``.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    LogError
+        If the log is too short, flat, or without a curve that the model predicts.
+    FitError
+        If no start led to a simulation that reaches the end of the log.
+    ValueError
+        If a model, parameter or setting is unknown or unfit.
+
+    Notes
+    -----
+    Intervals come from the Fisher information, scaled by the residuals' size and autocorrelation;
+    `profile` gives likelihood profiles instead.
+
+    Examples
+    --------
+    >>> from coopetition.logs import read_curves
+    >>> (main,) = read_curves("published:main")
+    >>> result = fit(main, starts=2, screened=256, points=40)
+    >>> sorted(result.rmse)
+    ['ciwl', 'flip', 'icl', 'train']
+    """
+    began = time.perf_counter()
+    declared_model = get(model) if isinstance(model, str) else model
+    chosen = (settings or FitSettings()).changed(**changes)
+    data = measurements(curves, declared_model.strategy_names, chosen)
+    declared = (
+        *model_parameters(declared_model, float(data.sequences[-1])),
+        *gain_parameters(declared_model, data.keys, readout_form(chosen)),
+    )
+    declared = adjusted(declared, fixed=fixed, replace=parameters)
+    _require_enough(data, declared)
+    problem = Problem(declared_model, declared, data, chosen)
+    starts = waterfall(problem, progress=progress)
+    return completed(problem, starts, seconds=time.perf_counter() - began)
+
+
+def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) -> Fit:
+    """The result from its optima: intervals, diagnostics, warnings."""
+    data = problem.measurements
+    theta = np.array(starts[0].theta)
+    evaluation = problem.evaluate(theta)
+    diagnostics = residual_diagnostics(problem, evaluation.residuals)
+    effective = sum(d.effective for d in diagnostics)
+    known = information(
+        problem.parameters, theta, evaluation.residuals, evaluation.jacobian, effective
+    )
+    return Fit(
+        model=problem.model,
+        declared=problem.parameters,
+        parameters=known.parameters,
+        measurements=data,
+        settings=problem.settings,
+        starts=starts,
+        chi2=starts[0].cost,
+        effective=effective,
+        covariance=known.covariance,
+        null_directions=known.null_directions,
+        diagnostics=diagnostics,
+        warnings=(*data.notes, *_warnings(problem, starts, known, diagnostics)),
+        provenance={
+            "version": __version__,
+            "source": dict(data.source),
+            "seconds": round(seconds, 3),
+        },
+    )
+
+
+def residual_diagnostics(
+    problem: Problem, residuals: np.ndarray[Any, Any]
+) -> tuple[ResidualDiagnostics, ...]:
+    """Diagnostics of each curve from all weighted residuals in turn."""
+    found, row = [], 0
+    for target in problem.measurements.targets:
+        own = residuals[row : row + len(target)]
+        found.append(diagnose(target.key, -own * target.sigma, target.sigma))
+        row += len(target)
+    return tuple(found)
+
+
+def _require_enough(data: Measurements, declared: Iterable[Parameter]) -> None:
+    free = [p.name for p in declared if p.vary]
+    if not free:
+        raise ValueError("every parameter is fixed: leave at least one free to fit")
+    if data.count <= len(free):
+        raise LogError(
+            f"run {data.run} has {data.count} usable points for {len(free)} free parameters; log "
+            "more often, train longer, or fix parameters"
+        )
+
+
+def _warnings(
+    problem: Problem,
+    starts: tuple[Optimum, ...],
+    known: Information,
+    diagnostics: tuple[ResidualDiagnostics, ...],
+) -> list[str]:
+    found = []
+    held = [p.name for p in problem.parameters if not p.vary and p.value != 0]
+    for symmetry in scaling_symmetries(problem.model, held):
+        found.append(
+            "no data can determine the scaling " + _as_scaling(symmetry) + ": fix one of these"
+        )
+    for direction in known.null_directions:
+        found.append("these data do not determine " + _as_scaling(direction))
+    for p in known.parameters:
+        if p.status.startswith("at "):
+            found.append(f"{p.name} is {p.status}: the interval is one-sided")
+    hits = sum(s.cost <= starts[0].cost * (1 + SAME_OPTIMUM) for s in starts)
+    if hits < max(2, len(starts) // 10):
+        found.append(
+            f"only {hits} of {len(starts)} starts found the best optimum: there may be a better "
+            "one; raise starts"
+        )
+    if not starts[0].converged:
+        found.append("the best start had not converged; raise max_evaluations")
+    correlated = ["/".join(d.key) for d in diagnostics if d.runs_p < RUNS_P]
+    if correlated:
+        found.append(
+            f"residuals are autocorrelated in {', '.join(correlated)}: the model misses shape "
+            "there, and intervals and criteria count fewer points"
+        )
+    for d in diagnostics:
+        if d.rmse > LARGE_RMSE and d.key[1] != "loss":
+            found.append(f"{'/'.join(d.key)} is missed by {d.rmse:.3f} on average")
+    return found
+
+
+def _as_scaling(direction: Mapping[str, float]) -> str:
+    if len(direction) == 1:
+        return next(iter(direction))
+    return " · ".join(f"{name}^{exponent:g}" for name, exponent in direction.items())

@@ -1,0 +1,187 @@
+"""What of a log a fit uses: the curves, thinned and weighted, on one grid of sequences."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import Curve, Curves, read_only
+from ..errors import LogError
+from ..observation import Key, is_predicted, predicted_keys
+from .settings import FitSettings
+
+MIN_POINTS = 8  # of a curve: fewer show no shape
+MIN_RANGE = 3.0  # of all curves, in standard deviations of their own: less is flat
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """One curve to be fitted.
+
+    Parameters
+    ----------
+    key
+        ``(evaluator, metric)``.
+    at
+        Positions of its points on the common grid, shape ``(points,)``.
+    values, sigma
+        What was measured and the standard deviation it is weighted by, shape ``(points,)``.
+    """
+
+    key: Key
+    at: NDArray[np.intp]
+    values: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Measurements:
+    """All that is fitted of a run.
+
+    Parameters
+    ----------
+    run
+        The run's name.
+    sequences
+        The common grid, 0 first, shape ``(times,)``.
+    targets
+        The curves.
+    source
+        Where the curves came from.
+    notes
+        What was left out or assumed, a sentence each.
+    """
+
+    run: str
+    sequences: NDArray[np.float64]
+    targets: tuple[Target, ...]
+    source: Mapping[str, object]
+    notes: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The curves' keys."""
+        return tuple(target.key for target in self.targets)
+
+    @property
+    def count(self) -> int:
+        """Number of measured values."""
+        return sum(map(len, self.targets))
+
+
+def thinned(curve: Curve, points: int) -> Curve:
+    """At most ``points`` rows of a curve, evenly spread over its rows, ends included."""
+    if len(curve) <= points:
+        return curve
+    return curve.take(np.unique(np.linspace(0, len(curve) - 1, points).round().astype(np.intp)))
+
+
+def measurements(curves: Curves, strategies: Sequence[str], settings: FitSettings) -> Measurements:
+    """Select, thin and weigh what a model with these strategies can be fitted to.
+
+    The weight of a point is 1/σ² with σ² = sem² + discrepancy²; where no standard error is known,
+    sem is 0 and a note says so.
+
+    Raises
+    ------
+    LogError
+        If no curve can be used: none that the model predicts, too short, or flat.
+    """
+    usable, notes = _usable(curves, strategies, settings)
+    grid = np.unique(np.concatenate([[0.0], *(curve.sequences for curve in usable)]))
+    targets = []
+    for curve in usable:
+        metric_floor = settings.loss_discrepancy if curve.metric == "loss" else settings.discrepancy
+        known = curve.sem is not None and bool(np.all(np.isfinite(curve.sem)))
+        if not known:
+            notes.append(
+                f"{curve.evaluator}/{curve.metric} has no standard errors: "
+                f"every point weighs as if its error were {metric_floor:g}"
+            )
+        sem = curve.sem if curve.sem is not None and known else np.zeros(len(curve))
+        sigma = np.hypot(sem, metric_floor)
+        if not np.all(sigma > 0):
+            raise LogError(
+                f"{curve.evaluator}/{curve.metric} of run {curves.run} has points with a standard "
+                "error of 0 and the discrepancy is 0: nothing to weigh by; set discrepancy above 0"
+            )
+        targets.append(
+            Target(
+                key=(curve.evaluator, curve.metric),
+                at=np.searchsorted(grid, curve.sequences),
+                values=read_only(curve.values),
+                sigma=read_only(sigma),
+            )
+        )
+    return Measurements(
+        run=curves.run,
+        sequences=read_only(grid),
+        targets=tuple(targets),
+        source=curves.source,
+        notes=tuple(notes),
+    )
+
+
+def _usable(
+    curves: Curves, strategies: Sequence[str], settings: FitSettings
+) -> tuple[list[Curve], list[str]]:
+    notes: list[str] = []
+    usable: list[Curve] = []
+    short: list[str] = []
+    for curve in curves:
+        name = f"{curve.evaluator}/{curve.metric}"
+        if not is_predicted(strategies, (curve.evaluator, curve.metric)):
+            if curve.metric != "loss":
+                notes.append(f"{name} is not fitted: the model does not predict it")
+            continue
+        if curve.metric == "loss" and not settings.losses:
+            continue
+        finite = np.isfinite(curve.values) & np.isfinite(curve.sequences)
+        if not np.all(finite):
+            notes.append(f"{name}: {int(np.sum(~finite))} points that are no numbers left out")
+            curve = curve.take(finite)
+        if len(curve) < MIN_POINTS:
+            short.append(f"{name} has {len(curve)} points")
+            continue
+        if len(curve) > settings.points:
+            notes.append(f"{name}: {settings.points} of {len(curve)} points used")
+        usable.append(thinned(curve, settings.points))
+    if not usable and short:
+        raise LogError(
+            f"run {curves.run} is too short to fit: {', '.join(short)}, at least {MIN_POINTS} are "
+            "needed; log more often or train longer"
+        )
+    if not usable:
+        have = ", ".join("/".join(key) for key in curves.curves) or "none at all"
+        wanted = ", ".join("/".join(key) for key in predicted_keys(strategies))
+        raise LogError(
+            f"run {curves.run} has no curve that the model predicts: it has {have}; usable are "
+            f"{wanted} (name columns with --columns flip=…)"
+        )
+    notes += [f"{text}, fewer than {MIN_POINTS}: not fitted" for text in short]
+    if all(_is_flat(curve, settings) for curve in usable):
+        ranges = ", ".join(
+            f"{c.evaluator} {np.min(c.values):.3f}–{np.max(c.values):.3f}" for c in usable
+        )
+        raise LogError(
+            f"every curve of run {curves.run} is flat ({ranges}): nothing has been learned yet "
+            "that a model could be fitted to; train longer"
+        )
+    return usable, notes
+
+
+def _is_flat(curve: Curve, settings: FitSettings) -> bool:
+    """Whether the smoothed curve moves by less than its noise.
+
+    Means of eight blocks are compared, so that single noisy points do not make a flat curve move.
+    """
+    blocks = np.array([np.mean(block) for block in np.array_split(curve.values, 8)])
+    noise = float(np.median(np.abs(np.diff(curve.values)))) / np.sqrt(len(curve.values) / 8)
+    floor = 0.5 * (settings.loss_discrepancy if curve.metric == "loss" else settings.discrepancy)
+    return bool(np.ptp(blocks) < MIN_RANGE * max(noise, floor))

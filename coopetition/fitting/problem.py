@@ -1,0 +1,248 @@
+"""A fit as a function: from the optimiser's numbers to residuals and their exact Jacobian."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..integration import integrate_many, integrate_tangents
+from ..models import Model
+from ..observation import SEPARATE_FLIP, SHARED_FLIP, Key, Readout, in_sequences, read
+from ..reduction import reduce
+from .information import bounds
+from .measurements import Measurements
+from .outputs import OutputTable
+from .parameters import Parameter
+from .settings import FitSettings
+from .symmetry import RATE
+
+Array = NDArray[np.float64]
+
+PENALTY = 10.0  # standardised residual of a simulation that failed: far above any that did not
+SCREEN_TIMES = 48  # grid points simulated for a start that is only screened
+SCREEN_BATCH = 1024  # screened at once, to bound memory
+SCREEN_RTOL = 1e-4
+
+READOUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Readout))
+READOUT_ONLY = READOUT_FIELDS - {RATE}  # the rate is a parameter of the paced ODE
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """One simulation against the measurements.
+
+    Parameters
+    ----------
+    residuals
+        (predicted − measured)/σ of all curves in turn, shape ``(n,)``.
+    jacobian
+        Their derivatives with respect to the optimiser's numbers, shape ``(n, k)``.
+    failed
+        Whether the simulation failed; residuals are then `PENALTY` and the Jacobian zero.
+    """
+
+    residuals: Array
+    jacobian: Array
+    failed: bool
+
+
+class Problem:
+    """A model, its parameters and the measurements of one run.
+
+    Parameters
+    ----------
+    model
+        The declared model.
+    parameters
+        All parameters of model, start and readout; the free ones in order make up θ.
+    measurements
+        What is to be fitted.
+    settings
+        Tolerances and kind of readout.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        parameters: Sequence[Parameter],
+        measurements: Measurements,
+        settings: FitSettings,
+    ) -> None:
+        self.model, self.settings, self.measurements = model, settings, measurements
+        self.parameters = tuple(parameters)
+        self.free = tuple(p for p in self.parameters if p.vary)
+        self.lower, self.upper = bounds(self.free)
+        self.ode = in_sequences(reduce(model))
+        self.table = OutputTable(self.ode, measurements.keys)
+        self._held = {p.name: p.value for p in self.parameters}
+        self._last: tuple[bytes, Evaluation] | None = None
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The model's strategies."""
+        return self.model.strategy_names
+
+    def values(self, theta: Array) -> dict[str, float]:
+        """All parameters by name at θ, shape ``(k,)``."""
+        moved = {p.name: p.to_external(float(v)) for p, v in zip(self.free, theta, strict=True)}
+        return {**self._held, **moved}
+
+    def theta(self, values: Mapping[str, float]) -> Array:
+        """θ of parameter values by name."""
+        return np.array([p.to_internal(values[p.name]) for p in self.free])
+
+    def readout(self, values: Mapping[str, float]) -> Readout:
+        """The readout at parameter values."""
+        own = {name: value for name, value in values.items() if name in READOUT_FIELDS}
+        return dataclasses.replace(readout_form(self.settings), **own)
+
+    def evaluate(self, theta: Array) -> Evaluation:
+        """Residuals and Jacobian at θ; the last result is kept, solvers ask for it twice."""
+        key = np.asarray(theta, dtype=np.float64).tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._evaluate(np.asarray(theta, dtype=np.float64)))
+        return self._last[1]
+
+    def residuals(self, theta: Array) -> Array:
+        """Weighted residuals at θ, shape ``(n,)``."""
+        return self.evaluate(theta).residuals
+
+    def jacobian(self, theta: Array) -> Array:
+        """Their derivatives, shape ``(n, k)``."""
+        return self.evaluate(theta).jacobian
+
+    def _evaluate(self, theta: Array) -> Evaluation:
+        n, k = self.measurements.count, len(self.free)
+        failed = Evaluation(residuals=np.full(n, PENALTY), jacobian=np.zeros((n, k)), failed=True)
+        values = self.values(theta)
+        start = np.array([values[name] for name in self.ode.state_names])
+        p = np.array([values[name] for name in self.ode.parameter_names])
+        # dθ_j moves x by x dθ_j on a log scale
+        step = np.array([values[q.name] if q.scale == "log" else 1.0 for q in self.free])
+        names = [q.name for q in self.free]
+        simulated = [j for j, name in enumerate(names) if name not in READOUT_ONLY]
+        dstart = _unit_columns(self.ode.state_names, [names[j] for j in simulated])
+        dp = _unit_columns(self.ode.parameter_names, [names[j] for j in simulated])
+        run = integrate_tangents(
+            self.ode,
+            times=self.measurements.sequences,
+            start=start,
+            start_tangents=dstart * step[simulated],
+            parameters=p,
+            parameter_tangents=dp * step[simulated],
+            rtol=self.settings.rtol,
+            atol=self.settings.atol,
+            max_steps=self.settings.max_steps,
+        )
+        if not run.outcome.ok or not np.all(np.isfinite(run.tangents)):
+            return failed
+        outputs = self.table.outputs(run.states, p)
+        changes = self.table.tangents(run.states, run.tangents, p, dp * step[simulated])
+        readout = self.readout(values)
+        residuals, jacobian = np.empty(n), np.zeros((n, k))
+        row = 0
+        for target in self.measurements.targets:
+            reading = read(target.key, outputs, self.strategies, readout)
+            rows = slice(row, row + len(target))
+            residuals[rows] = (reading.value[target.at] - target.values) / target.sigma
+            for name, slope in reading.by_output.items():
+                jacobian[rows, simulated] += (slope[:, None] * changes[name])[target.at]
+            for name, slope in reading.by_parameter.items():
+                if name in names:
+                    j = names.index(name)
+                    jacobian[rows, j] += slope[target.at] * step[j]
+            jacobian[rows] /= target.sigma[:, None]
+            row = rows.stop
+        if not (np.all(np.isfinite(residuals)) and np.all(np.isfinite(jacobian))):
+            return failed
+        return Evaluation(residuals=residuals, jacobian=jacobian, failed=False)
+
+    def predict(
+        self, thetas: Array, sequences: Array, keys: Sequence[Key], *, rtol: float | None = None
+    ) -> dict[Key, Array]:
+        """Curves of many parameter sets.
+
+        Parameters
+        ----------
+        thetas
+            Shape ``(batch, k)``.
+        sequences
+            Shape ``(times,)``, from 0 or later, increasing.
+        keys
+            Curves wanted.
+        rtol
+            Relative tolerance; the settings' when None.
+
+        Returns
+        -------
+        dict
+            Shape ``(batch, times)`` each; NaN for members whose simulation failed.
+        """
+        columns = [self.values(theta) for theta in thetas]
+        starts = np.array([[c[name] for name in self.ode.state_names] for c in columns])
+        p = np.array([[c[name] for name in self.ode.parameter_names] for c in columns])
+        run = integrate_many(
+            self.ode,
+            parameters={name: p[:, j] for j, name in enumerate(self.ode.parameter_names)},
+            starts=starts,
+            until=float(sequences[-1]),
+            times=sequences,
+            rtol=rtol or self.settings.rtol,
+            atol=self.settings.atol,
+            max_steps=self.settings.max_steps,
+        )
+        found: dict[Key, list[Array]] = {key: [] for key in keys}
+        outputs = self.table.outputs(run.states, p[:, None, :])
+        for member, values in enumerate(columns):
+            own = {name: array[member] for name, array in outputs.items()}
+            readout = self.readout(values)
+            for key in keys:
+                found[key].append(read(key, own, self.strategies, readout).value)
+        return {key: np.array(rows) for key, rows in found.items()}
+
+    def costs(self, thetas: Array, *, coarse: bool = False) -> Array:
+        """χ² of many parameter sets, shape ``(batch,)``; the penalty's where a simulation failed.
+
+        ``coarse`` simulates `SCREEN_TIMES` points of the grid only and interpolates between them.
+        """
+        grid = self.measurements.sequences
+        times = grid[_screen_positions(len(grid))] if coarse else grid
+        total = np.zeros(len(thetas))
+        for first in range(0, len(thetas), SCREEN_BATCH):
+            block = slice(first, first + SCREEN_BATCH)
+            curves = self.predict(
+                thetas[block],
+                times,
+                self.measurements.keys,
+                rtol=SCREEN_RTOL if coarse else None,
+            )
+            for target in self.measurements.targets:
+                at = _interpolation(times, grid[target.at])
+                misfit = (curves[target.key] @ at - target.values) / target.sigma
+                misfit = np.where(np.isfinite(misfit), misfit, PENALTY)
+                total[block] += np.sum(misfit**2, axis=1)
+        return total
+
+
+def readout_form(settings: FitSettings) -> Readout:
+    """The readout whose gains are fitted: one pair, or another for flip."""
+    return SEPARATE_FLIP if settings.separate_flip else SHARED_FLIP
+
+
+def _unit_columns(rows: Sequence[str], columns: Sequence[str]) -> Array:
+    """1 where a column's name is the row's, shape ``(rows, columns)``."""
+    return np.array([[float(r == c) for c in columns] for r in rows]).reshape(
+        len(rows), len(columns)
+    )
+
+
+def _screen_positions(count: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, count - 1, min(SCREEN_TIMES, count)).round().astype(np.intp))
+
+
+def _interpolation(known: Array, wanted: Array) -> Array:
+    """The matrix that interpolates linearly from times to times, shape ``(known, wanted)``."""
+    return np.array([np.interp(wanted, known, row) for row in np.eye(len(known))])

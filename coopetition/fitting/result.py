@@ -1,0 +1,197 @@
+"""The result of a fit: parameters, what is known of them, and all that led there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import Curve, Curves
+from ..errors import unknown_name
+from ..models import Model
+from ..observation import Key, Readout
+from .diagnostics import ResidualDiagnostics
+from .information import FittedParameter
+from .measurements import Measurements
+from .parameters import Parameter
+from .problem import Problem
+from .settings import FitSettings
+from .starts import Optimum
+
+SAME_OPTIMUM = 1e-3  # relative difference of χ² below which two starts found the same optimum
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Fit:
+    """A model fitted to the curves of one run.
+
+    Parameters
+    ----------
+    model
+        The fitted model's declaration.
+    declared
+        Every parameter as it went in: value, bounds, free or held.
+    parameters
+        Every parameter as it came out.
+    measurements
+        What was fitted, on one grid of sequences.
+    settings
+        How.
+    starts
+        The waterfall, the best first.
+    chi2
+        Σ ((predicted − measured)/σ)² at the optimum.
+    effective
+        Effective number of residuals, their autocorrelation taken into account.
+    covariance
+        Covariance of the free parameters on their own scale (logarithms where ``log``), shape
+        ``(k, k)``; NaN where the data determine none.
+    null_directions
+        Combinations of parameters that the data do not determine, exponents by name.
+    diagnostics
+        Of each curve's residuals.
+    warnings
+        What a reader of the numbers has to know, a sentence each.
+    provenance
+        Version, source of the curves, seconds taken.
+    """
+
+    model: Model
+    declared: tuple[Parameter, ...]
+    parameters: tuple[FittedParameter, ...]
+    measurements: Measurements
+    settings: FitSettings
+    starts: tuple[Optimum, ...]
+    chi2: float
+    effective: float
+    covariance: NDArray[np.float64]
+    null_directions: tuple[Mapping[str, float], ...]
+    diagnostics: tuple[ResidualDiagnostics, ...]
+    warnings: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def run(self) -> str:
+        """The fitted run's name."""
+        return self.measurements.run
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Names of the parameters that were fitted."""
+        return tuple(p.name for p in self.declared if p.vary)
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """All parameters' values by name."""
+        return {p.name: p.value for p in self.parameters}
+
+    @property
+    def theta(self) -> NDArray[np.float64]:
+        """The optimum in the optimiser's numbers, shape ``(k,)``."""
+        return np.array(self.starts[0].theta)
+
+    @property
+    def count(self) -> int:
+        """Number of residuals."""
+        return self.measurements.count
+
+    @property
+    def rmse(self) -> Mapping[str, float]:
+        """Root-mean-square error by evaluator; ``evaluator/metric`` for what is no accuracy."""
+        return {
+            d.key[0] if d.key[1] != "loss" else "/".join(d.key): d.rmse for d in self.diagnostics
+        }
+
+    @property
+    def aicc(self) -> float:
+        """Corrected Akaike criterion over the effective residuals; inf with too few of them.
+
+        n_eff ln(χ²/n) + 2q + 2q(q + 1)/(n_eff − q − 1) with q = k + 1, the scale being estimated.
+        """
+        return criteria(self.chi2, self.count, self.effective, len(self.free))[0]
+
+    @property
+    def bic(self) -> float:
+        """Bayesian criterion over the effective residuals, n_eff ln(χ²/n) + q ln n_eff."""
+        return criteria(self.chi2, self.count, self.effective, len(self.free))[1]
+
+    @property
+    def hits(self) -> int:
+        """Number of starts that found the best optimum."""
+        best = self.starts[0].cost
+        return sum(s.cost <= best * (1 + SAME_OPTIMUM) for s in self.starts)
+
+    @property
+    def readout(self) -> Readout:
+        """The fitted gains and rate."""
+        return self.problem().readout(self.values)
+
+    def parameter(self, name: str) -> FittedParameter:
+        """One parameter; unknown names are refused with the nearest."""
+        by_name = {p.name: p for p in self.parameters}
+        if name not in by_name:
+            raise unknown_name("parameter", name, by_name)
+        return by_name[name]
+
+    def problem(self) -> Problem:
+        """The fit as a function of its free parameters."""
+        return Problem(self.model, self.declared, self.measurements, self.settings)
+
+    def predict(self, sequences: NDArray[np.float64] | None = None) -> Curves:
+        """The fitted model's curves.
+
+        Parameters
+        ----------
+        sequences
+            Where to predict, increasing, shape ``(times,)``; the fitted grid when None.
+        """
+        grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
+        keys = self.measurements.keys
+        found = self.problem().predict(self.theta[None, :], grid, keys)
+        return predicted_curves(self, grid, {key: values[0] for key, values in found.items()})
+
+    def summary(self) -> str:
+        """Parameters with intervals, errors and warnings as text."""
+        lines = [
+            f"{self.model.name} fitted to {self.run}: {self.count} points of "
+            f"{len(self.measurements.targets)} curves, "
+            f"worth {self.effective:.0f} independent ones; "
+            f"{self.hits} of {len(self.starts)} starts found the optimum",
+            f"AICc {self.aicc:.1f}, BIC {self.bic:.1f}",
+        ]
+        width = max(len(p.name) for p in self.parameters)
+        for p in self.parameters:
+            if p.status == "fixed":
+                continue
+            interval = "no interval" if p.lower is None else f"{p.lower:.4g} – {p.upper:.4g}"
+            note = "" if p.status == "determined" else f"  ({p.status})"
+            lines.append(f"  {p.name:<{width}}  {p.value:<10.4g} {interval}{note}")
+        lines += [f"  {d.summary()}" for d in self.diagnostics]
+        lines += [f"  note: {text}" for text in self.warnings]
+        return "\n".join(lines)
+
+
+def criteria(chi2: float, count: int, effective: float, free: int) -> tuple[float, float]:
+    """AICc and BIC of a fit with an estimated scale, see `Fit.aicc`."""
+    q = free + 1
+    deviance = effective * float(np.log(max(chi2, 1e-300) / count))
+    room = effective - q - 1
+    aicc = deviance + 2 * q + 2 * q * (q + 1) / room if room > 0 else float("inf")
+    return aicc, deviance + q * float(np.log(effective))
+
+
+def predicted_curves(
+    fit: Fit, sequences: NDArray[np.float64], values: Mapping[Key, NDArray[np.float64]]
+) -> Curves:
+    """Predicted values as curves that say what made them."""
+    return Curves(
+        run=fit.run,
+        curves={
+            key: Curve(evaluator=key[0], metric=key[1], sequences=sequences, values=array)
+            for key, array in values.items()
+        },
+        source={"model": fit.model.name, "parameters": dict(fit.values)},
+    )

@@ -1,0 +1,161 @@
+"""From many starts to optima: screen a Sobol set, polish the best, keep the whole waterfall."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FitError
+from ..seeds import stream
+from .problem import Problem
+
+Array = NDArray[np.float64]
+
+SPACING = (
+    0.05  # of the box: of two starts nearer than that in every parameter, the worse is dropped
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """Where one start ended.
+
+    Parameters
+    ----------
+    cost
+        χ² there.
+    theta
+        The optimiser's numbers.
+    evaluations
+        Simulations with sensitivities it took.
+    converged
+        Whether a tolerance was met before `FitSettings.max_evaluations` were spent.
+    screened_cost
+        χ² at the start, compared coarsely.
+    """
+
+    cost: float
+    theta: tuple[float, ...]
+    evaluations: int
+    converged: bool
+    screened_cost: float
+
+
+def sobol(problem: Problem, count: int) -> Array:
+    """Scrambled Sobol points in the box of the free parameters, shape ``(count, k)``."""
+    from scipy.stats import qmc
+
+    sampler = qmc.Sobol(len(problem.free), rng=stream(problem.settings.seed, "starts"))
+    unit = sampler.random(count)
+    return np.asarray(problem.lower + unit * (problem.upper - problem.lower))
+
+
+def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]:
+    """The best starts and their coarse costs: ``(starts, k)``, ``(starts,)``.
+
+    Raises
+    ------
+    FitError
+        If not one simulation reached the end of the log.
+    """
+    settings = problem.settings
+    points = sobol(problem, settings.screened)
+    costs = np.empty(len(points))
+    blocks = np.array_split(np.arange(len(points)), max(1, len(points) // 1024))
+    for block in _shown(blocks, "screening starts", progress):
+        costs[block] = problem.costs(points[block], coarse=True)
+    worst = 0.999 * _failed_cost(problem)
+    if not np.any(costs < worst):
+        raise FitError(
+            f"none of {len(points)} simulations of {problem.model.name} over run "
+            f"{problem.measurements.run} succeeded; narrow the parameters' bounds or raise "
+            f"max_steps (now {settings.max_steps})"
+        )
+    chosen = _spread_out(points, costs, problem, settings.starts)
+    return points[chosen], costs[chosen]
+
+
+def polished(problem: Problem, theta: Array, screened_cost: float = np.nan) -> Optimum:
+    """Least squares from one start, with exact derivatives."""
+    from scipy.optimize import least_squares
+
+    width = problem.upper - problem.lower
+    inside = np.clip(theta, problem.lower + 1e-6 * width, problem.upper - 1e-6 * width)
+    result = least_squares(
+        problem.residuals,
+        inside,
+        jac=problem.jacobian,
+        bounds=(problem.lower, problem.upper),
+        method="trf",
+        x_scale="jac",
+        ftol=1e-9,
+        xtol=1e-8,
+        gtol=1e-9,
+        max_nfev=problem.settings.max_evaluations,
+    )
+    return Optimum(
+        cost=2.0 * float(result.cost),
+        theta=tuple(float(v) for v in result.x),
+        evaluations=int(result.nfev),
+        converged=bool(result.status > 0),
+        screened_cost=float(screened_cost),
+    )
+
+
+def waterfall(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...]:
+    """All polished starts, the best first.
+
+    Raises
+    ------
+    FitError
+        If every polish ended on a failed simulation.
+    """
+    starts, costs = screened(problem, progress=progress)
+    jobs = list(zip(starts, costs, strict=True))
+    found = [
+        polished(problem, theta, float(cost))
+        for theta, cost in _shown(jobs, "polishing starts", progress)
+    ]
+    found.sort(key=lambda optimum: optimum.cost)
+    if problem.evaluate(np.array(found[0].theta)).failed:
+        raise FitError(
+            f"no start of {problem.model.name} on run {problem.measurements.run} led to a "
+            "simulation that reaches the end of the log; narrow the bounds or raise max_steps"
+        )
+    return tuple(found)
+
+
+def _failed_cost(problem: Problem) -> float:
+    from .problem import PENALTY
+
+    return PENALTY**2 * problem.measurements.count
+
+
+def _spread_out(points: Array, costs: Array, problem: Problem, count: int) -> NDArray[np.intp]:
+    """The best points no two of which are neighbours; filled up by the next best if too few."""
+    order = np.argsort(costs, kind="stable")
+    unit = (points - problem.lower) / (problem.upper - problem.lower)
+    chosen: list[int] = []
+    for index in order:
+        if len(chosen) == count:
+            break
+        gaps = np.max(np.abs(unit[chosen] - unit[index]), axis=1)
+        if np.all(gaps > SPACING):
+            chosen.append(int(index))
+    for index in order:
+        if len(chosen) == count:
+            break
+        if int(index) not in chosen:
+            chosen.append(int(index))
+    return np.array(chosen, dtype=np.intp)
+
+
+def _shown(items: Any, what: str, progress: bool) -> Any:
+    if not progress:
+        return items
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=what, leave=False)

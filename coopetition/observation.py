@@ -1,0 +1,304 @@
+"""From mechanisms to measured curves: what an evaluator reads of a toy model's trajectory.
+
+With strengths s (normalised overlaps, 1 at the target) and gains g, the logit between the two
+labels in context adds where strategies agree on the answer and subtracts where they do not:
+
+    train = σ(g1 s1 + g2 s2)    icl = σ(g1 s1)    ciwl = σ(g2 s2)    flip = σ(f1 s1 − f2 s2)
+
+f = g unless flip has gains of its own. Pure in-weights learning (iwl) adds to the logit of whatever
+label the query's class had in training, so it sides with CIWL; its own evaluator asks for one label
+among all and reads σ(r s3 − o). Losses are read as floor + scale · mechanism loss. Model time
+becomes sequences here and nowhere else: sequences = sequences_per_time · time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .curves import Curve, Curves
+from .errors import unknown_name
+
+if TYPE_CHECKING:
+    from .reduction import ReducedODE
+    from .trajectory import Trajectory
+
+Key = tuple[str, str]
+Array = NDArray[np.float64]
+
+ACCURACY = "in_context_acc"
+# evaluator -> sign with which each strategy moves the logit of the answer it counts as right
+SIGNS: Mapping[str, Mapping[str, int]] = {
+    "train": {"icl": 1, "ciwl": 1, "iwl": 1},
+    "icl": {"icl": 1},
+    "ciwl": {"ciwl": 1, "iwl": 1},
+    "flip": {"icl": 1, "ciwl": -1, "iwl": -1},
+}
+# evaluator -> strategies without which its curve would be a guess
+NEEDS: Mapping[str, frozenset[str]] = {
+    "train": frozenset({"icl", "ciwl"}),
+    "icl": frozenset({"icl"}),
+    "ciwl": frozenset({"ciwl"}),
+    "flip": frozenset({"icl", "ciwl"}),
+}
+# evaluator -> the output whose loss it follows
+LOSSES: Mapping[str, str] = {"train": "total", "icl": "icl", "ciwl": "ciwl"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Readout:
+    """How strengths and losses become curves.
+
+    Parameters
+    ----------
+    gain_icl, gain_ciwl, gain_iwl
+        Logit at full strength.
+    flip_gain_icl, flip_gain_ciwl, flip_gain_iwl
+        The same on flip; None for the gains above.
+    recall_gain, recall_offset
+        Logit gain and offset of the ``iwl`` evaluator, which asks among all labels.
+    loss_floor_train, loss_scale_train, …
+        Floor and scale of a loss curve, in nats.
+    sequences_per_time
+        Training sequences in a unit of model time.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite or ``sequences_per_time`` not positive.
+
+    Examples
+    --------
+    >>> Readout(gain_icl=1.3, gain_ciwl=3.5).separate_flip
+    False
+    """
+
+    gain_icl: float = 4.0
+    gain_ciwl: float = 4.0
+    gain_iwl: float = 4.0
+    flip_gain_icl: float | None = None
+    flip_gain_ciwl: float | None = None
+    flip_gain_iwl: float | None = None
+    recall_gain: float = 14.0
+    recall_offset: float = 7.0
+    loss_floor_train: float = 0.0
+    loss_scale_train: float = 1.0
+    loss_floor_icl: float = 0.0
+    loss_scale_icl: float = 1.0
+    loss_floor_ciwl: float = 0.0
+    loss_scale_ciwl: float = 1.0
+    sequences_per_time: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{field.name} must be a finite number, not {value!r}")
+        if self.sequences_per_time <= 0:
+            raise ValueError(
+                f"sequences_per_time must be positive, not {self.sequences_per_time!r}"
+            )
+
+    @property
+    def separate_flip(self) -> bool:
+        """Whether flip has gains of its own."""
+        return self.flip_gain_icl is not None or self.flip_gain_ciwl is not None
+
+    def gain_name(self, evaluator: str, strategy: str) -> str:
+        """The field that holds a strategy's gain on an evaluator."""
+        own = f"flip_gain_{strategy}"
+        return own if evaluator == "flip" and getattr(self, own) is not None else f"gain_{strategy}"
+
+
+SHARED_FLIP = Readout()
+SEPARATE_FLIP = Readout(flip_gain_icl=4.0, flip_gain_ciwl=4.0)
+
+
+def is_predicted(strategies: Collection[str], key: Key) -> bool:
+    """Whether a model with these strategies predicts the curve ``(evaluator, metric)``.
+
+    Examples
+    --------
+    >>> is_predicted(["icl"], ("flip", "in_context_acc"))
+    False
+    """
+    evaluator, metric = key
+    if metric == "loss":
+        needed = {"train": "icl", "icl": "icl", "ciwl": "ciwl"}.get(evaluator)
+        return needed in strategies
+    if evaluator == "iwl":
+        return metric == "acc" and "iwl" in strategies
+    return metric == ACCURACY and evaluator in NEEDS and NEEDS[evaluator] <= set(strategies)
+
+
+def predicted_keys(strategies: Collection[str]) -> tuple[Key, ...]:
+    """Every curve that a model with these strategies predicts."""
+    keys = [(evaluator, ACCURACY) for evaluator in SIGNS] + [("iwl", "acc")]
+    keys += [(evaluator, "loss") for evaluator in LOSSES]
+    return tuple(key for key in keys if is_predicted(strategies, key))
+
+
+def readout_parameters(
+    strategies: Collection[str], keys: Iterable[Key], readout: Readout
+) -> tuple[str, ...]:
+    """Names of the `Readout` fields that these curves depend on, each once."""
+    names: dict[str, None] = {}
+    for evaluator, metric in keys:
+        if metric == "loss":
+            names |= dict.fromkeys((f"loss_floor_{evaluator}", f"loss_scale_{evaluator}"))
+        elif evaluator == "iwl":
+            names |= dict.fromkeys(("recall_gain", "recall_offset"))
+        else:
+            terms = (s for s in SIGNS[evaluator] if s in strategies)
+            names |= dict.fromkeys(readout.gain_name(evaluator, s) for s in terms)
+    return tuple(names)
+
+
+def logistic(logit: Array) -> Array:
+    """σ(u) = 1/(1 + e^{−u}) without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """One curve read from outputs, with its exact derivatives.
+
+    ``value`` has shape ``(…, time)``; ``by_output`` maps an output's name, ``by_parameter`` a
+    `Readout` field, to a derivative of that shape.
+    """
+
+    value: Array
+    by_output: Mapping[str, Array]
+    by_parameter: Mapping[str, Array]
+
+
+def read(
+    key: Key, outputs: Mapping[str, Array], strategies: Sequence[str], readout: Readout
+) -> Reading:
+    """Read one curve from a trajectory's outputs.
+
+    Parameters
+    ----------
+    key
+        ``(evaluator, metric)``.
+    outputs
+        ``NAME_strength``, the strategies' losses and ``total``, shape ``(…, time)`` each.
+    strategies
+        The model's strategies.
+    readout
+        Gains, offsets and scales.
+
+    Raises
+    ------
+    ValueError
+        If the strategies do not predict that curve.
+    """
+    if not is_predicted(strategies, key):
+        known = ("/".join(k) for k in predicted_keys(strategies))
+        raise unknown_name("predicted curve", "/".join(key), known)
+    evaluator, metric = key
+    if metric == "loss":
+        name = LOSSES[evaluator]
+        scale = getattr(readout, f"loss_scale_{evaluator}")
+        floor = getattr(readout, f"loss_floor_{evaluator}")
+        loss = outputs[name]
+        return Reading(
+            value=floor + scale * loss,
+            by_output={name: np.full_like(loss, scale)},
+            by_parameter={
+                f"loss_floor_{evaluator}": np.ones_like(loss),
+                f"loss_scale_{evaluator}": loss,
+            },
+        )
+    if evaluator == "iwl":
+        terms = {"iwl": ("recall_gain", 1)}
+    else:
+        terms = {
+            s: (readout.gain_name(evaluator, s), sign)
+            for s, sign in SIGNS[evaluator].items()
+            if s in strategies
+        }
+    weights = {s: sign * getattr(readout, name) for s, (name, sign) in terms.items()}
+    strengths = {s: outputs[f"{s}_strength"] for s in terms}
+    logit = np.asarray(sum(weights[s] * strengths[s] for s in terms))
+    if evaluator == "iwl":
+        logit = logit - readout.recall_offset
+    value = logistic(logit)
+    slope = value * (1.0 - value)
+    by_parameter = {name: slope * sign * strengths[s] for s, (name, sign) in terms.items()}
+    if evaluator == "iwl":
+        by_parameter["recall_offset"] = -slope
+    return Reading(
+        value=value,
+        by_output={f"{s}_strength": slope * weights[s] for s in terms},
+        by_parameter=by_parameter,
+    )
+
+
+def in_sequences(ode: ReducedODE) -> ReducedODE:
+    """The same system with sequences as its time: dy/dm = f(y)/κ, κ = ``sequences_per_time``.
+
+    κ becomes the system's last parameter, so that what depends on the rate is derived like the
+    rest. The result is no longer told to be a gradient flow.
+    """
+    import sympy as sp
+
+    rate = sp.Symbol("sequences_per_time", positive=True)
+    return dataclasses.replace(
+        ode,
+        parameters=(*ode.parameters, rate),
+        defaults={**ode.defaults, rate.name: 1.0},
+        rhs=tuple(f / rate for f in ode.rhs),
+        loss=None,
+        mobility=None,
+    )
+
+
+def observe(
+    trajectory: Trajectory,
+    readout: Readout = SHARED_FLIP,
+    *,
+    keys: Iterable[Key] | None = None,
+    run: str | None = None,
+) -> Curves:
+    """The curves that evaluators would read along a trajectory.
+
+    Parameters
+    ----------
+    trajectory
+        An integration's result; times are dimensionless, outputs as `read` names them.
+    readout
+        Gains, offsets, scales and the rate that turns time into sequences.
+    keys
+        Curves wanted, ``(evaluator, metric)``; all that the model predicts when None.
+    run
+        A name for the run; the model's name when None.
+
+    Raises
+    ------
+    ValueError
+        If a curve is asked for that the model does not predict.
+    """
+    strategies = trajectory.strategies
+    wanted = predicted_keys(strategies) if keys is None else tuple(keys)
+    sequences = readout.sequences_per_time * trajectory.times
+    curves = {
+        key: Curve(
+            evaluator=key[0],
+            metric=key[1],
+            sequences=sequences,
+            values=read(key, trajectory.outputs, strategies, readout).value,
+        )
+        for key in wanted
+    }
+    source = {
+        "model": trajectory.ode.name,
+        "parameters": dict(trajectory.parameters),
+        "readout": dataclasses.asdict(readout),
+    }
+    return Curves(run=run or trajectory.ode.name, curves=curves, source=source)
