@@ -9,6 +9,8 @@ import click
 from coopetition.errors import CoopetitionError
 from coopetition.version import __version__
 
+from .train import embeddings, train
+
 
 class Commands(click.Group):
     """A group whose commands end with one line and an exit code instead of a traceback.
@@ -37,3 +39,7 @@ def main() -> None:
     The usual path: `integrate` a toy model, `fit` it to a training log, `propose` settings in which
     in-context learning lasts, `train` them and `verify` the prediction. `demo` shows it all.
     """
+
+
+main.add_command(train)
+main.add_command(embeddings)

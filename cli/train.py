@@ -1,0 +1,148 @@
+"""Training: `train` and `embeddings`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from coopetition.train.loop import TrainedRun
+    from coopetition.train.settings import TrainingSettings
+
+
+@click.command()
+@click.argument("settings", required=False, metavar="[SETTINGS.yaml|PRESET]")
+@click.option(
+    "-s", "--set", "changes", multiple=True, metavar="key=value", help="e.g. network.width=128"
+)
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), metavar="RUN")
+@click.option("--resume", is_flag=True, help="Continue the run in RUN, or begin it.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Train so many seeds as one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a list for seeds).")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--presets", "list_presets", is_flag=True, help="List the presets and leave.")
+def train(
+    settings: str | None,
+    changes: tuple[str, ...],
+    output: Path | None,
+    resume: bool,
+    device: str,
+    seeds: int,
+    as_json: bool,
+    quiet: bool,
+    list_presets: bool,
+) -> None:
+    """Train a transformer as SETTINGS.yaml or a PRESET says, and measure which strategy answers.
+
+    Without settings the defaults are the papers' 2-layer network. RUN gets settings, curves and
+    checkpoints; without -o it is runs/NAME.
+    """
+    if list_presets:
+        click.echo(presets_listed())
+        return
+    from coopetition.train.loop import train as run_training
+
+    members = members_of(settings, changes, seeds, resumed=output if resume else None)
+    name = members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
+    folder = output or Path("runs") / name
+    runs = run_training(
+        members,
+        folder,
+        resume=resume,
+        device=device,
+        progress=not quiet,
+        about={"command": sys.argv[1:]},
+    )
+    results = [result_of(run) for run in runs]
+    if as_json:
+        click.echo(json.dumps(results[0] if len(results) == 1 else results, indent=2))
+        return
+    for run, result in zip(runs, results, strict=True):
+        click.echo(f"{run.summary()}\nverdict: {result['verdict']}")
+
+
+def members_of(
+    given: str | None, changes: tuple[str, ...], seeds: int, *, resumed: Path | None
+) -> tuple[TrainingSettings, ...]:
+    """The settings of each run: those given, or those of the run to continue, with the changes."""
+    from coopetition.train.ensemble_folder import holds_run, stored_settings
+    from coopetition.train.presets import preset
+    from coopetition.train.settings import TrainingSettings
+    from coopetition.train.settings_files import read_settings, with_overrides
+
+    if given is None and resumed is not None and holds_run(resumed):
+        return tuple(with_overrides(member, changes) for member in stored_settings(resumed))
+    if given is None:
+        base = TrainingSettings()
+    elif given.endswith((".yaml", ".yml")) or Path(given).is_file():
+        base = read_settings(given)
+    else:
+        base = preset(given)
+    base = with_overrides(base, changes)
+    if seeds == 1:
+        return (base,)
+    first = base.run.seed
+    return tuple(
+        base.replace(name=f"{base.name}-seed{seed}", run=base.run.replace(seed=seed))
+        for seed in range(first, first + seeds)
+    )
+
+
+def presets_listed() -> str:
+    """A line for each preset."""
+    from coopetition.train.presets import preset, preset_names
+
+    return "\n".join(f"{name:<20} {preset(name).source}" for name in preset_names())
+
+
+def result_of(run: TrainedRun) -> dict[str, Any]:
+    """What `--json` says of a run."""
+    from coopetition.landmarks import landmarks, verdict
+
+    has_flip = run.curves.accuracy("flip") is not None
+    marks = landmarks(run.curves).as_dict() if has_flip else {}
+    marks.pop("final", None)  # of every metric; the headline values have a key of their own
+    return {
+        "run": str(run.folder),
+        "name": run.settings.name,
+        "seed": run.settings.run.seed,
+        "sequences": run.sequences,
+        "seconds": run.seconds,
+        "sequences_per_second": run.sequences_per_second,
+        "diverged": run.diverged,
+        "landmarks": marks or None,
+        "verdict": verdict(run.curves) if has_flip else None,
+        "horizon": run.sequences,
+        "final": run.final(),
+    }
+
+
+@click.command()
+@click.argument("matrix", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--classes", type=click.IntRange(min=2), default=3200, show_default=True)
+@click.option("--exemplars", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--path-in-file", default="embeddings", show_default=True, help="In an HDF5 MATRIX.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+def embeddings(
+    matrix: Path, classes: int, exemplars: int, path_in_file: str, seed: int, output: Path
+) -> None:
+    """Make classes for training out of a MATRIX of embeddings (.npy or HDF5) by clustering.
+
+    Every cluster is a class and its members are the exemplars, as for a language model's token
+    embeddings in arXiv 2311.08360. Train on the result with -s data.kind=embeddings -s data.path=…
+    """
+    from coopetition.seeds import stream
+    from coopetition.train.data.clustering import cluster
+    from coopetition.train.data.embeddings import read_array, write_array
+    from coopetition.train.settings import DataSettings
+
+    rows = read_array(matrix, path_in_file)
+    found = cluster(rows, n_classes=classes, n_exemplars=exemplars, rng=stream(seed, "clusters"))
+    write_array(found, output, DataSettings().path_in_file, source=str(matrix), seed=str(seed))
+    click.echo(f"{output}: {classes} classes of {exemplars} exemplars, {rows.shape[1]} dimensions")

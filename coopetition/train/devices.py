@@ -1,0 +1,28 @@
+"""Which device a run computes on."""
+
+from __future__ import annotations
+
+import torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` is the first CUDA device, or the CPU where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the name means nothing to PyTorch, or the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device = {name!r}: use auto, cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and (
+        not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()
+    ):
+        raise ValueError(
+            f"device = {name!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices; use cpu"
+        )
+    return device

@@ -1,0 +1,209 @@
+"""A run in memory: runs that share shapes train as one; a single run is an ensemble of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from ..seeds import stream_seed
+from .batches import BatchStream, Exemplars
+from .data import Dataset, make_dataset
+from .evaluators import Evaluator, Values, evaluate, make_evaluators
+from .interventions import from_settings
+from .network import build_network
+from .settings import NetworkSettings, TrainingSettings
+from .step import TrainingStep
+from .weights import STEP, read_weights, start_state
+
+SHARED = (
+    "network",
+    "intervention",
+    "evaluation",
+    "sequences.context_len",
+    "optimisation.batch_size",
+    "run.sequences",
+    "run.block",
+    "run.checkpoint_every",
+    "run.checkpoint_at",
+    "run.measures_every",
+)
+STREAM = "stream/"
+
+
+def check_members(members: Sequence[TrainingSettings]) -> None:
+    """Refuse runs that cannot train as one.
+
+    Raises
+    ------
+    ValueError
+        If there is none, two have the same name, or they differ in more than numbers.
+    """
+    if not members:
+        raise ValueError("no settings are given; give at least one run's")
+    names = [member.name for member in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two runs of an ensemble are named {name!r}; give each its own name")
+    for path in SHARED:
+        values = []
+        for member in members:
+            value: object = member
+            for part in path.split("."):
+                value = getattr(value, part)
+            values.append(value)
+        if any(value != values[0] for value in values):
+            raise ValueError(
+                f"{path} differs between the runs of an ensemble: it must be the same; train them "
+                "apart"
+            )
+
+
+def network_settings(settings: TrainingSettings, dataset: Dataset) -> NetworkSettings:
+    """The network's settings with what the data decide filled in.
+
+    Raises
+    ------
+    ValueError
+        If what is given contradicts the data.
+    """
+    network = settings.network
+    lengths = [evaluator.context_len for evaluator in settings.evaluation.extra]
+    longest = max([settings.sequences.context_len, *lengths])
+    kind = "onehot" if dataset.one_hot_dim else "image" if dataset.image_size else "vector"
+    if network.input_dim not in (0, dataset.input_dim):
+        raise ValueError(
+            f"network.input_dim = {network.input_dim}: the data have {dataset.input_dim} entries; "
+            "leave it 0"
+        )
+    if network.n_labels and network.n_labels < dataset.n_labels:
+        raise ValueError(
+            f"network.n_labels = {network.n_labels}: the data have {dataset.n_labels} labels; "
+            "leave it 0"
+        )
+    if network.max_context_len and network.max_context_len < longest:
+        raise ValueError(
+            f"network.max_context_len = {network.max_context_len}: sequences have up to {longest} "
+            "pairs; leave it 0"
+        )
+    return network.replace(
+        n_labels=network.n_labels or dataset.n_labels,
+        input_dim=dataset.input_dim,
+        input=kind,
+        max_context_len=network.max_context_len or longest,
+    )
+
+
+class Ensemble:
+    """Runs that train as one: networks, data, evaluators and the state of them all.
+
+    Parameters
+    ----------
+    members
+        Settings of each run; they may differ in seeds and numbers, not in shapes.
+    device
+        Where to compute.
+
+    Raises
+    ------
+    ValueError
+        If the settings contradict each other or the data.
+    CheckpointError
+        If a checkpoint to start or graft from does not fit.
+    """
+
+    def __init__(self, members: Sequence[TrainingSettings], device: torch.device) -> None:
+        check_members(members)
+        self.members, self.device = tuple(members), device
+        on_device = {settings.data: None for settings in members}
+        of_data = {data: Exemplars(make_dataset(data), device) for data in on_device}
+        self.exemplars = [of_data[settings.data] for settings in members]
+        of_member = [
+            network_settings(settings, shown.dataset)
+            for settings, shown in zip(members, self.exemplars, strict=True)
+        ]
+        if any(settings != of_member[0] for settings in of_member):
+            raise ValueError(
+                "data differ in shape between the runs of an ensemble; train them apart"
+            )
+        generators = [
+            torch.Generator().manual_seed(stream_seed(settings.run.seed, "init"))
+            for settings in members
+        ]
+        intervention = members[0].intervention
+        graft = read_weights(intervention.graft_from) if intervention.graft_from else None
+        self.step = TrainingStep(
+            build_network(of_member[0], generators),
+            [settings.optimisation for settings in members],
+            device=device,
+            interventions=from_settings(intervention, graft),
+        )
+        if intervention.start_from:
+            start = start_state(
+                self.step.state_tensors(),
+                intervention.start_from,
+                optimizer=intervention.start_with == "optimizer",
+            )
+            self.step.load_state_tensors(start)
+        self.stream = BatchStream(members, self.exemplars, device)
+        self.evaluators: list[list[Evaluator]] = [
+            make_evaluators(settings, shown, device)
+            for settings, shown in zip(members, self.exemplars, strict=True)
+        ]
+        # sum and number of batch losses since the last evaluation, so that a mean is kept of all
+        self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
+        self.losses = 0
+
+    def advance(self) -> None:
+        """Take one step; the hot loop, without waiting for the device."""
+        self.loss_sum += self.step(next(self.stream))
+        self.losses += 1
+
+    def take_loss(self) -> list[float | None]:
+        """Mean loss of each member over the batches since the last call; None if there was none."""
+        losses = self.losses
+        means = [total / losses if losses else None for total in self.loss_sum.tolist()]
+        self.loss_sum.zero_()
+        self.losses = 0
+        return means
+
+    def evaluate(self) -> list[Values]:
+        """Every member's values on its own evaluation sequences."""
+        return evaluate(
+            self.step.network,
+            self.evaluators,
+            self.exemplars,
+            batch_size=self.members[0].evaluation.batch_size,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that a bitwise continuation needs."""
+        return {
+            **{STEP + name: tensor for name, tensor in self.step.state_tensors().items()},
+            **{STREAM + name: tensor for name, tensor in self.stream.state().items()},
+            "loss_sum": self.loss_sum,
+            "losses": torch.tensor(self.losses),
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue where `state` was taken.
+
+        Raises
+        ------
+        CheckpointError
+            If the state is not of these runs.
+        """
+        try:
+            self.loss_sum.copy_(state["loss_sum"])
+            self.losses = int(state["losses"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint is not of this ensemble: {error}") from error
+        self.step.load_state_tensors(part(state, STEP))
+        self.stream.load_state(part(state, STREAM))
+
+
+def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}

@@ -1,0 +1,141 @@
+"""Where an ensemble lives on disk: a run's folder, or a folder of them that share checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+from .checkpoints import write_whole
+from .ensemble import Ensemble
+from .evaluators import restored, stored
+from .runs import SETTINGS, STORED, RunFolder
+from .settings import TrainingSettings
+from .settings_files import as_plain, write_settings
+
+MEMBERS = "members.json"
+# what may be changed when a run is continued: none of it alters what was computed so far
+CHANGEABLE = (
+    "sequences", "checkpoint_every", "checkpoint_at", "keep_checkpoints", "threads", "tensorboard",
+    "wandb_project",
+)  # fmt: skip
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run or an ensemble was begun in the folder."""
+    return (folder / SETTINGS).exists() or (folder / MEMBERS).exists()
+
+
+def member_paths(folder: Path) -> list[Path]:
+    """The members' folders: the folder itself for a single run.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no run, or the list of members is damaged.
+    """
+    if (folder / SETTINGS).is_file():
+        return [folder]
+    try:
+        names = json.loads((folder / MEMBERS).read_text(encoding="utf-8"))
+        return [folder / str(name) for name in names]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} holds no run to continue") from error
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{folder / MEMBERS} is damaged: {error}") from error
+
+
+def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
+    """The settings of the runs begun in the folder."""
+    return tuple(RunFolder.open(path).settings for path in member_paths(folder))
+
+
+def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[RunFolder]:
+    """Make the folders of a new ensemble, with its evaluation sequences.
+
+    Raises
+    ------
+    ValueError
+        If a run was begun there already.
+    """
+    from safetensors.torch import save
+
+    if holds_run(folder):
+        raise ValueError(
+            f"{folder} holds a run already: continue it with --resume, or choose another folder"
+        )
+    members = ensemble.members
+    alone = len(members) == 1
+    folders = []
+    for settings, evaluators, shown in zip(
+        members, ensemble.evaluators, ensemble.exemplars, strict=True
+    ):
+        path = folder if alone else folder / settings.name
+        path.mkdir(parents=True, exist_ok=True)
+        write_whole(path / STORED, save(stored(evaluators)))
+        says = {
+            "torch": torch.__version__,
+            "device": str(ensemble.device),
+            "seed": settings.run.seed,
+            "data": {"path": settings.data.path, "sha256": shown.dataset.checksum},
+            **about,
+        }
+        folders.append(RunFolder.create(path, settings, says))
+    if not alone:
+        names = json.dumps([settings.name for settings in members])
+        write_whole(folder / MEMBERS, names.encode())
+    return folders
+
+
+def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
+    """The folders of an ensemble that was begun; its evaluators get the sequences stored there.
+
+    Raises
+    ------
+    CheckpointError
+        If the stored sequences are missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folders = []
+    for i, (path, settings) in enumerate(zip(member_paths(folder), ensemble.members, strict=True)):
+        try:
+            sequences = load_file(path / STORED)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path / STORED} cannot be read: {error}") from error
+        ensemble.evaluators[i] = restored(ensemble.evaluators[i], sequences, ensemble.device)
+        write_settings(settings, path / SETTINGS)
+        folders.append(RunFolder(path, settings))
+    return folders
+
+
+def continued_settings(
+    folder: Path, wanted: Sequence[TrainingSettings]
+) -> tuple[TrainingSettings, ...]:
+    """The settings to continue with: the stored ones, or the wanted where they differ harmlessly.
+
+    Raises
+    ------
+    ValueError
+        If the wanted settings would have made another run.
+    """
+    present = stored_settings(folder)
+    if not wanted:
+        return present
+    if len(wanted) != len(present):
+        raise ValueError(f"{folder} holds {len(present)} runs, not {len(wanted)}")
+    for old, new in zip(present, wanted, strict=True):
+        changes = {name: getattr(new.run, name) for name in CHANGEABLE}
+        expected = as_plain(old.replace(run=old.run.replace(**changes)))
+        for section, values in as_plain(new).items():
+            if values != expected[section] and section != "source":
+                raise ValueError(
+                    f"{folder} holds a run with other {section} settings than wanted; continue it "
+                    "without settings, or choose another folder"
+                )
+    return tuple(wanted)

@@ -1,0 +1,295 @@
+"""Training from start or checkpoint to end: steps, evaluations, checkpoints, stops on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..curves import Curves, headline_metric
+from ..errors import TrainingError
+from ..logs import read_curves
+from .checkpoints import newest_checkpoint, prune, write_checkpoint
+from .devices import choose_device
+from .ensemble import Ensemble
+from .ensemble_folder import begin, continued_settings, holds_run, reopen
+from .events import Event, events
+from .interruption import Interruption
+from .observers import Observer, observers_of
+from .runs import RunFolder
+from .settings import TrainingSettings
+
+STRETCH = 32  # steps between looks at the clock and at requests to stop
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedRun:
+    """A run that has come to its end.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    settings
+        Its settings.
+    sequences
+        Training sequences seen.
+    seconds
+        Time it took, evaluations included and interruptions left out; of the whole ensemble.
+    diverged
+        Whether its loss ceased to be finite; its curves end before.
+    curves
+        What was measured.
+    """
+
+    folder: Path
+    settings: TrainingSettings
+    sequences: int
+    seconds: float
+    diverged: bool
+    curves: Curves
+
+    @property
+    def sequences_per_second(self) -> float:
+        """Speed over the whole run."""
+        return self.sequences / self.seconds if self.seconds > 0 else 0.0
+
+    def final(self) -> dict[str, float]:
+        """Each evaluator's last accuracy: ``acc`` for ``iwl``, else ``in_context_acc``."""
+        return {
+            curve.evaluator: float(curve.values[-1])
+            for curve in self.curves
+            if curve.metric == headline_metric(curve.evaluator)
+        }
+
+    def summary(self) -> str:
+        """What the run came to, in a few lines."""
+        final = ", ".join(f"{name} {value:.3f}" for name, value in self.final().items())
+        return (
+            f"{self.settings.name}: {self.sequences:,} sequences in {self.seconds:.1f} s "
+            f"({self.sequences_per_second:,.0f}/s){', diverged' if self.diverged else ''}\n"
+            f"final accuracy: {final}\nfolder: {self.folder}"
+        )
+
+
+def train(
+    settings: TrainingSettings | Sequence[TrainingSettings],
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+    observers: Sequence[Observer] = (),
+    about: Mapping[str, Any] | None = None,
+) -> tuple[TrainedRun, ...]:
+    """Train one network, or several as one ensemble.
+
+    Parameters
+    ----------
+    settings
+        Of one run, or of several that differ in seeds and numbers only. With ``resume`` an empty
+        sequence stands for those in the folder.
+    folder
+        Where the run goes; an ensemble's members go into folders below it, by name.
+    resume
+        Continue the run in the folder from its newest whole checkpoint, or begin it where there is
+        none. On the same device and thread count the curves are bitwise those of a run that was
+        never interrupted.
+    device
+        ``auto``, ``cpu``, ``cuda``, …
+    progress
+        Whether to show a progress bar on stderr.
+    observers
+        Further observers.
+    about
+        What else to record in ``run.json``, such as the command.
+
+    Returns
+    -------
+    tuple of TrainedRun
+        One for each member.
+
+    Raises
+    ------
+    ValueError
+        If the settings contradict each other, or the folder holds a run and ``resume`` is not set.
+    CheckpointError
+        If the run cannot be continued.
+    TrainingError
+        If it was interrupted (a checkpoint is left), the loss of every member ceased to be finite,
+        or the folder cannot be written to.
+    """
+    folder = Path(folder)
+    members = (settings,) if isinstance(settings, TrainingSettings) else tuple(settings)
+    continuing = resume and holds_run(folder)
+    if continuing:
+        members = continued_settings(folder, members)
+    elif holds_run(folder):
+        raise ValueError(
+            f"{folder} holds a run already: continue it with --resume, or choose another folder"
+        )
+    chosen = choose_device(device)
+    if members and members[0].run.threads:
+        torch.set_num_threads(members[0].run.threads)
+    ensemble = Ensemble(members, chosen)
+    folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
+    run = Run(folder, ensemble, folders)
+    notes = run.continue_from_newest() if continuing else ()
+    watching = [*observers, *observers_of(members, folder, start=run.sequences, progress=progress)]
+    run.observers = watching
+    try:
+        for note in notes:
+            run.note(note)
+        with Interruption() as interruption:
+            run.finish(interruption)
+    finally:
+        for observer in watching:
+            observer.close()
+    return tuple(
+        TrainedRun(
+            folder=member.path,
+            settings=member.settings,
+            sequences=run.sequences,
+            seconds=run.seconds,
+            diverged=member.settings.name in run.diverged,
+            curves=read_curves(member.path)[0],
+        )
+        for member in folders
+    )
+
+
+class Run:
+    """An ensemble on its way. Mutable: this is the hot loop."""
+
+    def __init__(self, folder: Path, ensemble: Ensemble, folders: Sequence[RunFolder]) -> None:
+        self.folder, self.ensemble, self.folders = folder, ensemble, folders
+        self.observers: Sequence[Observer] = ()
+        self.batch_size = ensemble.members[0].optimisation.batch_size
+        self.step, self.seconds = 0, 0.0
+        self.fresh = True  # nothing was done at the present step yet
+        self.diverged: set[str] = set()
+
+    @property
+    def sequences(self) -> int:
+        """Training sequences each member has seen."""
+        return self.step * self.batch_size
+
+    def note(self, text: str) -> None:
+        """Tell the user."""
+        for observer in self.observers:
+            observer.note(text)
+
+    def continue_from_newest(self) -> tuple[str, ...]:
+        """Load the newest whole checkpoint and drop what was measured after it; what to say."""
+        checkpoint, notes = newest_checkpoint(self.folder)
+        reached = -1
+        if checkpoint is None:
+            notes = (*notes, "no whole checkpoint: beginning again")
+        else:
+            self.ensemble.load_state(checkpoint.tensors)
+            self.step = checkpoint.sequences // self.batch_size
+            self.seconds = float(checkpoint.about.get("seconds", 0.0))
+            self.fresh, reached = not checkpoint.about.get("attended"), checkpoint.sequences
+            notes = (*notes, f"continuing from {checkpoint.sequences:,} sequences")
+        for member in self.folders:
+            member.cut_after(reached)
+        return notes
+
+    def finish(self, interruption: Interruption) -> None:
+        """Train to the end, stopping with a checkpoint when asked to."""
+        for event in events(self.ensemble.members[0]):
+            if event.step < self.step or (event.step == self.step and not self.fresh):
+                continue
+            self.advance_to(event.step, interruption)
+            self.attend(event)
+
+    def advance_to(self, step: int, interruption: Interruption) -> None:
+        """Take steps up to ``step``."""
+        while self.step < step:
+            began = time.perf_counter()
+            stretch = min(STRETCH, step - self.step)
+            for _ in range(stretch):
+                self.ensemble.advance()
+            self.step += stretch
+            self.fresh = True
+            self.seconds += time.perf_counter() - began
+            for observer in self.observers:
+                observer.advanced(self.sequences)
+            if interruption.requested:
+                self.checkpoint(keep=False, attended=False)
+                raise TrainingError(
+                    f"interrupted at {self.sequences:,} sequences; continue with --resume"
+                )
+
+    def attend(self, event: Event) -> None:
+        """Evaluate and checkpoint as the event says."""
+        began = time.perf_counter()
+        if event.evaluate:
+            self.evaluate()
+        self.seconds += time.perf_counter() - began
+        if event.checkpoint:
+            self.checkpoint(keep=event.keep)
+        self.fresh = False
+
+    def evaluate(self) -> None:
+        """Measure every member and write it down."""
+        losses = self.ensemble.take_loss()
+        measured = []
+        for member, values, loss in zip(
+            self.folders, self.ensemble.evaluate(), losses, strict=True
+        ):
+            means = {
+                f"{evaluator}/{metric}": float(of_metric.mean())
+                for evaluator, by_metric in values.items()
+                for metric, of_metric in by_metric.items()
+            }
+            measured.append(means)
+            name = member.settings.name
+            if name in self.diverged:
+                continue
+            finite = np.isfinite([*means.values(), 0.0 if loss is None else loss]).all()
+            if finite:
+                more = {} if loss is None else {"train/batch_loss": loss}
+                member.append(self.sequences, values, more)
+                continue
+            self.diverged.add(name)
+            self.note(f"{name}: the loss is no longer finite at {self.sequences:,} sequences")
+        for observer in self.observers:
+            observer.evaluated(self.sequences, measured)
+        if len(self.diverged) == len(self.folders):
+            raise TrainingError(
+                f"the loss is no longer finite at {self.sequences:,} sequences; lower "
+                "optimisation.lr or set optimisation.clip_norm"
+            )
+
+    def checkpoint(self, *, keep: bool, attended: bool = True) -> None:
+        """Write a checkpoint, and say so where it cannot be written.
+
+        ``attended`` says whether the event at this step, if there is one, was attended to: a run
+        stopped just before one must evaluate when it continues.
+        """
+        settings = self.ensemble.members[0].run
+        try:
+            write_checkpoint(
+                self.folder,
+                self.sequences,
+                self.ensemble.state(),
+                kept=keep,
+                about={
+                    "seconds": self.seconds,
+                    "device": str(self.ensemble.device),
+                    "attended": attended,
+                },
+            )
+        except OSError as error:
+            last, _ = newest_checkpoint(self.folder)
+            reached = "none is there" if last is None else f"the last is at {last.sequences:,}"
+            here = f"no checkpoint could be written at {self.sequences:,} sequences"
+            self.note(f"{here} ({error}); {reached}")
+            return
+        prune(self.folder, settings.keep_checkpoints)

@@ -1,0 +1,162 @@
+"""Who watches a run: the progress bar, TensorBoard, Weights & Biases."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .settings import TrainingSettings
+
+SHOWN = ("train", "icl", "ciwl", "flip")  # accuracies beside the progress bar
+
+Means = Mapping[str, float]  # evaluator/metric: mean
+
+
+class Observer(Protocol):
+    """Something that is told how a run goes; it must not change the run."""
+
+    def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
+        """Take note of each member's measurements."""
+
+    def advanced(self, sequences: int) -> None:
+        """Take note that so many sequences have been seen in all."""
+
+    def note(self, text: str) -> None:
+        """Say a sentence to the user."""
+
+    def close(self) -> None:
+        """Finish."""
+
+
+class ProgressBar:
+    """A bar on stderr with sequences/s, the time left and the present accuracies."""
+
+    def __init__(self, total: int, start: int, name: str) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(
+            total=total,
+            initial=start,
+            desc=name,
+            unit="seq",
+            unit_scale=True,
+            file=sys.stderr,
+            dynamic_ncols=True,
+            mininterval=0.5,
+        )
+
+    def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
+        """Show the accuracies, averaged over the members."""
+        shown = {}
+        for evaluator in SHOWN:
+            values = [m[f"{evaluator}/in_context_acc"] for m in members if f"{evaluator}/acc" in m]
+            if values:
+                shown[evaluator] = f"{np.mean(values):.2f}"
+        self.bar.set_postfix(shown, refresh=True)
+
+    def advanced(self, sequences: int) -> None:
+        """Move the bar."""
+        self.bar.update(sequences - self.bar.n)
+
+    def note(self, text: str) -> None:
+        """Write a line above the bar."""
+        self.bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()
+
+
+class TensorBoard:
+    """Scalars in ``RUN/tensorboard/MEMBER`` (extra ``coopetition[tensorboard]``)."""
+
+    def __init__(self, folder: Path, members: Sequence[TrainingSettings]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ValueError(
+                "run.tensorboard = True: TensorBoard is not installed; "
+                "pip install 'coopetition[tensorboard]'"
+            ) from error
+        make: Any = SummaryWriter
+        self.writers = [make(str(folder / "tensorboard" / m.name)) for m in members]
+
+    def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
+        """Write every mean against sequences."""
+        for writer, means in zip(self.writers, members, strict=True):
+            for name, value in means.items():
+                writer.add_scalar(name, value, sequences)
+
+    def advanced(self, sequences: int) -> None:
+        """Nothing to do between evaluations."""
+
+    def note(self, text: str) -> None:
+        """Keep the sentence with the run."""
+        self.writers[0].add_text("note", text)
+
+    def close(self) -> None:
+        """Flush."""
+        for writer in self.writers:
+            writer.close()
+
+
+class WeightsAndBiases:
+    """One W&B run a member, resumed under the same id (extra ``coopetition[wandb]``)."""
+
+    def __init__(self, folder: Path, members: Sequence[TrainingSettings]) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise ValueError(
+                f"run.wandb_project = {members[0].run.wandb_project!r}: W&B is not installed; "
+                "pip install 'coopetition[wandb]'"
+            ) from error
+        self.runs = [
+            wandb.init(
+                project=m.run.wandb_project,
+                name=m.name,
+                id=f"{folder.resolve().name}-{m.name}-{m.run.seed}",
+                resume="allow",
+                reinit="create_new",
+                config=m.model_dump(mode="json"),
+                dir=str(folder),
+            )
+            for m in members
+        ]
+
+    def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
+        """Log every mean against sequences."""
+        for run, means in zip(self.runs, members, strict=True):
+            run.log({**means, "sequences": sequences})
+
+    def advanced(self, sequences: int) -> None:
+        """Nothing to do between evaluations."""
+
+    def note(self, text: str) -> None:
+        """Keep the sentence with the run."""
+        self.runs[0].summary["note"] = text
+
+    def close(self) -> None:
+        """Finish the runs."""
+        for run in self.runs:
+            run.finish()
+
+
+def observers_of(
+    members: Sequence[TrainingSettings], folder: Path, *, start: int, progress: bool
+) -> list[Observer]:
+    """The observers that the settings of the first member and ``progress`` ask for."""
+    first = members[0]
+    found: list[Observer] = []
+    if first.run.tensorboard:
+        found.append(TensorBoard(folder, members))
+    if first.run.wandb_project:
+        found.append(WeightsAndBiases(folder, members))
+    if progress:
+        name = first.name if len(members) == 1 else f"{len(members)} runs"
+        found.append(ProgressBar(first.run.sequences, start, name))
+    return found

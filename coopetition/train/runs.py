@@ -1,0 +1,170 @@
+"""The folder of a run: its settings, versions, curves, and the values behind them.
+
+================================  ==================================================================
+``settings.yaml``                 every setting
+``run.json``                      versions, device, checksum of the data
+``curves.csv``                    the tidy table: run, evaluator, metric, sequences, value, sem, n
+``evaluations/SEQUENCES.npz``     ``EVALUATOR/METRIC``: the value of each evaluation sequence
+``evaluation.safetensors``        the evaluation sequences themselves, as indices
+``checkpoints/``                  see `coopetition.train.checkpoints`
+================================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..curves import TABLE_COLUMNS
+from ..errors import CheckpointError, TrainingError
+from ..version import __version__
+from .checkpoints import write_whole
+from .evaluators import Values
+from .metrics import ACCURACIES
+from .settings import TrainingSettings
+from .settings_files import read_settings, write_settings
+
+SETTINGS, CURVES, ABOUT, EVALUATIONS = "settings.yaml", "curves.csv", "run.json", "evaluations"
+STORED = "evaluation.safetensors"
+
+
+class RunFolder:
+    """Where one run leaves what it measures. Its files are appended to and never rewritten.
+
+    Parameters
+    ----------
+    path
+        The folder, which must exist; see `create` and `open`.
+    settings
+        The run's settings.
+    """
+
+    def __init__(self, path: Path, settings: TrainingSettings) -> None:
+        self.path, self.settings = path, settings
+
+    @classmethod
+    def create(cls, path: Path, settings: TrainingSettings, about: Mapping[str, Any]) -> RunFolder:
+        """A new folder with settings, versions and an empty table.
+
+        Raises
+        ------
+        ValueError
+            If a run is there already.
+        """
+        if (path / SETTINGS).exists():
+            raise ValueError(
+                f"{path} holds a run already: continue it with --resume, or choose another folder"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        versions = {
+            "coopetition": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": platform.platform(),
+        }
+        write_whole(path / ABOUT, json.dumps({**versions, **about}, indent=1).encode())
+        write_whole(path / CURVES, (",".join(TABLE_COLUMNS) + "\n").encode())
+        write_settings(settings, path / SETTINGS)
+        return cls(path, settings)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of a run that was begun.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no run in it.
+        """
+        if not (path / SETTINGS).is_file():
+            raise CheckpointError(f"{path} holds no run ({SETTINGS} is missing)")
+        return cls(path, read_settings(path / SETTINGS))
+
+    def append(self, sequences: int, values: Values, more: Mapping[str, float]) -> None:
+        """Add one evaluation: means and standard errors to the table, values to their own file.
+
+        Parameters
+        ----------
+        sequences
+            Training sequences seen.
+        values
+            Of each evaluator and metric, every sequence's.
+        more
+            Further single numbers by ``evaluator/metric``.
+
+        Raises
+        ------
+        TrainingError
+            If the files cannot be written; what was there stays as it is.
+        """
+        rows = [
+            (evaluator, metric, sequences, *mean_and_error(of_metric), len(of_metric))
+            for evaluator, by_metric in values.items()
+            for metric, of_metric in by_metric.items()
+        ]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([self.settings.name, *row] for row in rows)
+        for key, value in more.items():
+            writer.writerow([self.settings.name, *key.split("/"), sequences, value, "", ""])
+        try:
+            if self.settings.run.per_sequence:
+                self.write_values(sequences, values)
+            with (self.path / CURVES).open("a", encoding="utf-8") as file:
+                file.write(text.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write the evaluation at {sequences:,} sequences to {self.path}: {error}; "
+                "make room and continue with --resume"
+            ) from error
+
+    def write_values(self, sequences: int, values: Values) -> None:
+        """Every evaluation sequence's values, accuracies as booleans."""
+        folder = self.path / EVALUATIONS
+        folder.mkdir(exist_ok=True)
+        content = io.BytesIO()
+        arrays: dict[str, Any] = {
+            f"{evaluator}/{metric}": of_metric.astype(bool) if metric in ACCURACIES else of_metric
+            for evaluator, by_metric in values.items()
+            for metric, of_metric in by_metric.items()
+        }
+        np.savez_compressed(content, **arrays)
+        write_whole(folder / f"{sequences:015d}.npz", content.getvalue())
+
+    def cut_after(self, sequences: int) -> None:
+        """Drop what was measured later than ``sequences``, or written only in part."""
+        table = self.path / CURVES
+        lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines[1:] if row_sequences(line) <= sequences]
+        write_whole(table, "".join([",".join(TABLE_COLUMNS) + "\n", *kept]).encode())
+        for path in (self.path / EVALUATIONS).glob("*.npz"):
+            if int(path.stem) > sequences:
+                path.unlink()
+
+
+def mean_and_error(values: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float, float]:
+    """Mean of the values and its standard error, 0 for a single value."""
+    exact = values.astype(np.float64)
+    error = exact.std(ddof=1) / np.sqrt(len(exact)) if len(exact) > 1 else 0.0
+    return float(exact.mean()), float(error)
+
+
+def row_sequences(line: str) -> float:
+    """Sequences of a line of the table; infinity for one that was cut short."""
+    if not line.endswith("\n"):
+        return np.inf
+    try:
+        fields = next(csv.reader([line]))
+        return float(fields[3]) if len(fields) == len(TABLE_COLUMNS) else np.inf
+    except (ValueError, IndexError, StopIteration):
+        return np.inf
