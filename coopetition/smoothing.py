@@ -1,7 +1,9 @@
 """Smooth curves behind noisy ones, and how noisy they are.
 
 The smoother is a local quadratic regression with tricube weights over a window of neighbouring
-points; the window's span is the one that predicts left-out points best.
+points. The window's span is one step narrower than the one that predicts left-out points best: what
+is left of noise is then larger than what is lost of peaks and flanks, so intervals made from the
+noise alone cover the truth.
 """
 
 from __future__ import annotations
@@ -90,10 +92,11 @@ def local_quadratic(sequences: Array, span: int) -> Smoother:
     return Smoother(window=window, weights=np.linalg.solve(normal, weighted)[:, 0, :])
 
 
-def best_smoother(sequences: Array, values: Array) -> Smoother:
-    """The local quadratic whose leave-one-out error ``mean(((v − v̂)/(1 − h))²)`` is least.
+def narrow_smoother(sequences: Array, values: Array) -> Smoother:
+    """The local quadratic one step narrower than the one that predicts left-out points best.
 
-    Below 6 points nothing can be left out and the values stay as they are.
+    That one has the least ``mean(((v − v̂)/(1 − h))²)``, h being a value's own weight. Below 6
+    points nothing can be left out and the values stay as they are.
 
     Parameters
     ----------
@@ -108,7 +111,8 @@ def best_smoother(sequences: Array, values: Array) -> Smoother:
         left_out = (values - smoother(values)) / np.maximum(1 - smoother.own_weights, 1e-9)
         return float(np.mean(left_out**2))
 
-    return min((local_quadratic(sequences, span) for span in spans), key=error)
+    best = min(spans, key=lambda span: error(local_quadratic(sequences, span)))
+    return local_quadratic(sequences, spans[max(spans.index(best) - 1, 0)])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,7 +184,7 @@ def smooth_curve(curve: Curve) -> SmoothCurve:
     """
     bounded = curve.metric in ACCURACIES + PROBABILITIES
     sequences, values, sem = _thinned(curve)
-    smoother = best_smoother(sequences, values)
+    smoother = narrow_smoother(sequences, values)
     smooth = smoother(values)
     if bounded:
         smooth = np.clip(smooth, 0.0, 1.0)

@@ -10,7 +10,7 @@ from coopetition import Curve, Curves
 from coopetition.crossings import first_fall, first_rise, top
 from coopetition.landmarks import NAMES, landmarks, verdict
 from coopetition.logs import published_runs, read_curves
-from coopetition.smoothing import best_smoother, local_quadratic, smooth_curve
+from coopetition.smoothing import smooth_curve
 
 
 def made(flip, icl=None, *, sequences=None, source=None, sem=None, metric="in_context_acc"):
@@ -135,33 +135,9 @@ def test_bad_arguments_are_named(changes):
         landmarks(made([0.5, 0.6, 0.7]), **changes)
 
 
-def test_smoother_keeps_quadratics_and_weights_sum_to_one():
-    rng = np.random.default_rng(1)
-    x = np.sort(rng.uniform(0, 1e7, 60))
-    y = 3 + 2e-7 * x - 4e-14 * x**2
-    for span in (5, 13, 39):
-        smoother = local_quadratic(x, span)
-        assert smoother.span == span
-        np.testing.assert_allclose(smoother.weights.sum(axis=1), 1, atol=1e-9)
-        np.testing.assert_allclose(smoother(y), y, atol=1e-9)
-    with pytest.raises(ValueError, match="span = 3"):
-        local_quadratic(x, 3)
-
-
 def noisy(rng, n=150, sd=0.03, shift=0.0):
     t = np.linspace(0, 8, n)
     return made(hill(t) + shift + sd * rng.standard_normal(n), sequences=t, source={}, sem=None)
-
-
-def test_smoothing_brings_noise_down_and_estimates_it():
-    rng = np.random.default_rng(2)
-    run = noisy(rng).curve("flip")
-    truth = hill(run.sequences)
-    smooth = smooth_curve(run)
-    assert np.std(smooth.values - truth) < 0.5 * np.std(run.values - truth)
-    assert best_smoother(run.sequences, run.values).span >= 13
-    middle = smooth.jitter[60:90].mean()
-    assert middle == pytest.approx(0.03, rel=0.3)
 
 
 def test_noise_common_to_all_points_is_what_residuals_leave_of_the_standard_error():
@@ -195,20 +171,6 @@ def test_an_event_at_the_end_of_the_data_has_no_upper_bound():
     if found.crossover is not None:
         assert found.crossover.upper is None
     assert landmarks(made(hill(t), sequences=t)).crossover.value == pytest.approx(6.449, abs=1e-3)
-
-
-def test_zero_standard_errors_of_perfect_accuracies_are_not_believed():
-    t = np.arange(10.0)
-    curve = Curve(
-        evaluator="icl",
-        metric="in_context_acc",
-        sequences=t,
-        values=np.ones(10),
-        sem=np.r_[0.02, np.zeros(9)],
-        n=np.full(10, 500.0),
-    )
-    smooth = smooth_curve(curve)
-    assert smooth.error[-1] == pytest.approx(1 / 502, rel=0.3)
 
 
 def test_landmarks_repeat_exactly_and_long_curves_are_thinned():

@@ -86,7 +86,9 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(path, page_checksum_verification=True)
+        for column in table:  # texts are decoded only when looked at
+            table[column].to_numpy()
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise LogError(f"{path} is a truncated or damaged Parquet file: {reason}") from None

@@ -53,7 +53,7 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
         if path.suffix == ".csv":
             table.to_csv(beside, index=False)
         else:
-            table.to_parquet(beside, index=False)
+            table.to_parquet(beside, index=False, write_page_checksum=True)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

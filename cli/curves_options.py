@@ -1,0 +1,69 @@
+"""The arguments and options of every command that reads training logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from coopetition import Curves
+    from coopetition.logs import Columns
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def parsed(_: click.Context, parameter: click.Parameter, text: str | None) -> Columns | None:
+    """The columns that the option's text names, read before any work begins."""
+    from coopetition.logs import parse_columns
+
+    if text is None:
+        return None
+    try:
+        return parse_columns(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from error
+
+
+def log_options(command: Command) -> Command:
+    """Give a command ``LOG…``, ``--columns`` and ``--run``.
+
+    The command receives ``logs`` (tuple of str), ``columns`` and ``run`` (or None), as
+    `read_logs` takes them.
+    """
+    for decorate in (
+        click.option("--run", metavar="NAME", help="The one run to read, where LOG holds several."),
+        click.option(
+            "--columns",
+            metavar="KEY=COLUMN,...",
+            callback=parsed,
+            help="Which column of a file holds what, where their names don't say it: "
+            "flip=COLUMN,icl/loss=COLUMN,sequences=step*32,run=COLUMN.",
+        ),
+        click.argument("logs", metavar="LOG...", nargs=-1, required=True),
+    ):
+        command = decorate(command)
+    return command
+
+
+def read_logs(logs: Iterable[str], columns: Columns | None, run: str | None) -> tuple[Curves, ...]:
+    """All runs in the logs; what had to be put right goes to stderr.
+
+    The columns are those of files: published runs among the logs need none.
+
+    Raises
+    ------
+    LogError, ValueError
+        As `coopetition.logs.read_curves`.
+    """
+    from coopetition.logs import read_curves
+
+    runs: list[Curves] = []
+    for log in logs:
+        own = None if log.startswith("published:") else columns
+        runs += read_curves(log, columns=own, run=run)
+    for curves in runs:
+        for note in curves.notes:
+            click.echo(f"{curves.run}: {note}", err=True)
+    return tuple(runs)
