@@ -253,16 +253,3 @@ def test_comments_semicolons_byte_order_marks_and_blank_lines(tmp_path):
     (tmp_path / "log.csv").write_text(text + "\n\n", encoding="utf-8")
     (run,) = read_curves(tmp_path / "log.csv")
     np.testing.assert_array_equal(run.curve("icl").values, ICL)
-
-
-def test_a_run_folder_gives_settings_too(tmp_path):
-    tidy("mine").to_csv(tmp_path / "curves.csv", index=False)
-    (tmp_path / "settings.yaml").write_text(
-        "name: mine\nnetwork: {width: 32}\noptimisation: {lr: 3.0e-4, batch_size: 16}\n"
-    )
-    (run,) = read_curves(tmp_path)
-    assert (run.settings["width"], run.settings["lr"], run.settings["batch_size"]) == (32, 3e-4, 16)
-    assert run.settings["original"]["name"] == "mine"
-    (tmp_path / "settings.yaml").write_text("a: [1")
-    with pytest.raises(LogError, match="not YAML"):
-        read_curves(tmp_path)

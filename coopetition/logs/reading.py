@@ -38,8 +38,9 @@ def read_curves(
     source
         A file: a table as CSV, Parquet or JSONL (tidy: ``run, evaluator, metric, sequences,
         value, sem, n``; or wide: ``sequences`` and a column for each curve), or a ``log.h5`` of the
-        reference. Or a run's folder with ``curves.csv``, ``curves.parquet`` or ``log.h5`` in it.
-        Or ``published:NAME``, one of `published_runs`. The format is told by the contents.
+        reference. Or a run's folder with ``curves.csv``, ``curves.parquet`` or ``log.h5`` in it, or
+        a folder of such folders. Or ``published:NAME``, one of `published_runs`. The format is told
+        by the contents.
     columns
         Which column holds what, where their names don't say it, as in
         ``"flip=eval_flip,sequences=step*32"`` or a mapping of the same; see `parse_columns`.
@@ -95,14 +96,24 @@ def _published(text: str, columns: Columns | None) -> tuple[Curves, ...]:
 
 
 def _from_path(path: Path, columns: Columns | None) -> tuple[Curves, ...]:
-    """The runs in a file, or in the log of a run's folder."""
-    settings: dict[str, Any] = {}
+    """The runs in a file, in a run's folder, or in a folder of such folders."""
     if path.is_dir():
-        folder, path = path, _log_in(path)
-        settings = _settings_in(folder)
-        name = folder.resolve().name
-    else:
-        name = path.stem
+        folders = _run_folders(path)
+        return tuple(run for folder in folders for run in _from_folder(folder, columns))
+    return _from_file(path, columns, name=path.stem, settings={})
+
+
+def _from_folder(folder: Path, columns: Columns | None) -> tuple[Curves, ...]:
+    """The runs in the log of one run's folder."""
+    log = next(folder / name for name in FOLDER_LOGS if (folder / name).exists())
+    name, settings = folder.resolve().name, _settings_in(folder)
+    return _from_file(log, columns, name=name, settings=settings)
+
+
+def _from_file(
+    path: Path, columns: Columns | None, *, name: str, settings: Mapping[str, Any]
+) -> tuple[Curves, ...]:
+    """The runs in one file; ``name`` is for a run that has none in it."""
     kind = sniff(path)
     notes: Iterable[str] = ()
     if kind == "hdf5":
@@ -178,13 +189,16 @@ def _nearest(path: Path) -> str | None:
     return str(path.parent / near[0]) if near else None
 
 
-def _log_in(folder: Path) -> Path:
-    """The log in a run's folder."""
-    for name in FOLDER_LOGS:
-        if (folder / name).exists():
-            return folder / name
-    have = ", ".join(sorted(entry.name for entry in folder.iterdir())[:20]) or "nothing"
-    raise LogError(f"folder {folder} has none of {', '.join(FOLDER_LOGS)} (but {have})")
+def _run_folders(folder: Path) -> list[Path]:
+    """The folder itself where a log is in it, else the folders in it that hold one, by name."""
+    inside = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    found = [
+        each for each in (folder, *inside) if any((each / name).exists() for name in FOLDER_LOGS)
+    ]
+    if not found:
+        have = ", ".join(sorted(entry.name for entry in folder.iterdir())[:20]) or "nothing"
+        raise LogError(f"folder {folder} has none of {', '.join(FOLDER_LOGS)} (but {have})")
+    return found[:1] if found[0] == folder else found
 
 
 def _settings_in(folder: Path) -> dict[str, Any]:

@@ -90,5 +90,15 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
         part, name = path.split(".")
         values = tree.get(part)
         if isinstance(values, Mapping) and name in values:
-            settings[short] = values[name]
+            settings[short] = _number(values[name])
     return {**settings, "original": dict(tree)}
+
+
+def _number(value: Any) -> Any:
+    """Text that is a number as one: YAML 1.1 takes 3e-4, without a point, for text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
