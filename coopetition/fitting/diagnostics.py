@@ -1,8 +1,8 @@
 """What the residuals of a fit say about the model, and how many points they are worth.
 
 A smooth model misses a smooth curve smoothly: its residuals keep their sign over long stretches,
-and 200 of them hold the information of a few dozen. Intervals and information criteria that count them
-as independent are far too sure, so the effective number n/τ is used, τ = 1 + 2 Σ ρ_k.
+and 200 of them hold the information of a few dozen. Intervals and information criteria that count
+them as independent are far too sure, so the effective number n/τ is used, τ = 1 + 2 Σ ρ_k.
 
 Reference: Sokal 1997, Monte Carlo methods in statistical mechanics, section 2 (τ); Wald & Wolfowitz
 1940 (runs).
@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..observation import Key
+from ..readout import Key
 
 RUNS_P = 0.01  # below it the runs test calls residuals autocorrelated
 LARGE_RMSE = 0.05  # of an accuracy: a miss that shows at a glance

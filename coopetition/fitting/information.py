@@ -2,8 +2,8 @@
 
 At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Its eigenvectors with (almost) no growth are
 directions in which the data decide nothing: parameters that take part in one get no interval,
-rather than the false one a pseudo-inverse would give. The residual scale s² = χ²/(n − k) is estimated, and
-multiplied by n/n_eff because residuals of smooth models are autocorrelated.
+rather than the false one a pseudo-inverse would give. The residual scale s² = χ²/(n − k) is
+estimated, and multiplied by n/n_eff because residuals of smooth models are autocorrelated.
 
 Reference: Raue et al. 2009, Bioinformatics 25:1923 (identifiability); Seber & Wild 1989,
 Nonlinear Regression, section 5.1 (curvature and intervals).

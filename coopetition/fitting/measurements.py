@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..curves import Curve, Curves, read_only
 from ..errors import LogError
-from ..observation import Key, is_predicted, predicted_keys
+from ..readout import Key, is_predicted, predicted_keys
 from .settings import FitSettings
 
 MIN_POINTS = 8  # of a curve: fewer show no shape

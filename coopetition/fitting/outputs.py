@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ..observation import LOSSES, Key
+from ..readout import LOSSES, Key
 from ..reduction import ReducedODE
 
 Array = NDArray[np.float64]

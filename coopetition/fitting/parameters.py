@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..errors import unknown_name
 from ..models import Model
-from ..observation import Readout, readout_parameters
+from ..readout import Readout, readout_parameters
 from .symmetry import RATE, gauge
 
 # Bounds span what the published runs reach with a decade or more to spare; they are the box the

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..integration import integrate_many, integrate_tangents
 from ..models import Model
-from ..observation import SEPARATE_FLIP, SHARED_FLIP, Key, Readout, in_sequences, read
+from ..observation import in_sequences, read
+from ..readout import SEPARATE_FLIP, SHARED_FLIP, Key, Readout
 from ..reduction import reduce
 from .information import bounds
 from .measurements import Measurements

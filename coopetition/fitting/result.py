@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..curves import Curve, Curves
 from ..errors import unknown_name
 from ..models import Model
-from ..observation import Key, Readout
+from ..readout import Key, Readout
 from .diagnostics import ResidualDiagnostics
 from .information import FittedParameter
 from .measurements import Measurements

@@ -84,18 +84,20 @@ def polished(problem: Problem, theta: Array, screened_cost: float = np.nan) -> O
 
     width = problem.upper - problem.lower
     inside = np.clip(theta, problem.lower + 1e-6 * width, problem.upper - 1e-6 * width)
-    result = least_squares(
-        problem.residuals,
-        inside,
-        jac=problem.jacobian,
-        bounds=(problem.lower, problem.upper),
-        method="trf",
-        x_scale="jac",
-        ftol=1e-9,
-        xtol=1e-8,
-        gtol=1e-9,
-        max_nfev=problem.settings.max_evaluations,
-    )
+    # along a direction without effect the trust region's algebra overflows, harmlessly
+    with np.errstate(all="ignore"):
+        result = least_squares(
+            problem.residuals,
+            inside,
+            jac=problem.jacobian,
+            bounds=(problem.lower, problem.upper),
+            method="trf",
+            x_scale="jac",
+            ftol=1e-9,
+            xtol=1e-8,
+            gtol=1e-9,
+            max_nfev=problem.settings.max_evaluations,
+        )
     return Optimum(
         cost=2.0 * float(result.cost),
         theta=tuple(float(v) for v in result.x),
@@ -120,6 +122,11 @@ def waterfall(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...
         for theta, cost in _shown(jobs, "polishing starts", progress)
     ]
     found.sort(key=lambda optimum: optimum.cost)
+    for _ in range(EXTRA_POLISHES):
+        if found[0].converged:
+            break
+        again = polished(problem, np.array(found[0].theta), found[0].screened_cost)
+        found[0] = dataclasses.replace(again, evaluations=found[0].evaluations + again.evaluations)
     if problem.evaluate(np.array(found[0].theta)).failed:
         raise FitError(
             f"no start of {problem.model.name} on run {problem.measurements.run} led to a "
