@@ -9,6 +9,9 @@ import click
 from coopetition.errors import CoopetitionError
 from coopetition.version import __version__
 
+from .integrate import integrate
+from .models import equations, models
+from .phase import phase
 from .train import embeddings, train
 
 
@@ -41,5 +44,9 @@ def main() -> None:
     """
 
 
+main.add_command(models)
+main.add_command(equations)
+main.add_command(integrate)
+main.add_command(phase)
 main.add_command(train)
 main.add_command(embeddings)

@@ -1,0 +1,100 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+output_file = click.Path(dir_okay=False, path_type=Path)
+input_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def parameters_option(help_text: str) -> Callable[[Command], Command]:
+    """``-p name=value``, repeatable."""
+    return click.option("-p", "parameters", multiple=True, metavar="name=value", help=help_text)
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
+)
+
+
+def gains_options(command: Command) -> Command:
+    """``--gain-icl`` and ``--gain-ciwl``: logits at full strength."""
+    for strategy in ("ciwl", "icl"):
+        command = click.option(
+            f"--gain-{strategy}",
+            type=float,
+            default=4.0,
+            show_default=True,
+            help=f"Logit of {strategy.upper()} at full strength, for accuracies and verdict.",
+        )(command)
+    return command
+
+
+def split_assignments(texts: tuple[str, ...], option: str = "-p") -> dict[str, str]:
+    """``name=value`` texts as a mapping; a name given twice is an error."""
+    result: dict[str, str] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name or not value:
+            raise ValueError(f"{option} {text!r}: write name=value, e.g. mu1=0.1")
+        if name in result:
+            raise ValueError(f"{option} {name} is given twice: {result[name]} and {value}")
+        result[name] = value
+    return result
+
+
+def numbers(assignments: dict[str, str], option: str = "-p") -> dict[str, float]:
+    """The values as numbers."""
+    result = {}
+    for name, value in assignments.items():
+        try:
+            result[name] = float(value)
+        except ValueError:
+            raise ValueError(f"{option} {name}={value}: {value!r} is not a number") from None
+    return result
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all, in the format of the path's suffix."""
+    import io
+
+    from coopetition.files import write_atomically
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:] or "png", dpi=150, bbox_inches="tight")
+    write_atomically(path, buffer.getvalue())
+
+
+def checked_figure_path(path: Path | None) -> None:
+    """Refuse a figure's name before work starts if its suffix is no picture format."""
+    formats = (".png", ".pdf", ".svg", ".jpg")
+    if path is not None and path.suffix not in formats:
+        raise ValueError(f"--plot {path}: end its name in one of {', '.join(formats)}")
+
+
+def checked_output_path(path: Path | None) -> None:
+    """Refuse a table's name before work starts if its suffix is no table format."""
+    from coopetition.files import checked_table_path
+
+    if path is not None:
+        checked_table_path(path)
+
+
+def finite(value: Any) -> Any:
+    """Numbers that JSON has no word for (infinite, not a number) as null, everywhere within."""
+    import math
+
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,87 @@
+"""Phase diagrams of a toy model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import (
+    checked_figure_path,
+    checked_output_path,
+    gains_options,
+    output_file,
+    parameters_option,
+    save_figure,
+    split_assignments,
+)
+
+
+@click.command()
+@click.argument("model")
+@parameters_option(
+    "alpha=log:1e-3:1:64, mu1=lin:0:1:11, mu1=0.03,0.1 or one number, held fixed. Repeatable."
+)
+@click.option("--starts", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--until", type=float, default=16000.0, show_default=True, help="The horizon.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@gains_options
+@click.option("-o", "output", type=output_file, help="The diagram as .csv or .parquet.")
+@click.option("--plot", type=output_file, help="A picture: .png, .pdf or .svg.")
+def phase(
+    model: str,
+    parameters: tuple[str, ...],
+    starts: int,
+    until: float,
+    seed: int,
+    gain_icl: float,
+    gain_ciwl: float,
+    output: Path | None,
+    plot: Path | None,
+) -> None:
+    r"""Map where ICL is persistent, transient or never there over MODEL's parameters.
+
+    \b
+    coopetition phase coopetition -p alpha=log:1e-3:1:64 -p mu1=log:1e-3:1:64 --plot phase.png
+    """
+    from tqdm import tqdm
+
+    from coopetition.models import get
+    from coopetition.phase import parse_axis
+    from coopetition.phase import phase as map_phase
+    from coopetition.readout import Readout
+
+    checked_figure_path(plot)
+    checked_output_path(output)
+    values = {name: parse_axis(text) for name, text in split_assignments(parameters).items()}
+    axes = {name: array for name, array in values.items() if len(array) > 1}
+    fixed = {name: float(array[0]) for name, array in values.items() if len(array) == 1}
+    if plot is not None and len(axes) > 2:
+        raise ValueError(f"--plot {plot} draws one or two axes, not {len(axes)}; fix some")
+    with tqdm(unit=" trajectories", leave=False) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        result = map_phase(
+            get(model),
+            axes,
+            fixed=fixed,
+            starts=starts,
+            until=until,
+            readout=Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl),
+            seed=seed,
+            progress=progress,
+        )
+    if output is not None:
+        from coopetition.files import provenance, write_table
+
+        settings = {"model": model, "parameters": list(parameters), "starts": starts}
+        gains = {"until": until, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl}
+        write_table(output, result.columns(), provenance("phase", {**settings, **gains}, seed=seed))
+    if plot is not None:
+        from coopetition.plot import phase_figure
+
+        save_figure(phase_figure(result), plot)
+    click.echo(result.summary())

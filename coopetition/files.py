@@ -1,0 +1,136 @@
+"""Files that are whole or not there, and what they were made from."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .version import __version__
+
+_BLOCK = 1 << 20
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
+    """Write a file so that a reader meets all of it or none: beside the path, then renamed.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the disk is full; nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def provenance(
+    command: str,
+    settings: Mapping[str, Any],
+    *,
+    seed: int | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> dict[str, Any]:
+    """What a result file says of its making.
+
+    Parameters
+    ----------
+    command
+        The verb: ``integrate``, ``fit``, …
+    settings
+        What was asked for.
+    seed
+        The seed, where there is randomness.
+    inputs
+        Files that were read; their checksums are taken now.
+
+    Returns
+    -------
+    dict
+        ``version, command, settings, seed, inputs`` (path and sha256 each) and ``made`` (UTC).
+    """
+    return {
+        "version": __version__,
+        "command": command,
+        "settings": dict(settings),
+        "seed": seed,
+        "inputs": [{"path": str(path), "sha256": sha256_of(path)} for path in inputs],
+        "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def write_table(
+    path: str | os.PathLike[str], columns: Mapping[str, Any], about: Mapping[str, Any]
+) -> Path:
+    """Write columns as CSV or Parquet, by the suffix, with their provenance.
+
+    Parquet holds the provenance in its metadata under ``coopetition``; a CSV, which has no room for
+    it, gets a file ``NAME.about.json`` beside it.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is neither ``.csv`` nor ``.parquet``.
+    """
+    import io
+
+    import pandas as pd
+
+    path = checked_table_path(path)
+    table = pd.DataFrame(dict(columns))
+    if path.suffix == ".csv":
+        write_atomically(path, table.to_csv(index=False))
+        write_atomically(path.with_name(f"{path.name}.about.json"), json.dumps(about, indent=2))
+        return path
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(arrow.schema.metadata or {}), b"coopetition": json.dumps(about).encode()}
+    buffer = io.BytesIO()
+    pq.write_table(arrow.replace_schema_metadata(metadata), buffer)
+    return write_atomically(path, buffer.getvalue())
+
+
+def checked_table_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a table, before there is anything to write.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is neither ``.csv`` nor ``.parquet``.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")
+    return path
