@@ -22,7 +22,7 @@ EVALUATORS = ("train", "icl", "ciwl", "flip", "iwl")
 TABLE_COLUMNS = ("run", "evaluator", "metric", "sequences", "value", "sem", "n")
 ACCURACIES = ("in_context_acc", "acc", "out_context_acc")
 PROBABILITIES = ("in_context_prob", "prob", "out_context_prob", "use_context_prob")
-METRICS = (*ACCURACIES, *PROBABILITIES, "loss")
+METRICS = (*ACCURACIES, *PROBABILITIES, "loss", "batch_loss")
 
 
 def headline_metric(evaluator: str) -> str:

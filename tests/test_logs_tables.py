@@ -143,6 +143,14 @@ def test_what_can_be_put_right_is_put_right_and_said(tmp_path, case):
     assert np.all(np.diff(flip.sequences) > 0)
 
 
+def test_a_note_on_many_curves_is_one_note(tmp_path):
+    many = {f"{e}/{m}": FLIP for e in ("flip", "icl") for m in ("loss", "acc", "prob")}
+    table = pd.DataFrame({"sequences": SEQUENCES, **many})[:3]
+    (run,) = read(tmp_path, table)
+    (short,) = [note for note in run.notes if "only 3 points" in note]
+    assert short == "flip/loss, flip/acc, flip/prob and 3 more: only 3 points"
+
+
 def test_a_resumed_run_keeps_what_came_before_its_checkpoint(tmp_path):
     twice = pd.concat([wide()[:9], wide(flip=0.6)[4:7], wide(flip=0.7)[2:]])
     (run,) = read(tmp_path, twice)

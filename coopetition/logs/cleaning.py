@@ -101,7 +101,24 @@ def clean_run(
         curves={(c.evaluator, c.metric): Curve(**vars(c)) for c in curves},
         settings=settings,
         source=source,
-        notes=tuple(said),
+        notes=_together(said, {curve.name for curve in curves}),
+    )
+
+
+def _together(said: list[str], names: set[str]) -> tuple[str, ...]:
+    """The notes, those that say the same of several curves made one."""
+    of: dict[str, list[str]] = {}
+    for note in said:
+        name, colon, text = note.partition(": ")
+        if colon and name in names:
+            of.setdefault(text, []).append(name)
+        else:
+            of.setdefault(note, [])
+    return tuple(
+        text
+        if not curves
+        else f"{', '.join(curves[:3])}{f' and {len(curves) - 3} more' * (len(curves) > 3)}: {text}"
+        for text, curves in of.items()
     )
 
 
