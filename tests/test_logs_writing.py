@@ -69,11 +69,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = write_curves(tmp_path / "a.csv", read_curves("published:mq"))
     before = path.read_bytes()
 
-    def full(self, target, **_):
-        target.write_text("half")
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pandas.DataFrame.to_csv", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         write_curves(path, read_curves("published:main"))
     assert path.read_bytes() == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ..curves import Curves
 from ..errors import LogError, unknown_name
+from ..files import sha256_of
 from .cleaning import clean_run
 from .columns import Columns, columns_from
 from .published import (
@@ -89,7 +89,7 @@ def _published(text: str, columns: Columns | None) -> tuple[Curves, ...]:
     from .table_files import read_csv
 
     with as_file(published_file(name)) as path:
-        source = {"path": text, "sha256": sha256(path), "format": "published"}
+        source = {"path": text, "sha256": sha256_of(path), "format": "published"}
         raws = raw_runs(read_csv(path), None, name=name)
     source |= published_source(name)
     return _cleaned(raws, published_settings(name), source, published_notes(name))
@@ -128,7 +128,7 @@ def _from_file(
         table = reader(path)
         notes = table.attrs.get("notes", ())
         raws = raw_runs(table, columns, name=name)
-    source = {"path": str(path), "sha256": sha256(path), "format": kind}
+    source = {"path": str(path), "sha256": sha256_of(path), "format": kind}
     return _cleaned(raws, settings, source, notes)
 
 
@@ -169,15 +169,6 @@ def sniff(path: Path) -> str:
         raise LogError(f"{path} is compressed; unpack it first")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     return "jsonl" if text.startswith((b"{", b"[")) else "csv"
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file's contents, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _nearest(path: Path) -> str | None:

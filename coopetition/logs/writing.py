@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..curves import Curves
+from ..files import write_atomically
 
 
 def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]) -> Path:
@@ -48,13 +50,8 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
         if names.count(name) > 1:
             raise ValueError(f"curves hold {names.count(name)} runs named {name!r}; rename one")
     table = pd.concat(tables, ignore_index=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix == ".csv":
-            table.to_csv(beside, index=False)
-        else:
-            table.to_parquet(beside, index=False, write_page_checksum=True)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    if path.suffix == ".csv":
+        return write_atomically(path, table.to_csv(index=False))
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False, write_page_checksum=True)
+    return write_atomically(path, buffer.getvalue())
