@@ -140,6 +140,11 @@ class Trajectory:
             array.flags.writeable = False
 
     @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.ode.name
+
+    @property
     def state_names(self) -> tuple[str, ...]:
         """Names of the columns of ``states``."""
         return self.ode.state_names
