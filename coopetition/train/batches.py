@@ -234,7 +234,7 @@ class BatchStream:
     def state(self) -> dict[str, Tensor]:
         """Tensors from which `load_state` continues with the very next batch."""
         state = {f"generator.{i}": before.clone() for i, before in enumerate(self.before)}
-        state["position"] = torch.tensor(self.position)
+        state["position"] = torch.tensor(self.position if self.batches else -1)
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -246,12 +246,13 @@ class BatchStream:
             If the state is of another number of members or another block.
         """
         position = int(state["position"])
-        if len(state) != len(self.members) + 1 or not 0 <= position <= self.block:
+        if len(state) != len(self.members) + 1 or not -1 <= position <= self.block:
             raise CheckpointError(
                 f"the checkpoint's data stream is of {len(state) - 1} members at batch {position} "
                 f"of a block, this run has {len(self.members)} and blocks of {self.block}"
             )
         for i, member in enumerate(self.members):
             member.generator.set_state(state[f"generator.{i}"])
-        self.refill()
-        self.position = position
+        if position >= 0:  # -1: no block was drawn yet
+            self.refill()
+            self.position = position

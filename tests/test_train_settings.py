@@ -1,0 +1,183 @@
+"""Settings: validation, YAML, overrides, presets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition.train.presets import preset, preset_names
+from coopetition.train.settings import (
+    EvaluationSettings,
+    EvaluatorSettings,
+    InterventionSettings,
+    NetworkSettings,
+    OptimisationSettings,
+    SequenceKind,
+    SequenceSettings,
+    TrainingSettings,
+)
+from coopetition.train.settings_files import (
+    as_plain,
+    from_plain,
+    read_settings,
+    with_overrides,
+    write_settings,
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: NetworkSettings(widht=3), "unknown network setting 'widht': did you mean 'width'"),
+        (lambda: NetworkSettings(width=0), "width = 0"),
+        (lambda: NetworkSettings(width=65), "heads = 8: must divide width = 65"),
+        (lambda: NetworkSettings(encoder="resnet"), "needs input = 'image'"),
+        (lambda: TrainingSettings(network={"width": -1}), "network.width = -1"),
+        (lambda: TrainingSettings(network={"width": 65}), "network.heads = 8"),
+        (lambda: TrainingSettings(netwrk={}), "did you mean 'network'"),
+        (lambda: TrainingSettings(network=3), "network = 3"),
+        (lambda: OptimisationSettings(lr=0), "lr = 0"),
+        (lambda: OptimisationSettings(lr=float("nan")), "lr = nan"),
+        (lambda: OptimisationSettings(micro_batches=3), "must divide batch_size = 32"),
+        (lambda: SequenceSettings(burstiness=2), "needs context_len >= 4, not 2"),
+        (lambda: SequenceSettings(burstiness=0, labels="swapped"), "labels = 'swapped'"),
+        (lambda: SequenceSettings(mixture=(SequenceKind(share=0),)), "no kind with a positive"),
+        (lambda: SequenceSettings(match_probability=1.5), "match_probability = 1.5"),
+        (lambda: EvaluationSettings(names=("filp",)), "did you mean 'flip'"),
+        (lambda: EvaluationSettings(extra=(EvaluatorSettings(name="icl"),)), "given twice"),
+        (lambda: InterventionSettings(ablate_heads=("3",)), "ablate_heads.0 = '3'"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line_with_the_remedy(make, says):
+    with pytest.raises(ValueError, match=r".") as caught:
+        make()
+    message = str(caught.value)
+    assert says in message
+    assert "\n" not in message
+
+
+def test_settings_cannot_be_changed_in_place():
+    with pytest.raises(ValueError, match="frozen"):
+        NetworkSettings().width = 3
+
+
+def test_a_changed_copy_is_validated_and_the_original_stays():
+    settings = NetworkSettings()
+    assert settings.replace(width=32).width == 32
+    assert settings.width == 64
+    with pytest.raises(ValueError, match="must divide"):
+        settings.replace(width=7)
+
+
+@given(
+    width=st.sampled_from([8, 64, 256]),
+    lr=st.floats(1e-8, 1.0),
+    sequences=st.integers(1, 10**10),
+    match=st.floats(0, 1),
+)
+def test_settings_written_and_read_are_the_same(tmp_path_factory, width, lr, sequences, match):
+    path = tmp_path_factory.mktemp("settings") / "settings.yaml"
+    settings = TrainingSettings(
+        network={"width": width},
+        optimisation={"lr": lr},
+        sequences={"match_probability": match},
+        run={"sequences": sequences},
+    )
+    write_settings(settings, path)
+    assert read_settings(path) == settings
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_names_its_paper_and_figure_and_survives_a_file(name, tmp_path):
+    settings = preset(name)
+    assert "arXiv" in settings.source
+    assert "figure" in settings.source or "appendix" in settings.source
+    write_settings(settings, tmp_path / "settings.yaml")
+    assert read_settings(tmp_path / "settings.yaml") == settings
+    assert settings.name == name
+
+
+def test_the_papers_settings_are_the_papers():
+    main, deep = preset("paper-2layer"), preset("paper-12layer")
+    assert (main.optimisation.lr, main.optimisation.batch_size) == (1e-5, 32)
+    assert (main.network.depth, main.network.width, main.network.heads) == (2, 64, 8)
+    assert (main.data.n_classes, main.data.n_exemplars) == (12_800, 20)
+    assert (deep.network.depth, deep.network.mlp_ratio) == (12, 4.0)
+    assert (deep.sequences.context_len, deep.sequences.burstiness) == (8, 3)
+    assert deep.network.time_scale == 30
+    assert preset("matched-exemplars").sequences.match_probability == 1
+
+
+def test_an_unknown_preset_gets_the_nearest_name():
+    with pytest.raises(ValueError, match="did you mean 'cpu-never'"):
+        preset("cpu-nevr")
+
+
+def test_overrides_read_numbers_as_people_write_them():
+    changed = with_overrides(
+        TrainingSettings(),
+        ["optimisation.lr=3e-4", "run.sequences=2e5", "evaluation.at=[1, 2e3]", "name=mine"],
+    )
+    assert changed.optimisation.lr == 3e-4
+    assert changed.run.sequences == 200_000
+    assert changed.evaluation.at == (1, 2_000)
+    assert changed.name == "mine"
+
+
+def test_overrides_are_validated_together():
+    changed = with_overrides(
+        TrainingSettings(), ["sequences.burstiness=4", "sequences.context_len=8"]
+    )
+    assert changed.sequences.burstiness == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("network.widht=3", "did you mean 'network.width'"),
+        ("netwrk.width=3", "did you mean 'network'"),
+        ("width", "section.name=value"),
+        ("network.width=abc", "network.width = 'abc'"),
+        ("network.width.x=1", "unknown section"),
+        ("network.width=[1", "is no YAML"),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(override, says):
+    with pytest.raises(ValueError, match=r".") as caught:
+        with_overrides(TrainingSettings(), [override])
+    assert says in str(caught.value)
+
+
+def test_a_file_may_start_from_a_preset(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("preset: cpu-never\nnetwork:\n  width: 32\n")
+    settings = read_settings(path)
+    assert settings.network.width == 32
+    assert settings.data == preset("cpu-never").data
+
+
+def test_wrong_files_are_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        read_settings(tmp_path / "missing.yaml")
+    path = tmp_path / "bad.yaml"
+    path.write_text("network: [1\n")
+    with pytest.raises(ValueError, match=r"bad\.yaml line 2 is no YAML"):
+        read_settings(path)
+    path.write_text("- 1\n")
+    with pytest.raises(ValueError, match="expected sections"):
+        read_settings(path)
+
+
+def test_an_empty_file_means_the_defaults(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_settings(tmp_path / "empty.yaml") == TrainingSettings()
+
+
+def test_plain_settings_make_the_same_settings():
+    settings = preset("paper-12layer")
+    assert from_plain(as_plain(settings)) == settings
+
+
+def test_bursty_share_mixes_in_free_sequences():
+    kinds = SequenceSettings(bursty_share=0.75).kinds
+    assert [(kind.share, kind.burstiness) for kind in kinds] == [(0.75, 1), (0.25, 0)]
+    assert len(SequenceSettings().kinds) == 1
