@@ -1,5 +1,11 @@
 """Weight decay: of which kind, and on which part of the network.
 
+With strength λ and learning rate lr, a weight p that decays
+
+- ``squared``: has λ/2 ‖p‖² added to the loss, so λ p to its gradient;
+- ``norm``: has λ ‖p‖ added to the loss (the reference's sum of unsquared norms over parameters);
+- ``decoupled``: shrinks by lr·λ·p beside the optimizer's step (AdamW).
+
 The first paper's finding depends on where the decay acts, so parts are named here, once.
 """
 
@@ -12,6 +18,7 @@ from torch import Tensor
 
 from .settings import OptimisationSettings
 
+TINY = 1e-38  # keeps the division by a norm of 0 finite
 PARTS = {
     "all": ("",),
     "attention": ("attention.",),
@@ -41,33 +48,27 @@ def kind_of(settings: OptimisationSettings) -> str:
     return "decoupled" if settings.optimizer == "adamw" else settings.weight_decay_kind
 
 
-def gradient_of_decay(kind: str, weight: Tensor, strength: Tensor) -> Tensor:
-    """What the decay adds to the gradient of one parameter.
+def strength(settings: OptimisationSettings, name: str) -> float:
+    """λ of the parameter ``name``; 0 outside the part that decays."""
+    return settings.weight_decay if in_part(name, settings.weight_decay_on) else 0.0
 
-    - ``squared``: the gradient of λ/2 ‖p‖², that is λ p
-    - ``norm``: the gradient of λ ‖p‖ (the reference's sum over parameters of unsquared norms), that
-      is λ p / ‖p‖, and 0 where p = 0
-    - ``decoupled``: nothing; p shrinks by lr·λ·p beside the step (`shrinkage`)
+
+def strengths(settings: Sequence[OptimisationSettings], name: str, device: torch.device) -> Tensor:
+    """λ of each member for the parameter ``name``, shape ``(members,)``."""
+    values = [strength(member, name) for member in settings]
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def gradient_of_norm(weight: Tensor, strength: Tensor) -> Tensor:
+    """The gradient of λ ‖p‖: λ p / ‖p‖, and 0 where p = 0.
 
     Parameters
     ----------
-    kind
-        One of the three.
     weight
         p, shape ``(members, …)``; the norm is each member's.
     strength
         λ of each member, shape ``(members,)``.
     """
-    strength = strength.view(-1, *(1,) * (weight.ndim - 1))
-    if kind == "squared":
-        return strength * weight
-    if kind == "norm":
-        norm = weight.flatten(1).norm(dim=1).view(strength.shape)
-        return torch.where(norm > 0, strength * weight / norm.clamp_min(1e-38), 0.0)
-    return torch.zeros_like(weight)
-
-
-def strengths(settings: Sequence[OptimisationSettings], name: str, device: torch.device) -> Tensor:
-    """λ of each member for the parameter ``name``; 0 outside the part that decays."""
-    values = [s.weight_decay if in_part(name, s.weight_decay_on) else 0.0 for s in settings]
-    return torch.tensor(values, dtype=torch.float32, device=device)
+    norm = weight.flatten(1).norm(dim=1).clamp_min(TINY)
+    gradient: Tensor = weight * (strength / norm).view(-1, *(1,) * (weight.ndim - 1))
+    return gradient

@@ -162,13 +162,19 @@ def attach(network: Network, interventions: Sequence[Intervention]) -> tuple[str
     network.edits = [
         part.edit(network) for part in interventions if isinstance(part, HeadIntervention)
     ]
+    put_in_grafts(network, interventions)
     frozen: set[str] = set()
     for part in interventions:
-        if isinstance(part, Graft):
-            part.put_in(network)
         if isinstance(part, Graft | Freeze):
             frozen.update(part.frozen(network))
     return tuple(name for name, _ in network.named_parameters() if name in frozen)
+
+
+def put_in_grafts(network: Network, interventions: Sequence[Intervention]) -> None:
+    """Overwrite weights with those of every graft; after other weights were loaded, once more."""
+    for part in interventions:
+        if isinstance(part, Graft):
+            part.put_in(network)
 
 
 def from_settings(

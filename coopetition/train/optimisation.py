@@ -1,25 +1,25 @@
 """Adam, AdamW and SGD over one flat buffer that holds every parameter of every member.
 
 Parameters become views of the buffer, one after the other, each with its members first; so do
-gradients and moments. An update is then a handful of operations whatever the network's size.
+gradients and moments. Where all members share their numbers and nothing decays or is frozen, an
+update is one fused operation on the whole buffer.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from . import decay
+from .decay import TINY
 from .network import Network
 from .schedules import learning_rates
 from .settings import OptimisationSettings
 
-SHARED = (
-    "optimizer", "betas", "eps", "schedule", "loss", "weight_decay_kind", "weight_decay_on",
-    "clip_norm", "micro_batches", "batch_size", "reinitialise_embeddings_every",
-    "reinitialise_embeddings_until",
-)  # fmt: skip
+MEMBERS_OWN = {"lr", "lr_floor", "warmup_steps", "decay_steps", "weight_decay"}
 
 
 class Buffer:
@@ -27,14 +27,33 @@ class Buffer:
 
     def __init__(self, network: Network) -> None:
         named = dict(network.named_parameters())
-        first = next(iter(named.values()))
-        self.flat = torch.zeros(
-            sum(p.numel() for p in named.values()), dtype=torch.float32, device=first.device
-        )
-        parts = torch.split(self.flat, [p.numel() for p in named.values()])
+        sizes = [parameter.numel() for parameter in named.values()]
+        device = next(iter(named.values())).device
+        self.flat = torch.zeros(sum(sizes), dtype=torch.float32, device=device)
+        parts = torch.split(self.flat, sizes)
         self.views = {
-            name: part.view(p.shape) for (name, p), part in zip(named.items(), parts, strict=True)
+            name: part.view(parameter.shape)
+            for (name, parameter), part in zip(named.items(), parts, strict=True)
         }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """Tensors that are updated with the same numbers.
+
+    Parameters
+    ----------
+    member
+        Whose learning rate they have.
+    shrink
+        λ of squared or decoupled weight decay; 0 where there is none.
+    tensors
+        Parameters, gradients and each moment: lists of equal length.
+    """
+
+    member: int
+    shrink: float
+    tensors: tuple[list[Tensor], ...]
 
 
 class Optimiser:
@@ -45,8 +64,8 @@ class Optimiser:
     network
         Its parameters are moved into a flat buffer (their ``data`` become views).
     settings
-        One for each member. Members may differ in the numbers ``lr``, ``lr_floor``,
-        ``warmup_steps``, ``decay_steps`` and ``weight_decay``.
+        One for each member. Members may differ in ``lr``, ``lr_floor``, ``warmup_steps``,
+        ``decay_steps`` and ``weight_decay``.
     frozen
         Names of parameters that stay as they are.
     """
@@ -61,23 +80,45 @@ class Optimiser:
             self.parameters.views[name].copy_(parameter.detach())
             parameter.data = self.parameters.views[name]
             parameter.grad = self.gradients.views[name]
-        self.device = self.parameters.flat.device
+            parameter.requires_grad_(name not in frozen)
         self.moments = [Buffer(network) for _ in range(0 if settings[0].optimizer == "sgd" else 2)]
-        self.steps = torch.zeros((), dtype=torch.int64, device=self.device)
-        decayed = any(s.weight_decay > 0 for s in settings)
+        device = self.parameters.flat.device
+        self.steps = torch.zeros((), dtype=torch.int64, device=device)
+        self.count = torch.zeros((), dtype=torch.float32, device=device)  # what fused Adam reads
+        self.trained = [name for name in self.parameters.views if name not in frozen]
         self.strengths = {
-            name: decay.strengths(settings, name, self.device)
-            for name in self.parameters.views
-            if decayed and name not in frozen
+            name: decay.strengths(settings, name, device)
+            for name in self.trained
+            if any(decay.strength(member, name) > 0 for member in settings)
         }
-        self.frozen = tuple(frozen)
-        members = torch.arange(network.members, device=self.device)
-        self.owner = torch.cat(  # of each entry of the buffer: which member's it is
-            [
-                members.repeat_interleave(view[0].numel())
-                for view in self.parameters.views.values()
-            ]
-        )  # fmt: skip
+        self.groups = self.make_groups()
+        steady = all(member.schedule == "constant" for member in settings)
+        self.rates = learning_rates(settings, self.steps) if steady else None
+
+    @property
+    def leaves_gradients(self) -> bool:
+        """Whether an update leaves gradients of 0 at 0."""
+        return self.kind != "norm" or not self.strengths
+
+    def make_groups(self) -> list[Group]:
+        """Parameters by the numbers their update needs."""
+        buffers = (self.parameters, self.gradients, *self.moments)
+        alike = len(set(self.settings)) == 1
+        if alike and not self.strengths and len(self.trained) == len(self.parameters.views):
+            whole = tuple([buffer.flat] for buffer in buffers)
+            return [Group(member=0, shrink=0.0, tensors=whole)]
+        groups = []
+        for index, member in enumerate(self.settings[:1] if alike else self.settings):
+            own = slice(None) if alike else slice(index, index + 1)
+            shrink = {
+                name: 0.0 if self.kind == "norm" else decay.strength(member, name)
+                for name in self.trained
+            }
+            for value in sorted(set(shrink.values())):
+                names = [name for name in self.trained if shrink[name] == value]
+                lists = tuple([buffer.views[name][own] for name in names] for buffer in buffers)
+                groups.append(Group(member=index, shrink=value, tensors=lists))
+        return groups
 
     @torch.no_grad()
     def clip(self) -> None:
@@ -85,11 +126,11 @@ class Optimiser:
         largest = self.settings[0].clip_norm
         if largest is None:
             return
-        members = len(self.settings)
-        squares = torch.zeros(members, device=self.device)
-        squares = squares.index_add(0, self.owner, self.gradients.flat.square())
-        scale = (largest / squares.sqrt().clamp_min(1e-38)).clamp_max(1.0)
-        self.gradients.flat.mul_(scale[self.owner])
+        views = [self.gradients.views[name] for name in self.trained]
+        squares = sum(view.square().flatten(1).sum(1) for view in views)
+        scale = (largest / torch.as_tensor(squares).sqrt().clamp_min(TINY)).clamp_max(1.0)
+        for view in views:
+            view.mul_(scale.view(-1, *(1,) * (view.ndim - 1)))
 
     @torch.no_grad()
     def update(self) -> None:
@@ -99,40 +140,50 @@ class Optimiser:
         m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − lr·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε);
         SGD is p ← p − lr·g (Kingma & Ba 2014; Loshchilov & Hutter 2017 for the decoupled decay).
         """
-        p, g = self.parameters.flat, self.gradients.flat
-        lr = learning_rates(self.settings, self.steps)
-        lr = lr[0] if len(self.settings) == 1 else lr[self.owner]
-        for name, strength in self.strengths.items():
-            weight = self.parameters.views[name]
-            self.gradients.views[name].add_(decay.gradient_of_decay(self.kind, weight, strength))
-        for name in self.frozen:
-            self.gradients.views[name].zero_()
-        self.steps += 1
-        if not self.moments:
-            direction = g
-        else:
-            (beta1, beta2), eps = self.settings[0].betas, self.settings[0].eps
-            m, v = (moment.flat for moment in self.moments)
-            t = self.steps.to(torch.float64)
-            m.lerp_(g, 1 - beta1)
-            v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            root = (v / (1 - beta2**t).to(torch.float32)).sqrt_().add_(eps)
-            direction = (m / (1 - beta1**t).to(torch.float32)).div_(root)
-        if self.kind == "decoupled":
+        rates = learning_rates(self.settings, self.steps) if self.rates is None else self.rates
+        if self.kind == "norm":
             for name, strength in self.strengths.items():
                 weight = self.parameters.views[name]
-                shape = (-1, *(1,) * (weight.ndim - 1))
-                rates = learning_rates(self.settings, self.steps - 1)
-                weight.mul_(1 - (rates * strength).view(shape))
-        p.sub_(direction * lr)
+                self.gradients.views[name].add_(decay.gradient_of_norm(weight, strength))
+        self.steps += 1
+        self.count.copy_(self.steps)
+        for group in self.groups:
+            self.update_group(group, rates[group.member])
+
+    def update_group(self, group: Group, rate: Tensor) -> None:
+        """Update tensors that share a learning rate and a weight decay."""
+        weights, gradients = group.tensors[:2]
+        if not self.moments:  # for plain descent squared and decoupled decay are the same
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.mul_(1 - rate * group.shrink).sub_(gradient * rate)
+            return
+        (beta1, beta2), eps = self.settings[0].betas, self.settings[0].eps
+        decoupled = self.kind == "decoupled" and group.shrink > 0
+        fused = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        first, second = group.tensors[2:]
+        fused(
+            weights,
+            gradients,
+            first,
+            second,
+            [],
+            [self.count] * len(weights),
+            lr=rate,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=group.shrink,
+            eps=eps,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 def check_shared(settings: Sequence[OptimisationSettings]) -> None:
     """Refuse members whose settings differ in more than numbers a batched step can carry."""
-    for name in SHARED:
+    for name in sorted(set(OptimisationSettings.model_fields) - MEMBERS_OWN):
         values = {getattr(member, name) for member in settings}
         if len(values) > 1:
             raise ValueError(
-                f"optimisation.{name} = {sorted(map(str, values))}: members of one ensemble must "
-                "share it; train these as separate ensembles"
+                f"optimisation.{name} = {', '.join(sorted(map(str, values)))}: members of one "
+                "ensemble must share it; train these as separate ensembles"
             )

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from .batch import Batch
-from .interventions import Intervention, attach
+from .gradients import WrittenGradients, unsupported
+from .interventions import Intervention, attach, put_in_grafts
 from .network import Network
 from .optimisation import Optimiser
 from .settings import OptimisationSettings
@@ -29,6 +30,12 @@ class TrainingStep:
         Where to compute.
     interventions
         What is done to the network from outside (see `coopetition.train.interventions`).
+
+    Attributes
+    ----------
+    why_automatic
+        Why gradients come from automatic differentiation; empty where the faster written-out ones
+        serve (see `coopetition.train.gradients`). Both give the same numbers to float tolerance.
 
     Notes
     -----
@@ -57,8 +64,12 @@ class TrainingStep:
             )
         self.network = network.to(device)
         self.settings = settings[0]
+        self.interventions = tuple(interventions)
         frozen = attach(self.network, interventions)
         self.optimiser = Optimiser(self.network, settings, frozen)
+        self.why_automatic = unsupported(self.network, self.settings)
+        self.written: dict[tuple[int, int], WrittenGradients] = {}
+        self.last_shape: tuple[int, int] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take one step.
@@ -76,9 +87,24 @@ class TrainingStep:
 
     def compute_gradients(self, batch: Batch) -> Tensor:
         """Fill the gradient buffer from a batch; the loss of each member."""
+        if self.why_automatic:
+            return self.differentiate(batch)
+        shape = (batch.target.shape[1], batch.labels.shape[2])
+        if shape not in self.written:
+            optimiser = self.optimiser
+            self.written[shape] = WrittenGradients(
+                self.network, optimiser.parameters, optimiser.gradients, *shape
+            )
+        clear = shape != self.last_shape or not self.optimiser.leaves_gradients
+        self.last_shape = shape
+        with torch.no_grad():
+            return self.written[shape].compute(batch, clear)
+
+    def differentiate(self, batch: Batch) -> Tensor:
+        """Fill the gradient buffer by automatic differentiation."""
         self.optimiser.gradients.flat.zero_()
         parts = self.settings.micro_batches
-        total = torch.zeros(self.network.members, device=self.optimiser.device)
+        total = torch.zeros(self.network.members, device=self.optimiser.steps.device)
         for examples, labels, target in zip(
             batch.examples.chunk(parts, 1),
             batch.labels.chunk(parts, 1),
@@ -128,6 +154,7 @@ class TrainingStep:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
+        put_in_grafts(self.network, self.interventions)
 
 
 def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
