@@ -42,17 +42,33 @@ def checked_times(times: ArrayLike, until: float) -> Floats:
 
 
 def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
-    """One parameter's value or values: known, finite, and positive where it must be."""
+    """One parameter's value or values: known, finite, and of the sign its symbol has."""
     if name not in ode.parameter_names:
         raise unknown_name(f"parameter of {ode.name}", name, ode.parameter_names)
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameter {name} must be a number, not {values!r}") from error
     if not np.all(np.isfinite(array)):
         raise ValueError(f"parameter {name} must be finite, not {values!r}")
-    rate_or_target = name.startswith(("n_", "S_"))
-    if np.any(array < 0) or (rate_or_target and np.any(array == 0)):
-        least = "positive" if rate_or_target else "at least 0"
-        raise ValueError(f"parameter {name} must be {least}, not {values!r}")
+    if ode.signs[name] == "positive" and np.any(array <= 0):
+        raise ValueError(f"parameter {name} must be positive, not {values!r}")
+    if ode.signs[name] == "nonnegative" and np.any(array < 0):
+        raise ValueError(f"parameter {name} must be at least 0, not {values!r}")
     return array
+
+
+def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:
+    """The parameters a start fixes; it must be of the model's own vectors, in their order."""
+    own = [name for name in ode.parameter_names if name in start.parameters]
+    given = [name for name in start.parameters if name.startswith("n_")]
+    if len(own) < len(start.parameters) or [n for n in own if n.startswith("n_")] != given:
+        vectors = ", ".join(name.removeprefix("n_") for name in given)
+        raise ValueError(
+            f"start is of vectors {vectors}, not of those of {ode.name}: draw or project it with "
+            "the model that is integrated"
+        )
+    return dict(start.parameters)
 
 
 def parameter_values(
@@ -61,7 +77,7 @@ def parameter_values(
     """Parameters in the code's order, from the caller, the start and the defaults; ``(p,)``."""
     values = dict(ode.defaults)
     if isinstance(start, Start):
-        values.update({n: v for n, v in start.parameters.items() if n in values})
+        values.update(fixed_by_start(ode, start))
     for name, value in (parameters or {}).items():
         if np.ndim(value):
             raise ValueError(f"parameter {name} must be a number; integrate_many takes arrays")
@@ -78,9 +94,9 @@ def parameter_rows(
     given = dict(parameters or {})
     columns: dict[str, Floats] = {n: np.array([v]) for n, v in ode.defaults.items()}
     many = [starts] if isinstance(starts, Start) else _starts(starts)
-    for name in many[0].parameters if many else ():
-        if name in columns:
-            columns[name] = np.array([s.parameters[name] for s in many])
+    fixed = [fixed_by_start(ode, s) for s in many]
+    for name in fixed[0] if fixed else ():
+        columns[name] = np.array([values[name] for values in fixed])
     for name, values in given.items():
         columns[name] = np.atleast_1d(check_parameter(ode, name, values))
         if columns[name].ndim != 1:
@@ -132,3 +148,33 @@ def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) ->
     if not np.all(np.isfinite(rows)):
         raise ValueError("start must be finite")
     return rows
+
+
+def directions_of(start_tangents: ArrayLike, parameter_tangents: ArrayLike) -> tuple[int, int]:
+    """The number k of directions, and that number padded to whole vector registers of 8."""
+    shapes = [np.shape(start_tangents), np.shape(parameter_tangents)]
+    if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+        raise ValueError(
+            "start_tangents and parameter_tangents must have shapes (state, k) and (parameter, k) "
+            f"with the same k, not {shapes[0]} and {shapes[1]}"
+        )
+    directions = shapes[0][1]
+    return directions, max(8, -(-directions // 8) * 8)
+
+
+def with_tangents(
+    name: str, values: ArrayLike, tangents: ArrayLike, count: int, padded: int
+) -> Floats:
+    """Values and tangents as dual numbers, shape ``(count, 1 + padded)``."""
+    value, tangent = np.asarray(values, dtype=np.float64), np.asarray(tangents, dtype=np.float64)
+    if value.shape != (count,) or len(tangent) != count:
+        raise ValueError(
+            f"{name} must have shape ({count},) and its tangents ({count}, k), "
+            f"not {value.shape} and {tangent.shape}"
+        )
+    if not (np.all(np.isfinite(value)) and np.all(np.isfinite(tangent))):
+        raise ValueError(f"{name} and its tangents must be finite")
+    result = np.zeros((count, 1 + padded))
+    result[:, 0] = value
+    result[:, 1 : 1 + tangent.shape[1]] = tangent
+    return result

@@ -59,7 +59,7 @@ class Program:
     ) -> Any:
         if expression.is_Symbol:
             return known[expression]
-        if expression.is_Number:
+        if expression.is_number and expression.is_real and not expression.args:
             return a.literal(float(expression))
         if expression.is_Add:
             return self._sum(b, a, expression, known)
@@ -206,7 +206,7 @@ def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
 
 @contextlib.contextmanager
 def _rows(made: ir.Function, b: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
-    """A loop over row numbers; what is emitted inside is its body, afterwards comes what follows."""
+    """A loop over row numbers: its body is emitted inside, what follows afterwards."""
     head, body, end = (made.append_basic_block(n) for n in ("head", "body", "end"))
     entry = b.block
     b.branch(head)

@@ -23,14 +23,14 @@ import llvmlite.binding as llvm
 
 from .arithmetic import Arithmetic, Lanes
 from .models import Model
-from .runge_kutta import CONTROLS, DENSE_ROWS, Workspace
 from .version import __version__
+from .workspace import CONTROLS, DENSE_ROWS, Workspace
 
 if TYPE_CHECKING:
     from .reduction import ReducedODE
 
 FORMS = ("flow", "modified")
-_FORMAT = 2  # raise it when the generated code changes
+_FORMAT = 3  # raise it when the generated code changes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,8 @@ class CompiledODE:
         the last parameter).
     state_names, parameter_names, output_names
         Names along each array's last axis.
+    signs
+        Of each parameter ``positive``, ``nonnegative`` or ``any``.
     defaults
         Parameters' defaults by name.
     layout
@@ -60,6 +62,7 @@ class CompiledODE:
     state_names: tuple[str, ...]
     parameter_names: tuple[str, ...]
     output_names: tuple[str, ...]
+    signs: Mapping[str, str]
     defaults: Mapping[str, float]
     layout: Workspace
     functions: Mapping[str, Any]
@@ -223,8 +226,9 @@ def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
         "state_names": ode.state_names,
         "parameter_names": ode.parameter_names,
         "output_names": tuple(ode.outputs),
-        "sha256": hashlib.sha256(code).hexdigest(),
+        "signs": {symbol.name: _sign(symbol) for symbol in ode.parameters},
     }
+    facts["sha256"] = _checksum(code, facts)
     folder = cache_folder()
     try:
         write_atomically(folder / f"{key}.o", code)
@@ -235,6 +239,18 @@ def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
     return _link(key, code, facts, arithmetic, form)
 
 
+def _sign(symbol: Any) -> str:
+    if symbol.is_positive:
+        return "positive"
+    return "nonnegative" if symbol.is_nonnegative else "any"
+
+
+def _checksum(code: bytes, facts: Mapping[str, Any]) -> str:
+    """SHA-256 of the code and of the names that belong to it."""
+    rest = {name: fact for name, fact in facts.items() if name != "sha256"}
+    return hashlib.sha256(code + json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _load(key: str, arithmetic: Arithmetic, form: str) -> CompiledODE | None:
     """The cached code, or None where there is none or it is damaged."""
     folder = cache_folder()
@@ -243,7 +259,7 @@ def _load(key: str, arithmetic: Arithmetic, form: str) -> CompiledODE | None:
         code = (folder / f"{key}.o").read_bytes()
     except (OSError, ValueError):
         return None
-    if hashlib.sha256(code).hexdigest() != facts.get("sha256"):
+    if not isinstance(facts, dict) or facts.get("sha256") != _checksum(code, facts):
         return None
     return _link(key, code, facts, arithmetic, form)
 
@@ -271,6 +287,7 @@ def _link(
         state_names=tuple(facts["state_names"]),
         parameter_names=tuple(facts["parameter_names"]),
         output_names=tuple(facts["output_names"]),
+        signs=facts["signs"],
         defaults={},
         layout=layout,
         functions=functions,

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arguments import given_start, parameter_values, state_values
+from .arguments import (
+    directions_of,
+    given_start,
+    parameter_values,
+    state_values,
+    with_tangents,
+)
 from .arithmetic import Dual, Lanes
 from .compilation import CompiledODE, compile_ode
 from .models import Model
@@ -85,6 +91,7 @@ def descend(
         states=states,
         outcome=outcome,
         horizon=step_size * count,
+        reached=float(step_size * steps[-1]),
         steps=int(steps[-1]),
         stopped_at=float(steps[-1]) if outcome is Outcome.STOPPED else None,
     )
@@ -141,6 +148,8 @@ def descend_tangents(
 
     Parameters
     ----------
+    model
+        A declared model, or a reduced ODE.
     steps
         Increasing steps to keep, shape ``(time,)``.
     start, start_tangents, parameters, parameter_tangents
@@ -152,14 +161,17 @@ def descend_tangents(
     -------
     TangentTrajectory
         ``times`` are step size × step.
-    """
-    from .integration import with_tangents
 
+    Raises
+    ------
+    ValueError
+        If steps or shapes do not fit.
+    """
+    _steps(step_size, 1.0)
     wanted = np.array(steps, dtype=np.int64, ndmin=1)
     if wanted.ndim != 1 or np.any(wanted < 0) or np.any(np.diff(wanted) <= 0):
         raise ValueError("steps must be increasing integers of at least 0")
-    directions = np.asarray(start_tangents).shape[-1]
-    padded = -(-directions // 8) * 8
+    directions, padded = directions_of(start_tangents, parameter_tangents)
     ode = compile_ode(model, Dual(padded))
     y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
     p = with_tangents(
@@ -175,7 +187,7 @@ def descend_tangents(
             break
         kept[k] = y
     return TangentTrajectory(
-        times=step_size * wanted,
+        times=float(step_size) * wanted.astype(np.float64),
         states=kept[:, :, 0],
         tangents=kept[:, :, 1 : 1 + directions],
         outcome=outcome,

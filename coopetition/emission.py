@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from .arithmetic import Arithmetic
 from .codegen import add_descent, add_jacobian, add_table_function
+from .errors import ModelError
 from .models import Model
 from .reduction import ReducedODE, reduce
 from .runge_kutta import add_begin, add_step
@@ -21,6 +22,11 @@ def in_form(ode: ReducedODE, form: str) -> ReducedODE:
     """The flow itself, or the modified flow with the step size ``eta`` as its last parameter."""
     if form == "flow":
         return ode
+    if "eta" in (*ode.parameter_names, *ode.state_names):
+        raise ModelError(
+            f"{ode.name} has a symbol 'eta' of its own, which form='modified' needs for the step "
+            "size; rename it"
+        )
     eta = sp.Symbol("eta", nonnegative=True)
     return dataclasses.replace(
         ode,

@@ -70,7 +70,7 @@ def first_crossing(
 def cut_where_below(
     trajectory: Trajectory, stop_below: float, samples: Floats | None
 ) -> Trajectory:
-    """The trajectory up to where its total loss first falls below; all of it where it never does."""
+    """The trajectory up to where its total loss first falls below; all of it if it never does."""
 
     def total(states: Floats) -> Floats:
         return trajectory.outputs_of(states)["total"]
@@ -94,5 +94,6 @@ def cut_where_below(
         states=states,
         interpolant=interpolant,
         outcome=outcome,
+        reached=end,
         stopped_at=at,
     )

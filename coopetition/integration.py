@@ -1,43 +1,42 @@
 """Integrate a model: one trajectory, many, or one with its sensitivities.
 
-The default method is Dormand–Prince 5(4) in generated code; LSODA and Radau (scipy, with the derived
-Jacobian) stand by for stiff systems. How a trajectory ended is part of the result, never an array
-of NaN without a word.
+The default method is Dormand–Prince 5(4) in generated code; LSODA and Radau (scipy, with the
+derived Jacobian) stand by for stiff systems. How a trajectory ended is part of the result, never an
+array of NaN without a word.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from . import stepping
 from .arguments import (
     MAX_STEPS,
     checked_times,
     checked_tolerances,
+    directions_of,
     given_start,
     parameter_rows,
     parameter_values,
     state_rows,
     state_values,
+    with_tangents,
 )
 from .arithmetic import Dual, Lanes
-from .compilation import CompiledODE, compile_ode
+from .compilation import compile_ode
+from .dopri5 import integrate_members, integrate_recorded, integrate_sampled
 from .errors import unknown_name
 from .events import cut_where_below
 from .models import Model
 from .reduction import ReducedODE
 from .starts import Start
-from .trajectory import Batch, Floats, Outcome, StepPolynomials, TangentTrajectory, Trajectory
+from .trajectory import Batch, Floats, Outcome, TangentTrajectory, Trajectory
 
-Integers = NDArray[np.int64]
 LANES = 8
 METHODS = ("auto", "dopri5", "lsoda", "radau")
-_CHUNK = 256  # members a worker takes at a time
 
 
 def integrate(
@@ -107,21 +106,23 @@ def integrate(
     span = _span(until)
     if stop_below is not None and not (np.isfinite(stop_below) and stop_below > 0):
         raise ValueError(f"stop_below must be a positive loss, not {stop_below!r}")
+    # where the loss passes a level is looked for between the steps, so all of them are needed
+    sampled = samples if stop_below is None else None
 
     if method in ("lsoda", "radau"):
         from .stiff import integrate_stiff
 
-        result = integrate_stiff(ode, method, y0, p, span, samples, tolerances)
-    elif samples is not None and stop_below is None:
-        result = _sampled(ode, y0, p, span, samples, tolerances, compiled=compiled)
+        result = integrate_stiff(ode, method, y0, p, span, sampled, tolerances)
+    elif sampled is not None:
+        result = integrate_sampled(ode, y0, p, span, sampled, tolerances, compiled=compiled)
     else:
-        result = _recorded(ode, y0, p, span, tolerances, compiled=compiled)
+        result = integrate_recorded(ode, y0, p, span, tolerances, compiled=compiled)
     if method == "auto" and result.outcome in (Outcome.TOO_MANY_STEPS, Outcome.STEP_UNDERFLOW):
         from .stiff import integrate_stiff
 
-        why = f"dopri5 gave up at time {result.times[-1]:g} ({result.outcome.explanation})"
+        why = f"dopri5 gave up at time {result.reached:g} ({result.outcome.explanation})"
         result = integrate_stiff(
-            ode, "lsoda", y0, p, span, samples, tolerances, notes=(f"{why}; lsoda was used",)
+            ode, "lsoda", y0, p, span, sampled, tolerances, notes=(f"{why}; lsoda was used",)
         )
     return result if stop_below is None else cut_where_below(result, stop_below, samples)
 
@@ -130,106 +131,6 @@ def _span(until: float) -> Floats:
     if not (np.isfinite(until) and until > 0):
         raise ValueError(f"until must be a positive time, not {until!r}")
     return np.array([0.0, float(until)])
-
-
-def _loop(compiled: bool) -> stepping.Loops:
-    return stepping.compiled() if compiled else stepping.INTERPRETED
-
-
-def _sampled(
-    ode: CompiledODE, y0: Floats, p: Floats, span: Floats, times: Floats, tolerances: Floats,
-    *, compiled: bool,
-) -> Trajectory:  # fmt: skip
-    """A trajectory at the given times only."""
-    states, outcome, reached, steps = _advance(
-        ode, y0[None, :, None], p[None, :, None], span, times, tolerances, compiled=compiled
-    )
-    kept = times <= reached[0]
-    return Trajectory(
-        ode=ode,
-        method="dopri5",
-        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
-        times=times[kept],
-        states=states[0, kept, :, 0],
-        outcome=Outcome(int(outcome[0])),
-        horizon=float(span[1]),
-        steps=int(steps[0]),
-    )
-
-
-def _recorded(
-    ode: CompiledODE, y0: Floats, p: Floats, span: Floats, tolerances: Floats, *, compiled: bool
-) -> Trajectory:
-    """A trajectory with every step kept."""
-    layout = ode.layout
-    work = np.zeros(layout.length)
-    width = layout.states
-    for name, value in (
-        ("end", span[1]), ("stop", np.inf), ("rtol", tolerances[0]), ("atol", tolerances[1]),
-        ("smallest_step", tolerances[2] * span[1]), ("steps_limit", tolerances[3]), ("fresh", 1.0),
-    ):  # fmt: skip
-        work[layout.control(name)] = value
-    work[layout.p : layout.y] = p
-    work[layout.y : layout.slope] = y0
-    all_times, all_rows, capacity = [np.zeros(1)], [], 1024
-    mode = ode.functions["flush"](0)
-    try:
-        while True:
-            times, rows = np.empty(capacity + 1), np.empty((capacity, 5, width))
-            count, outcome = _loop(compiled).record(
-                ode.functions["step"], ode.functions["begin"], work, layout.y, width, times, rows
-            )
-            all_times.append(times[1 : count + 1].copy())
-            all_rows.append(rows[:count].copy())
-            if outcome >= 0:
-                break
-    finally:
-        ode.functions["restore"](mode)
-    times, rows = np.concatenate(all_times), np.concatenate(all_rows)
-    states = np.concatenate([y0[None], rows[:, 0] + rows[:, 1]])
-    return Trajectory(
-        ode=ode,
-        method="dopri5",
-        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
-        times=times,
-        states=states,
-        outcome=Outcome(int(outcome)),
-        horizon=float(span[1]),
-        steps=int(work[layout.control("steps")]),
-        interpolant=StepPolynomials(times, rows),
-    )
-
-
-def _advance(
-    ode: CompiledODE, starts: Floats, parameters: Floats, span: Floats, times: Floats,
-    tolerances: Floats, *, compiled: bool = True, workers: int = 1,
-) -> tuple[Floats, Integers, Floats, Integers]:  # fmt: skip
-    """Members ``(batch, state, part)`` to samples ``(batch, time, state, part)``, over all workers."""
-    members, states, parts = starts.shape
-    samples = np.empty((members, len(times), states, parts))
-    outcome, steps = np.zeros(members, np.int64), np.zeros(members, np.int64)
-    reached = np.zeros(members)
-    loop = _loop(compiled)
-
-    def work_on(first: int) -> None:
-        mode = ode.functions["flush"](0)
-        try:
-            loop.advance(
-                ode.functions["step"], ode.functions["begin"], np.zeros(ode.layout.length),
-                ode.layout.lanes, starts, parameters, span, times, tolerances, first,
-                min(chunk, members - first), samples, outcome, reached, steps,
-            )  # fmt: skip
-        finally:
-            ode.functions["restore"](mode)
-
-    chunk = max(1, min(_CHUNK, -(-members // workers)))
-    if workers == 1:
-        chunk = members
-        work_on(0)
-    else:
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work_on, range(0, members, chunk)))
-    return samples, outcome, reached, steps
 
 
 def integrate_many(
@@ -278,7 +179,9 @@ def integrate_many(
     """
     tolerances = checked_tolerances(rtol, atol, max_steps)
     span = _span(until)
-    sample_times = np.array([until]) if times is None else checked_times(times, until)
+    sample_times = span[1:] if times is None else checked_times(times, until)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers!r}")
     ode = compile_ode(model, Lanes(LANES), form=form)
     tables = compile_ode(model, Lanes(1), form=form)
     starts = given_start(model, starts)
@@ -286,12 +189,13 @@ def integrate_many(
     members = max(len(p), len(y0))
     if len(y0) not in (1, members) or len(p) not in (1, members):
         raise ValueError(f"{len(p)} parameter sets and {len(y0)} starts: counts must agree or be 1")
-    p = np.ascontiguousarray(np.broadcast_to(p, (members, p.shape[1])))
-    y0 = np.ascontiguousarray(np.broadcast_to(y0, (members, y0.shape[1])))
-    workers = workers or os.cpu_count() or 1
-    states, outcome, reached, steps = _advance(
-        ode, y0[..., None], p[..., None], span, sample_times, tolerances, workers=workers
-    )
+    # copies: numba would compile anew for read-only arrays
+    p = np.array(np.broadcast_to(p, (members, p.shape[1])), order="C")
+    y0 = np.array(np.broadcast_to(y0, (members, y0.shape[1])), order="C")
+    states, outcome, reached, steps = integrate_members(
+        ode, y0[..., None], p[..., None], span, sample_times, tolerances,
+        workers=workers or os.cpu_count() or 1,
+    )  # fmt: skip
     return Batch(
         ode=tables,
         times=sample_times,
@@ -343,8 +247,7 @@ def integrate_tangents(
     ValueError
         If shapes do not fit.
     """
-    directions = np.asarray(start_tangents).shape[-1]
-    padded = -(-directions // 8) * 8  # whole vector registers
+    directions, padded = directions_of(start_tangents, parameter_tangents)
     ode = compile_ode(model, Dual(padded), form=form)
     tolerances = checked_tolerances(rtol, atol, max_steps)
     y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
@@ -353,7 +256,7 @@ def integrate_tangents(
     )
     last = float(np.max(times)) if until is None else float(until)
     sample_times = checked_times(times, last)
-    states, outcome, _, steps = _advance(
+    states, outcome, _, steps = integrate_members(
         ode, y[None], p[None], _span(last), sample_times, tolerances
     )
     return TangentTrajectory(
@@ -363,19 +266,3 @@ def integrate_tangents(
         outcome=Outcome(int(outcome[0])),
         steps=int(steps[0]),
     )
-
-
-def with_tangents(
-    name: str, values: ArrayLike, tangents: ArrayLike, count: int, padded: int
-) -> Floats:
-    """Values and tangents as dual numbers, shape ``(count, 1 + padded)``."""
-    value, tangent = np.asarray(values, dtype=np.float64), np.asarray(tangents, dtype=np.float64)
-    if value.shape != (count,) or tangent.ndim != 2 or len(tangent) != count:
-        raise ValueError(
-            f"{name} must have shape ({count},) and its tangents ({count}, k), "
-            f"not {value.shape} and {tangent.shape}"
-        )
-    result = np.zeros((count, 1 + padded))
-    result[:, 0] = value
-    result[:, 1 : 1 + tangent.shape[1]] = tangent
-    return result

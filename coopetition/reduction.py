@@ -5,13 +5,14 @@ product of outer products is the product of the means. With
 
     x_v = v·v*/(|v*|√n_v),   y_v = √(|v|²/n_v − x_v²),   S_v = |v*|²/n_v
 
-⟨v v*⟩ = √S_v x_v and ⟨v²⟩ = x_v² + y_v²; the gradient lies in the span of v* and v, so the direction
-of the orthogonal part never turns, and both gradient flow and gradient descent close on (x_v, y_v):
+⟨v v*⟩ = √S_v x_v and ⟨v²⟩ = x_v² + y_v²; the gradient lies in the span of v* and v, so the
+direction of the orthogonal part never turns, and both gradient flow and gradient descent close on
+(x_v, y_v):
 
     dx_v/dt = −(1/n_v) ∂L/∂x_v,   dy_v/dt = −(1/n_v) ∂L/∂y_v
 
-(arXiv 2503.05631, section 6, for the model; the reduction is exact). Everything here is derived from
-the declaration by sympy; nothing is typed in for one model.
+(arXiv 2503.05631, section 6, for the model; the reduction is exact). Everything here is derived
+from the declaration by sympy; nothing is typed in for one model.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class ReducedODE:
 
     @functools.cached_property
     def parameter_derivatives(self) -> sp.Matrix:
-        """∂f_i/∂p_j, shape ``(state, parameters)``; with J it drives the sensitivities J S + ∂f/∂p."""
+        """∂f_i/∂p_j, ``(state, parameters)``; with J it drives the sensitivities J S + ∂f/∂p."""
         return _derivatives(self.rhs, self.parameters)
 
     def modified_rhs(self, step: sp.Expr) -> tuple[sp.Expr, ...]:
@@ -173,8 +174,8 @@ def reduce(model: Model) -> ReducedODE:
     Returns
     -------
     ReducedODE
-        Two states a vector, x_v and y_v; parameters are the declared ones, then n_v and S_v (default
-        1, the expectation for standard normal targets).
+        Two states a vector, x_v and y_v; parameters are the declared ones, then n_v and S_v
+        (default 1, the expectation for standard normal targets).
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """One adaptive step of Dormand–Prince 5(4), emitted for several trajectories in step.
 
 Everything a step needs — stages, error norm, acceptance, the next step size, the interpolant — is
-straight-line code over lanes, so trajectories of different step sizes run side by side in one vector
-register and a failing one leaves the others alone. The loop around it is in `stepping`.
+straight-line code over lanes, so trajectories of different step sizes run side by side in one
+vector register and a failing one leaves the others alone. The loop around it is in `stepping`.
 
 References: Dormand & Prince (1980), J. Comput. Appl. Math. 6, 19–26; Hairer, Nørsett & Wanner,
 Solving Ordinary Differential Equations I, II.4 (step control, eq. 4.13 and 4.14) and II.6 (dense
@@ -11,7 +11,6 @@ output).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction as F
 from typing import Any
@@ -21,6 +20,7 @@ from llvmlite import ir
 from .arithmetic import INT64, POINTER, Arithmetic, constant, intrinsic, load, store, vector
 from .codegen import Program, function, read_all, write_all
 from .reduction import ReducedODE
+from .workspace import DENSE_ROWS, Workspace
 
 STAGES = (
     (F(1, 5),),
@@ -45,79 +45,15 @@ SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
 BETA = 0.04
 ALPHA = 0.2 - 0.75 * BETA
 
-CONTROLS = (
-    "time",
-    "step",  # size of the next step
-    "end",  # where the trajectory ends
-    "stop",  # time from which on the loop wants to look
-    "error_old",
-    "smallest_step",
-    "rtol",
-    "atol",
-    "steps",
-    "steps_limit",
-    "time_old",  # the last accepted step: where it began
-    "step_old",  # and its size
-    "fresh",  # 1 where a new trajectory was put
-)
-DENSE_ROWS = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Workspace:
-    """Where the parts of a step's memory lie, in doubles.
-
-    ``CONTROLS`` take ``lanes`` doubles each; then follow the parameters, the state, its derivative
-    and the five coefficient rows of the interpolant, ``size`` doubles a number.
-    """
-
-    lanes: int
-    size: int
-    states: int
-    parameters: int
-
-    def control(self, name: str) -> int:
-        """Where a control's lanes begin."""
-        return CONTROLS.index(name) * self.lanes
-
-    @property
-    def p(self) -> int:
-        """Where the parameters begin."""
-        return len(CONTROLS) * self.lanes
-
-    @property
-    def y(self) -> int:
-        """Where the state begins."""
-        return self.p + self.parameters * self.size
-
-    @property
-    def slope(self) -> int:
-        """Where dy/dt at the state begins."""
-        return self.y + self.states * self.size
-
-    @property
-    def dense(self) -> int:
-        """Where the interpolant's rows begin."""
-        return self.slope + self.states * self.size
-
-    @property
-    def length(self) -> int:
-        """Doubles in all."""
-        return self.dense + DENSE_ROWS * self.states * self.size
-
-
-def workspace(ode: ReducedODE, a: Arithmetic) -> Workspace:
-    """The layout for an ODE over an arithmetic."""
-    return Workspace(
-        lanes=a.lanes, size=a.size, states=len(ode.state), parameters=len(ode.parameters)
-    )
-
 
 class _Emitter:
     """What `add_begin` and `add_step` share: the function's memory and the right-hand side."""
 
     def __init__(self, module: ir.Module, name: str, ode: ReducedODE, a: Arithmetic) -> None:
-        self.a, self.layout = a, workspace(ode, a)
+        self.a = a
+        self.layout = Workspace(
+            lanes=a.lanes, size=a.size, states=len(ode.state), parameters=len(ode.parameters)
+        )
         self.program = Program(ode.rhs, ode.state, ode.parameters)
         made, self.b = function(module, name, [POINTER], INT64)
         self.work = made.args[0]

@@ -1,13 +1,14 @@
 """The loop around a generated step: refill lanes, sample the interpolant, tell how each one ended.
 
-The functions here are plain Python. A single short trajectory may run them as they are (nothing need
-be compiled); `compiled()` gives their numba versions, kept on disk by numba. They know nothing of any
-model, so they are compiled once per installation.
+The functions here are plain Python. A single short trajectory may run them as they are (nothing
+need be compiled); `compiled()` gives their numba versions, kept on disk by numba. They know nothing
+of any model, so they are compiled once per installation.
 """
 
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 # how a trajectory ended
 REACHED, STEP_UNDERFLOW, NOT_FINITE, TOO_MANY_STEPS = 0, 1, 2, 3
 
-# positions of runge_kutta.CONTROLS, as constants numba can fold (a test compares them)
+# positions of workspace.CONTROLS, as constants numba can fold (a test compares them)
 TIME, STEP, END, STOP, SMALLEST, RTOL, ATOL = 0, 1, 2, 3, 5, 6, 7
 STEPS, STEPS_LIMIT, TIME_OLD, STEP_OLD, FRESH = 8, 9, 10, 11, 12
 CONTROL_COUNT = 13
@@ -46,7 +47,7 @@ def advance(
     step, begin
         Generated functions of the address of the memory.
     work
-        The step's memory, see `runge_kutta.Workspace`.
+        The step's memory, see `workspace.Workspace`.
     lanes
         Trajectories side by side.
     starts, parameters
@@ -58,6 +59,8 @@ def advance(
         Times to sample at, increasing, within the span.
     tolerances
         rtol, atol, smallest step relative to the span, most steps.
+    first, count
+        Which members.
     samples
         ``(members, times, states, parts)``, filled with NaN from the failing time on.
     outcome, reached, steps
@@ -208,6 +211,10 @@ def record(
 
     Parameters
     ----------
+    step, begin, work
+        As in `advance`.
+    y0, width
+        Where the state begins in the memory, and its length.
     times
         ``(capacity + 1,)``: the ends of the accepted steps; its first entry is set by the caller.
     rows
@@ -249,10 +256,18 @@ def compiled() -> Loops:
     """The loops compiled by numba: about two seconds the first time, then from numba's cache."""
     import numba
 
-    def translate(function: Callable[..., Any]) -> Any:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    # a namespace of its own, in which calls go to compiled functions; the plain ones stay plain
+    scope = dict(globals())
 
-    made = globals()
-    for name in ("_idle", "_put", "_sample", "_ending"):
-        made[name] = translate(made[name])
-    return Loops(translate(advance), translate(record))
+    def translate(function: Any) -> Any:
+        copy = types.FunctionType(function.__code__, scope, function.__name__)
+        options = {"nogil": True, "error_model": "numpy"}
+        try:
+            return numba.njit(cache=True, **options)(copy)
+        except RuntimeError:
+            # neither the package's folder nor the home can be written: compiled in each process
+            return numba.njit(**options)(copy)
+
+    for function in (_idle, _put, _sample, _ending, advance, record):
+        scope[function.__name__] = translate(function)
+    return Loops(scope["advance"], scope["record"])

@@ -74,6 +74,7 @@ def integrate_stiff(
         states=np.array(points) if samples is None else interpolant(kept),
         outcome=outcome,
         horizon=float(span[1]),
+        reached=float(times[-1]),
         steps=len(times) - 1,
         interpolant=interpolant if samples is None else None,
         notes=notes,

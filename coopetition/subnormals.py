@@ -1,7 +1,8 @@
 """Subnormal numbers taken as zero while a batch is integrated.
 
-What decays exponentially for long (a strategy that lost) ends in numbers below 2e-308, on which some
-processors are a hundred times as slow. The switch is the thread's own floating-point control word.
+What decays exponentially for long (a strategy that lost) ends in numbers below 2e-308, on which
+some processors are a hundred times as slow. The switch is the thread's own floating-point control
+word.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _FLUSH = 0x8040
 
 
 def add_subnormal_switch(module: ir.Module, *, x86: bool) -> None:
-    """Emit ``int64 flush(_)``, which switches and returns the old mode, and ``int64 restore(mode)``.
+    """Emit ``int64 flush(_)``, which switches and returns the mode before, and ``restore(mode)``.
 
     Elsewhere than on x86 they do nothing: there subnormal arithmetic costs no more.
     """

@@ -50,38 +50,8 @@ class Outcome(enum.IntEnum):
         }[self]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class StepPolynomials:
-    """The interpolant of a Dormand–Prince trajectory: a polynomial of degree 4 for each step.
-
-    Within a step from t to t + h, with θ = (time − t)/h,
-    y = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))).
-
-    Parameters
-    ----------
-    times
-        Ends of the steps, shape ``(step + 1,)``.
-    rows
-        r1 … r5, shape ``(step, 5, state)``.
-    """
-
-    times: Floats
-    rows: Floats
-
-    def __call__(self, times: Floats) -> Floats:
-        """States ``(…, state)`` at times ``(…,)``."""
-        index = np.searchsorted(self.times, times, side="right") - 1
-        step = np.clip(index, 0, len(self.rows) - 1)
-        size = self.times[step + 1] - self.times[step]
-        theta = ((times - self.times[step]) / size)[..., None]
-        r1, r2, r3, r4, r5 = np.moveaxis(self.rows[step], -2, 0)
-        rest = 1 - theta
-        states: Floats = r1 + theta * (r2 + rest * (r3 + theta * (r4 + rest * r5)))
-        return states
-
-
 def outputs_at(ode: CompiledODE, states: ArrayLike, parameters: Floats) -> dict[str, Floats]:
-    """The model's outputs for states ``(…, state)`` under parameters ``(p,)``, shape ``(…,)`` each."""
+    """The outputs for states ``(…, state)`` under parameters ``(p,)``, shape ``(…,)`` each."""
     flat = np.ascontiguousarray(states, dtype=np.float64)
     rows = flat.reshape(-1, len(ode.state_names))
     result = np.empty((len(rows), len(ode.output_names)))
@@ -112,6 +82,8 @@ class Trajectory:
         How it ended.
     horizon
         The time asked for.
+    reached
+        The time the integration came to, also where nothing was sampled there.
     steps
         Steps taken (of the integrator, or of descent).
     stopped_at
@@ -130,6 +102,7 @@ class Trajectory:
     states: Floats = dataclasses.field(repr=False)
     outcome: Outcome
     horizon: float
+    reached: float
     steps: int
     stopped_at: float | None = None
     interpolant: Callable[[Floats], Floats] | None = dataclasses.field(default=None, repr=False)
@@ -157,7 +130,7 @@ class Trajectory:
 
     @functools.cached_property
     def outputs(self) -> Mapping[str, Floats]:
-        """Total loss and strategies' losses without floors, cost and strengths, ``(time,)`` each."""
+        """Total and strategies' losses without floors, cost and strengths, ``(time,)`` each."""
         return self.outputs_of(self.states)
 
     @property
@@ -196,6 +169,8 @@ class Trajectory:
         first, last = self.times[0], self.times[-1]
         if np.any((t < first) | (t > last)) or not np.all(np.isfinite(t)):
             raise ValueError(f"times must lie within [{first:g}, {last:g}]")
+        if len(self.times) == 1:
+            return np.tile(self.states[0], (*t.shape, 1))
         return self.interpolant(t)
 
     def output(self, name: str) -> Floats:
@@ -214,17 +189,18 @@ class Trajectory:
         """
         if not self.outcome.ok:
             raise IntegrationError(
-                f"{self.ode.name}: {self.method} ended at time {self.times[-1]:g} of "
+                f"{self.ode.name}: {self.method} ended at time {self.reached:g} of "
                 f"{self.horizon:g}: {self.outcome.explanation}"
             )
         return self
 
     def summary(self) -> str:
         """A few lines of text: method, end, final losses and strengths."""
-        final = {name: float(values[-1]) for name, values in self.outputs.items()}
+        last = {name: values[-1:].tolist() for name, values in self.outputs.items()}
+        final = {name: value[0] for name, value in last.items() if value}
         lines = [
             f"{self.ode.name} by {self.method}: {self.outcome.explanation} at time "
-            f"{self.times[-1]:g} after {self.steps} steps",
+            f"{self.reached:g} after {self.steps} steps",
             *(f"  {name} = {value:.6g}" for name, value in final.items()),
             *(f"  note: {note}" for note in self.notes),
         ]
@@ -264,7 +240,8 @@ class Batch:
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Which members reached the horizon, shape ``(batch,)``."""
-        return self.outcomes == Outcome.REACHED
+        reached: NDArray[np.bool_] = self.outcomes == Outcome.REACHED
+        return reached
 
     @functools.cached_property
     def outputs(self) -> Mapping[str, Floats]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ..errors import unknown_name
-from .coopetition import COOPETITION, COOPERATION, INDEPENDENT
+from .coopetition import COOPERATION, COOPETITION, INDEPENDENT
 from .decay import DECAY
 from .induction import INDUCTION
 from .model import Model

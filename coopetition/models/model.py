@@ -1,9 +1,9 @@
 """What a toy model is: strategies built of shared vectors, a capacity cost, weight decay.
 
-A model is declared, not programmed. Each *vector* v (a sub-circuit) has a dimension n_v and a target
-v*; each *strategy* i succeeds as the outer product of its factors approaches that of their targets;
-strategies whose factors overlap cooperate, those joined by a cost compete. With ⟨·⟩ the mean over all
-entries of a tensor,
+A model is declared, not programmed. Each *vector* v (a sub-circuit) has a dimension n_v and a
+target v*; each *strategy* i succeeds as the outer product of its factors approaches that of their
+targets; strategies whose factors overlap cooperate, those joined by a cost compete. With ⟨·⟩ the
+mean over all entries of a tensor,
 
     L_i = ½⟨(⊗_{v ∈ i} v* − ⊗_{v ∈ i} v)²⟩                 a strategy's loss
     K_j = ½⟨(⊗_{v ∈ j} v)²⟩                                 a cost
@@ -124,7 +124,7 @@ class Model:
                     f"dimension of vector {vector!r} must be an integer of at least 1, "
                     f"not {dimension!r}"
                 )
-        used = {v for group in (*self.strategies, *self.costs) for v in group.factors}
+        used = {v for factors in self._products for v in factors}
         for vector in sorted({*used, *self.decay} - set(self.dimensions)):
             raise ModelError(
                 f"model {self.name!r}: {unknown_name('factor', vector, self.dimensions)}; "
@@ -141,16 +141,16 @@ class Model:
         if not self.strategies:
             raise ModelError(f"model {self.name!r} has no strategy; declare at least one")
         names = [_require_name("a strategy's name", s.name) for s in self.strategies]
-        reserved = {"total", "cost", "decay", "time"}
+        reserved = {"total", "cost", "decay", "time", *(f"{name}_strength" for name in names)}
         for name in names:
             if names.count(name) > 1:
                 raise ModelError(f"strategy {name!r} is declared twice; names must differ")
             if name in reserved:
                 raise ModelError(f"a strategy cannot be called {name!r}: outputs use that name")
-        for group in (*self.strategies, *self.costs):
-            if not group.factors or len(set(group.factors)) < len(group.factors):
+        for factors in self._products:
+            if not factors or len(set(factors)) < len(factors):
                 raise ModelError(
-                    f"factors {group.factors!r} of model {self.name!r} must be distinct vectors, "
+                    f"factors {factors!r} of model {self.name!r} must be distinct vectors, "
                     "at least one"
                 )
 
@@ -166,14 +166,22 @@ class Model:
                 )
         for name, value in self.parameters.items():
             _require_name("a parameter", name)
+            if name == "eta":
+                raise ModelError("parameter 'eta' collides with the step size; rename it")
             if name in derived:
                 raise ModelError(f"parameter {name!r} collides with a derived symbol; rename it")
             if name not in used:
                 raise ModelError(f"parameter {name!r} of model {self.name!r} is used by no term")
-            if not math.isfinite(value) or value < 0:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value < 0:
                 raise ModelError(
                     f"parameter {name!r} must be a finite number of at least 0, not {value!r}"
                 )
+
+    @property
+    def _products(self) -> tuple[tuple[str, ...], ...]:
+        """The factors of every strategy and cost."""
+        return (*(s.factors for s in self.strategies), *(c.factors for c in self.costs))
 
     @property
     def vectors(self) -> tuple[str, ...]:
