@@ -1,0 +1,347 @@
+"""Runs that last: interrupted, killed, damaged or out of space, they end as if nothing happened."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from coopetition.errors import CheckpointError, TrainingError
+from coopetition.logs import read_curves
+from coopetition.train import loop, runs
+from coopetition.train.checkpoints import (
+    FOLDER,
+    newest_checkpoint,
+    prune,
+    read_checkpoint,
+    write_checkpoint,
+)
+from coopetition.train.events import events
+from coopetition.train.loop import train
+from coopetition.train.runs import CURVES, EVALUATIONS
+from coopetition.train.settings import TrainingSettings
+from coopetition.train.settings_files import write_settings
+
+BATCH = 4
+
+
+def small(name="small", seed=0, **sections):
+    """A run of 60 steps that takes a fraction of a second."""
+    given = {
+        "data": {"n_classes": 12, "n_exemplars": 3, "dim": 4},
+        "network": {"width": 8, "heads": 2},
+        "optimisation": {"batch_size": BATCH, "lr": 1e-2},
+        "evaluation": {"n_sequences": 20, "every": 40},
+        "run": {"sequences": 240, "checkpoint_every": 60, "block": 7, "seed": seed},
+    }
+    for section, values in sections.items():
+        given[section] = {**given.get(section, {}), **values}
+    return TrainingSettings(name=name, **given)
+
+
+def go(settings, folder, **more):
+    return train(settings, folder, device="cpu", progress=False, **more)
+
+
+def everything(folder):
+    """Curves and per-sequence values, byte for byte (archives by content)."""
+    found = {CURVES: (folder / CURVES).read_bytes()}
+    for path in sorted((folder / EVALUATIONS).glob("*.npz")):
+        with np.load(path) as arrays:
+            found[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
+    return found
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    go(small(), folder)
+    return folder
+
+
+class StopAt:
+    """An observer that interrupts a run, as Ctrl-C would, when it has seen enough."""
+
+    def __init__(self, sequences):
+        self.sequences = sequences
+        self.notes = []
+
+    def advanced(self, sequences):
+        if sequences >= self.sequences:
+            self.sequences = np.inf
+            signal.raise_signal(signal.SIGINT)
+
+    def evaluated(self, sequences, members):
+        pass
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def close(self):
+        pass
+
+
+def test_a_run_leaves_what_it_promises(unbroken):
+    curves = read_curves(unbroken)[0]
+    assert curves.run == "small"
+    assert curves.evaluators == ("train", "icl", "ciwl", "flip", "iwl")
+    flip = curves.curve("flip")
+    assert flip.sequences.tolist() == [0, 40, 80, 120, 160, 200, 240]
+    assert (flip.n == 20).all()
+    with np.load(unbroken / EVALUATIONS / f"{120:015d}.npz") as values:
+        answers = values["flip/in_context_acc"]
+    assert answers.dtype == bool
+    assert answers.mean() == flip.values[3]
+    assert flip.sem[3] == pytest.approx(answers.std(ddof=1) / 20**0.5)
+    about = json.loads((unbroken / "run.json").read_text())
+    assert about["torch"] == torch.__version__
+    assert len(about["data"]["sha256"]) == 64
+    assert curves.settings
+
+
+def test_a_run_does_not_overwrite_another(unbroken):
+    with pytest.raises(ValueError, match="holds a run already"):
+        go(small(), unbroken)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(unbroken, tmp_path):
+    go(small(), tmp_path / "again")
+    go(small(seed=1), tmp_path / "other")
+    assert everything(tmp_path / "again") == everything(unbroken)
+    assert everything(tmp_path / "other")[CURVES] != everything(unbroken)[CURVES]
+
+
+@pytest.mark.parametrize("at", [BATCH, 40, 100, 128, 236])
+def test_interrupted_and_resumed_is_bitwise_the_unbroken_run(unbroken, tmp_path, monkeypatch, at):
+    monkeypatch.setattr(loop, "STRETCH", 1)
+    with pytest.raises(TrainingError, match="continue with --resume"):
+        go(small(), tmp_path / "run", observers=[StopAt(at)])
+    reached, _ = newest_checkpoint(tmp_path / "run")
+    assert reached.sequences == at
+    go((), tmp_path / "run", resume=True)
+    assert everything(tmp_path / "run") == everything(unbroken)
+
+
+def test_killed_at_any_moment_and_resumed_is_bitwise_the_unbroken_run(tmp_path):
+    settings = small(run={"sequences": 4_000})
+    path = tmp_path / "settings.yaml"
+    write_settings(settings, path)
+    go(settings, tmp_path / "unbroken")
+    command = [
+        *(sys.executable, "-c", "from coopetition_cli import main; main()"),
+        *("train", str(path), "-o", str(tmp_path / "run"), "--resume", "--quiet"),
+        *("--device", "cpu"),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    evaluations = tmp_path / "run" / EVALUATIONS
+    for wanted in (1, 50):  # kill it when so many evaluations are there
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        while process.poll() is None and len(list(evaluations.glob("*.npz"))) < wanted:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "run" / FOLDER / f"{4_000:015d}.json").exists()  # killed before its end
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert everything(tmp_path / "run") == everything(tmp_path / "unbroken")
+
+
+def damage_by_flipping(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_by_flipping,
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.with_suffix(".json").unlink(),
+        lambda path: path.with_suffix(".json").write_text('{"sequences": 1'),
+    ],
+    ids=["a bit flipped", "cut short", "empty", "no json", "json cut short"],
+)
+def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_used(
+    unbroken, tmp_path, monkeypatch, damage
+):
+    monkeypatch.setattr(loop, "STRETCH", 1)
+    with pytest.raises(TrainingError):
+        go(small(), tmp_path / "run", observers=[StopAt(200)])
+    damage(tmp_path / "run" / FOLDER / f"{200:015d}.safetensors")
+    listener = StopAt(np.inf)
+    go((), tmp_path / "run", resume=True, observers=[listener])
+    said = " ".join(listener.notes)
+    assert "falling back to the one before it" in said
+    assert "continuing from 180" in said
+    assert everything(tmp_path / "run") == everything(unbroken)
+
+
+def test_without_any_whole_checkpoint_a_run_begins_again(unbroken, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "STRETCH", 1)
+    with pytest.raises(TrainingError):
+        go(small(), tmp_path / "run", observers=[StopAt(100)])
+    for path in (tmp_path / "run" / FOLDER).glob("*.json"):
+        path.unlink()
+    go((), tmp_path / "run", resume=True)
+    assert everything(tmp_path / "run") == everything(unbroken)
+
+
+def full_disk(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_so(unbroken, tmp_path, monkeypatch):
+    listener = StopAt(np.inf)
+    write = loop.write_checkpoint
+
+    def from_120_on(run, sequences, *args, **kwargs):
+        return (write if sequences < 120 else full_disk)(run, sequences, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "write_checkpoint", from_120_on)
+    go(small(), tmp_path / "run", observers=[listener])
+    assert any("No space left" in note and "the last is at 60" in note for note in listener.notes)
+    assert newest_checkpoint(tmp_path / "run")[0].sequences == 60
+    assert everything(tmp_path / "run") == everything(unbroken)
+
+
+def test_curves_that_cannot_be_written_stop_the_run_and_it_can_go_on(
+    unbroken, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        write = runs.write_whole
+
+        def full_at_160(path, content):
+            (full_disk if path.name == f"{160:015d}.npz" else write)(path, content)
+
+        patch.setattr(runs, "write_whole", full_at_160)
+        with pytest.raises(TrainingError, match="make room and continue with --resume"):
+            go(small(), tmp_path / "run")
+    go((), tmp_path / "run", resume=True)
+    assert everything(tmp_path / "run") == everything(unbroken)
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, 5, {"x": torch.ones(3)})
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_checkpoint(tmp_path, 10, {"x": torch.zeros(3)})
+    names = sorted(path.name for path in (tmp_path / FOLDER).iterdir())
+    assert names == [f"{5:015d}.json", f"{5:015d}.safetensors"]
+
+
+def test_checkpoints_come_back_as_written_and_old_ones_go(tmp_path):
+    flat = torch.arange(6.0)
+    tensors = {"a": flat[:2], "b": flat[2:].view(2, 2), "n": torch.tensor(7)}  # shared memory
+    for sequences in (10, 20, 30, 40):
+        path = write_checkpoint(tmp_path, sequences, tensors, kept=sequences == 10)
+    found = read_checkpoint(path)
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+    prune(tmp_path, 2)
+    left = sorted(int(path.stem) for path in (tmp_path / FOLDER).glob("*.safetensors"))
+    assert left == [10, 30, 40]
+
+
+def test_resuming_with_other_settings_is_refused_but_more_sequences_are_not(tmp_path):
+    go(small(), tmp_path / "run")
+    with pytest.raises(ValueError, match="other optimisation settings"):
+        go(small(optimisation={"lr": 1e-3}), tmp_path / "run", resume=True)
+    longer = small(run={"sequences": 320})
+    go(longer, tmp_path / "run", resume=True)
+    go(longer, tmp_path / "at_once")
+    assert everything(tmp_path / "run") == everything(tmp_path / "at_once")
+
+
+def test_a_finished_run_resumed_stays_as_it_is(unbroken):
+    before = everything(unbroken)
+    (run,) = go((), unbroken, resume=True)
+    assert everything(unbroken) == before
+    assert run.sequences == 240
+
+
+def test_there_must_be_a_run_to_continue(tmp_path):
+    (tmp_path / "members.json").write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        go((), tmp_path, resume=True)
+    with pytest.raises(ValueError, match="no settings"):
+        go((), tmp_path / "nothing", resume=True)
+
+
+def test_a_member_of_an_ensemble_is_the_run_it_would_be_alone(unbroken, tmp_path):
+    others = [small("one", 1), small("small"), small("two", 2, optimisation={"lr": 2e-2})]
+    together = go(others, tmp_path / "ensemble")
+    assert [run.folder.name for run in together] == ["one", "small", "two"]
+    alone = read_curves(unbroken)[0]
+    for evaluator in ("train", "flip"):
+        loss = alone.curve(evaluator, "loss").values
+        # batched products may round differently; 60 steps amplify that a little
+        assert together[1].curves.curve(evaluator, "loss").values == pytest.approx(loss, rel=1e-3)
+    assert not np.allclose(
+        together[0].curves.curve("train", "loss").values,
+        together[1].curves.curve("train", "loss").values,
+        rtol=1e-2,
+    )
+
+
+def test_an_interrupted_ensemble_continues_bitwise(tmp_path, monkeypatch):
+    members = [small("a", 1), small("b", 2, sequences={"match_probability": 0.5})]
+    go(members, tmp_path / "unbroken")
+    monkeypatch.setattr(loop, "STRETCH", 1)
+    with pytest.raises(TrainingError):
+        go(members, tmp_path / "run", observers=[StopAt(132)])
+    go((), tmp_path / "run", resume=True)
+    for name in "ab":
+        assert everything(tmp_path / "run" / name) == everything(tmp_path / "unbroken" / name)
+
+
+def test_runs_that_cannot_share_a_step_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="network differs"):
+        go([small("a"), small("b", network={"width": 16})], tmp_path / "run")
+    with pytest.raises(ValueError, match="two runs of an ensemble are named 'a'"):
+        go([small("a"), small("a")], tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # refused before anything was made
+
+
+def test_a_run_whose_loss_explodes_says_so(tmp_path):
+    with pytest.raises(TrainingError, match=r"no longer finite.*lower optimisation\.lr"):
+        go(small(optimisation={"optimizer": "sgd", "lr": 1e30}), tmp_path / "run")
+    curves = read_curves(tmp_path / "run")[0]
+    assert np.isfinite(curves.curve("train", "loss").values).all()
+
+
+def test_a_member_that_diverges_leaves_the_others_alone(tmp_path):
+    sgd = {"optimizer": "sgd", "lr": 1e-2}
+    members = [
+        small("good", optimisation=sgd),
+        small("bad", optimisation={**sgd, "lr": 1e30}),
+    ]
+    good, bad = go(members, tmp_path / "run")
+    assert (good.diverged, bad.diverged) == (False, True)
+    assert good.curves.last_sequence == 240
+    assert np.isfinite(good.curves.curve("train", "loss").values).all()
+
+
+def test_a_run_starts_from_anothers_weights(unbroken, tmp_path):
+    settings = small().replace(intervention={"start_from": str(unbroken)})
+    (run,) = go(settings, tmp_path / "run")
+    finished = read_curves(unbroken)[0].curve("icl", "loss").values[-1]
+    assert run.curves.curve("icl", "loss").values[0] == pytest.approx(finished, rel=1e-6)
+    other = settings.replace(network={"width": 16, "heads": 2})
+    with pytest.raises(CheckpointError, match="has shape"):
+        go(other, tmp_path / "other")
+
+
+def test_events_are_at_the_first_step_that_reaches_them():
+    settings = small(
+        evaluation={"every": 50, "at": (7,)}, run={"sequences": 101, "checkpoint_every": 80}
+    )
+    found = events(settings)
+    assert [e.step for e in found if e.evaluate] == [0, 2, 13, 25, 26]
+    assert [e.step for e in found if e.checkpoint] == [20, 26]
+    assert [e.step for e in found if e.keep] == [26]
