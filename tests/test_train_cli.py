@@ -1,0 +1,138 @@
+"""`coopetition train` and `coopetition embeddings` from the command line."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from coopetition.logs import read_curves
+from coopetition.train.data import make_dataset
+from coopetition.train.devices import choose_device
+from coopetition.train.settings import DataSettings
+from coopetition.train.settings_files import read_settings
+
+SMALL = [
+    *("-s", "data.n_classes=12", "-s", "data.dim=4", "-s", "network.width=8"),
+    *("-s", "network.heads=2", "-s", "run.sequences=96", "-s", "evaluation.every=32"),
+    *("-s", "evaluation.n_sequences=10", "--device", "cpu"),
+]
+
+
+@pytest.fixture
+def coopetition():
+    (entry,) = entry_points(group="console_scripts", name="coopetition")
+    command = entry.load()
+    return lambda *arguments: CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_train_prints_one_json_object_and_nothing_else(coopetition, tmp_path):
+    result = coopetition("train", *SMALL, "-o", tmp_path / "run", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["run"] == str(tmp_path / "run")
+    assert said["sequences"] == 96
+    assert said["seconds"] > 0
+    assert said["sequences_per_second"] == pytest.approx(96 / said["seconds"])
+    assert said["verdict"] in ("never", "transient", "persistent")
+    assert set(said["landmarks"]) >= {"emergence", "peak", "peak_flip", "crossover", "vanishing"}
+    curves = read_curves(tmp_path / "run")[0]
+    assert said["final"]["flip"] == curves.curve("flip").values[-1]
+    assert said["final"]["iwl"] == curves.curve("iwl", "acc").values[-1]
+
+
+def test_train_shows_its_progress_on_stderr(coopetition, tmp_path):
+    result = coopetition("train", *SMALL, "-o", tmp_path / "run")
+    assert "verdict:" in result.stdout
+    assert "seq/s" in result.stderr or "seq" in result.stderr
+    assert "flip=" in result.stderr
+
+
+def test_train_reads_settings_presets_and_changes(coopetition, tmp_path):
+    (tmp_path / "mine.yaml").write_text("preset: cpu-never\nname: mine\n")
+    result = coopetition("train", tmp_path / "mine.yaml", *SMALL, "-o", tmp_path / "run", "--quiet")
+    assert result.exit_code == 0, result.output
+    settings = read_settings(tmp_path / "run" / "settings.yaml")
+    assert settings.name == "mine"
+    assert settings.data.spread == 1.0
+    assert settings.data.n_classes == 12
+
+
+def test_train_trains_seeds_as_one(coopetition, tmp_path):
+    result = coopetition(
+        "train", *SMALL, "--seeds", 3, "-o", tmp_path / "runs", "--json", "--quiet"
+    )
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert [one["seed"] for one in said] == [0, 1, 2]
+    assert len({one["final"]["train"] for one in said} | {one["run"] for one in said}) > 3
+    assert all(Path(one["run"], "curves.csv").is_file() for one in said)
+
+
+def test_a_run_is_continued_with_more_sequences(coopetition, tmp_path):
+    coopetition("train", *SMALL, "-o", tmp_path / "run", "--quiet")
+    result = coopetition(
+        "train", "--resume", "-o", tmp_path / "run", "-s", "run.sequences=128", "--json", "--quiet"
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["sequences"] == 128
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["cpu-nevr"], 2, "did you mean 'cpu-never'"),
+        (["missing.yaml"], 2, "does not exist"),
+        (["-s", "network.widht=3"], 2, "did you mean 'network.width'"),
+        (["--device", "cuda:99"], 2, "CUDA devices"),
+        (["--device", "abacus"], 2, "use auto, cpu, cuda"),
+    ],
+)
+def test_wrong_usage_ends_with_one_line_and_exit_code_2(
+    coopetition, tmp_path, arguments, code, says
+):
+    result = coopetition("train", *SMALL, *arguments, "-o", tmp_path / "run")
+    assert result.exit_code == code
+    assert says in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failure_of_the_work_has_exit_code_1(coopetition, tmp_path):
+    explode = ["-s", "optimisation.optimizer=sgd", "-s", "optimisation.lr=1e30"]
+    result = coopetition("train", *SMALL, *explode, "-o", tmp_path / "run", "--quiet")
+    assert result.exit_code == 1
+    assert "no longer finite" in result.output
+
+
+def test_train_lists_presets_with_their_sources(coopetition):
+    result = coopetition("train", "--presets")
+    assert result.exit_code == 0
+    assert "paper-2layer" in result.stdout
+    assert "arXiv 2503.05631" in result.stdout
+
+
+def test_embeddings_makes_a_file_that_train_reads(coopetition, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "matrix.npy", rng.normal(size=(400, 6)).astype(np.float32))
+    out = tmp_path / "classes.h5"
+    result = coopetition(
+        *("embeddings", tmp_path / "matrix.npy", "--classes", 10, "--exemplars", 4, "-o", out)
+    )
+    assert result.exit_code == 0, result.output
+    data = DataSettings(kind="embeddings", path=str(out), n_classes=10, n_exemplars=4)
+    assert make_dataset(data).exemplars.shape == (10, 4, 6)
+    small = ["-s", "data.kind=embeddings", "-s", f"data.path={out}", "-s", "data.n_exemplars=4"]
+    result = coopetition(
+        *("train", *SMALL, *small, "-s", "data.n_classes=10", "-o", tmp_path / "run", "--quiet")
+    )
+    assert result.exit_code == 0, result.output
+
+
+def test_the_device_is_chosen_by_what_is_there():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert choose_device("auto").type == expected
+    assert choose_device("cpu") == torch.device("cpu")
