@@ -20,7 +20,7 @@ from .ensemble import Ensemble
 from .ensemble_folder import begin, continued_settings, holds_run, reopen
 from .events import Event, events
 from .interruption import Interruption
-from .observers import Observer, observers_of
+from .observers import Observer, observers_of, require_extras
 from .runs import RunFolder
 from .settings import TrainingSettings
 
@@ -134,6 +134,7 @@ def train(
             f"{folder} holds a run already: continue it with --resume, or choose another folder"
         )
     chosen = choose_device(device)
+    require_extras(members)
     if members and members[0].run.threads:
         torch.set_num_threads(members[0].run.threads)
     ensemble = Ensemble(members, chosen)

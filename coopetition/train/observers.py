@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,17 +72,33 @@ class ProgressBar:
         self.bar.close()
 
 
+def require_extras(members: Sequence[TrainingSettings]) -> None:
+    """Refuse a run that is to be logged by a package that is not installed.
+
+    Raises
+    ------
+    ValueError
+        Naming the extra to install.
+    """
+    wanted = [
+        (package, f"run.{setting}", getattr(member.run, setting))
+        for member in members
+        for package, setting in (("tensorboard", "tensorboard"), ("wandb", "wandb_project"))
+    ]
+    for package, setting, value in wanted:
+        if value and importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"{setting} = {value!r}: {package} is not installed; "
+                f"pip install 'coopetition[{package}]'"
+            )
+
+
 class TensorBoard:
     """Scalars in ``RUN/tensorboard/MEMBER`` (extra ``coopetition[tensorboard]``)."""
 
     def __init__(self, folder: Path, members: Sequence[TrainingSettings]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ValueError(
-                "run.tensorboard = True: TensorBoard is not installed; "
-                "pip install 'coopetition[tensorboard]'"
-            ) from error
+        from torch.utils.tensorboard import SummaryWriter
+
         make: Any = SummaryWriter
         self.writers = [make(str(folder / "tensorboard" / m.name)) for m in members]
 
@@ -108,13 +125,8 @@ class WeightsAndBiases:
     """One W&B run a member, resumed under the same id (extra ``coopetition[wandb]``)."""
 
     def __init__(self, folder: Path, members: Sequence[TrainingSettings]) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise ValueError(
-                f"run.wandb_project = {members[0].run.wandb_project!r}: W&B is not installed; "
-                "pip install 'coopetition[wandb]'"
-            ) from error
+        import wandb
+
         self.runs = [
             wandb.init(
                 project=m.run.wandb_project,
