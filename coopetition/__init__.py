@@ -8,7 +8,7 @@ The pipeline, a verb a stage:
     predicted = observe(trajectory)          # curves against sequences seen
     (measured,) = read_curves("published:main")
     result = fit(measured, model)            # parameters, with what the data do not determine
-    landmarks(measured), verdict(measured)   # when ICL emerges, is overtaken, vanishes; whether it lasts
+    landmarks(measured), verdict(measured)   # when ICL emerges, vanishes; whether it lasts
     train.train(...)                         # the transformers themselves (imports torch)
 
 Names are imported when first used, so that ``import coopetition`` costs nothing.
