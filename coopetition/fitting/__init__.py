@@ -1,29 +1,45 @@
 """Fit toy models to measured curves, and say what the data determine.
 
-`fit` is the verb; `compare`, `profile`, `sample_posterior` and `predict` take its result further,
+`fit` is the verb; `compare`, `profile`, `predict` and `sample_posterior` take its result further,
 `write_fits` and `read_fits` keep it.
 """
 
+from .comparison import Comparison, compare, rank
 from .diagnostics import ResidualDiagnostics
 from .information import FittedParameter
 from .joint_fit import fit
 from .measurements import Measurements, Target
 from .parameters import Parameter
+from .posterior import Posterior, sample_posterior
+from .prediction import Prediction, predict
+from .profiles import Profile, profile
 from .result import Fit
 from .settings import FitSettings
 from .starts import Optimum
+from .storage import read_fits, write_fits
 from .symmetry import gauge, scaling_symmetries
 
 __all__ = [
+    "Comparison",
     "Fit",
     "FitSettings",
     "FittedParameter",
     "Measurements",
     "Optimum",
     "Parameter",
+    "Posterior",
+    "Prediction",
+    "Profile",
     "ResidualDiagnostics",
     "Target",
+    "compare",
     "fit",
     "gauge",
+    "predict",
+    "profile",
+    "rank",
+    "read_fits",
+    "sample_posterior",
     "scaling_symmetries",
+    "write_fits",
 ]

@@ -101,7 +101,7 @@ def information(
     lower, upper = bounds(free)
     width = upper - lower
     n, k = len(residuals), len(free)
-    variance = float(residuals @ residuals) / max(n - k, 1) * n / effective
+    variance = variance_of(float(residuals @ residuals), n, effective, k)
     reach = float(student.ppf(0.5 + CONFIDENCE / 2, max(effective - k, 1.0)))
 
     low, high = theta - lower < AT_BOUND * width, upper - theta < AT_BOUND * width
@@ -149,6 +149,11 @@ def information(
             found.get(p.name, FittedParameter(name=p.name, value=p.value)) for p in parameters
         ),
     )
+
+
+def variance_of(chi2: float, count: int, effective: float, free: int) -> float:
+    """χ²/(n − k) · n/n_eff: by how much χ² grows at one standard deviation."""
+    return chi2 / max(count - free, 1) * count / effective
 
 
 def bounds(free: Sequence[Parameter]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

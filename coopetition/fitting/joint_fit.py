@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..curves import Curves
+from ..curves import Curves, read_only
 from ..errors import LogError
 from ..models import Model, get
+from ..readout import Key
 from ..version import __version__
 from .diagnostics import LARGE_RMSE, RUNS_P, ResidualDiagnostics, diagnose
 from .information import Information, information
@@ -29,6 +30,7 @@ def fit(
     *,
     fixed: Mapping[str, float] | None = None,
     parameters: Iterable[Parameter] = (),
+    keys: Collection[Key] | None = None,
     settings: FitSettings | None = None,
     progress: bool = False,
     **changes: Any,
@@ -48,6 +50,8 @@ def fit(
         Parameters to hold at given values, by name.
     parameters
         Parameters to replace the defaults of the same name, with bounds of their own.
+    keys
+        The curves to fit, ``(evaluator, metric)``; all that the model predicts when None.
     settings
         How to fit; `FitSettings` says what there is.
     progress
@@ -84,7 +88,7 @@ def fit(
     began = time.perf_counter()
     declared_model = get(model) if isinstance(model, str) else model
     chosen = (settings or FitSettings()).changed(**changes)
-    data = measurements(curves, declared_model.strategy_names, chosen)
+    data = measurements(curves, declared_model.strategy_names, chosen, keys=keys)
     declared = (
         *model_parameters(declared_model, float(data.sequences[-1])),
         *gain_parameters(declared_model, data.keys, readout_form(chosen)),
@@ -115,7 +119,7 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
         starts=starts,
         chi2=starts[0].cost,
         effective=effective,
-        covariance=known.covariance,
+        covariance=read_only(known.covariance),
         null_directions=known.null_directions,
         diagnostics=diagnostics,
         warnings=(*data.notes, *_warnings(problem, starts, known, diagnostics)),

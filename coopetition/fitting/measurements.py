@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +82,16 @@ def thinned(curve: Curve, points: int) -> Curve:
     return curve.take(np.unique(np.linspace(0, len(curve) - 1, points).round().astype(np.intp)))
 
 
-def measurements(curves: Curves, strategies: Sequence[str], settings: FitSettings) -> Measurements:
+def measurements(
+    curves: Curves,
+    strategies: Sequence[str],
+    settings: FitSettings,
+    *,
+    keys: Collection[Key] | None = None,
+) -> Measurements:
     """Select, thin and weigh what a model with these strategies can be fitted to.
+
+    ``keys`` restricts it to some curves.
 
     The weight of a point is 1/σ² with σ² = sem² + discrepancy²; where no standard error is known,
     sem is 0 and a note says so.
@@ -92,7 +100,14 @@ def measurements(curves: Curves, strategies: Sequence[str], settings: FitSetting
     ------
     LogError
         If no curve can be used: none that the model predicts, too short, or flat.
+    ValueError
+        If a key names no curve of the run.
     """
+    if keys is not None:
+        for evaluator, metric in keys:
+            curves.curve(evaluator, metric)
+        kept = {key: curve for key, curve in curves.curves.items() if key in keys}
+        curves = dataclasses.replace(curves, curves=kept)
     usable, notes = _usable(curves, strategies, settings)
     grid = np.unique(np.concatenate([[0.0], *(curve.sequences for curve in usable)]))
     targets = []

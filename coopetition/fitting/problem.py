@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +17,7 @@ from ..reduction import reduce
 from .information import bounds
 from .measurements import Measurements
 from .outputs import OutputTable
-from .parameters import Parameter
+from .parameters import Parameter, adjusted
 from .settings import FitSettings
 from .symmetry import RATE
 
@@ -26,6 +27,7 @@ PENALTY = 10.0  # standardised residual of a simulation that failed: far above a
 SCREEN_TIMES = 48  # grid points simulated for a start that is only screened
 SCREEN_BATCH = 1024  # screened at once, to bound memory
 SCREEN_RTOL = 1e-4
+BEYOND_LOG = 10.0  # times as many steps for each length of the log that is predicted beyond it
 
 READOUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Readout))
 READOUT_ONLY = READOUT_FIELDS - {RATE}  # the rate is a parameter of the paced ODE
@@ -85,6 +87,16 @@ class Problem:
     def strategies(self) -> tuple[str, ...]:
         """The model's strategies."""
         return self.model.strategy_names
+
+    def holding(self, name: str, value: float) -> Problem:
+        """The same problem with one free parameter held at a value."""
+        other = copy.copy(self)
+        other.parameters = adjusted(self.parameters, fixed={name: value})
+        other.free = tuple(p for p in other.parameters if p.vary)
+        other.lower, other.upper = bounds(other.free)
+        other._held = {p.name: p.value for p in other.parameters}
+        other._last = None
+        return other
 
     def values(self, theta: Array) -> dict[str, float]:
         """All parameters by name at θ, shape ``(k,)``."""
@@ -183,6 +195,7 @@ class Problem:
             Shape ``(batch, times)`` each; NaN for members whose simulation failed.
         """
         columns = [self.values(theta) for theta in thetas]
+        stretch = float(sequences[-1]) / float(self.measurements.sequences[-1]) - 1.0
         starts = np.array([[c[name] for name in self.ode.state_names] for c in columns])
         p = np.array([[c[name] for name in self.ode.parameter_names] for c in columns])
         run = integrate_many(
@@ -193,7 +206,7 @@ class Problem:
             times=sequences,
             rtol=rtol or self.settings.rtol,
             atol=self.settings.atol,
-            max_steps=self.settings.max_steps,
+            max_steps=int(self.settings.max_steps * max(1.0, BEYOND_LOG * stretch)),
         )
         found: dict[Key, list[Array]] = {key: [] for key in keys}
         outputs = self.table.outputs(run.states, p[:, None, :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..errors import unknown_name
 from ..models import Model
 from ..readout import Key, Readout
 from .diagnostics import ResidualDiagnostics
-from .information import FittedParameter
+from .information import FittedParameter, variance_of
 from .measurements import Measurements
 from .parameters import Parameter
 from .problem import Problem
@@ -119,6 +120,11 @@ class Fit:
         return criteria(self.chi2, self.count, self.effective, len(self.free))[1]
 
     @property
+    def variance(self) -> float:
+        """What χ² has to grow by for one standard deviation: s² n/n_eff, s² = χ²/(n − k)."""
+        return variance_of(self.chi2, self.count, self.effective, len(self.free))
+
+    @property
     def hits(self) -> int:
         """Number of starts that found the best optimum."""
         best = self.starts[0].cost
@@ -127,7 +133,7 @@ class Fit:
     @property
     def readout(self) -> Readout:
         """The fitted gains and rate."""
-        return self.problem().readout(self.values)
+        return self.problem.readout(self.values)
 
     def parameter(self, name: str) -> FittedParameter:
         """One parameter; unknown names are refused with the nearest."""
@@ -136,6 +142,7 @@ class Fit:
             raise unknown_name("parameter", name, by_name)
         return by_name[name]
 
+    @functools.cached_property
     def problem(self) -> Problem:
         """The fit as a function of its free parameters."""
         return Problem(self.model, self.declared, self.measurements, self.settings)
@@ -150,7 +157,7 @@ class Fit:
         """
         grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
         keys = self.measurements.keys
-        found = self.problem().predict(self.theta[None, :], grid, keys)
+        found = self.problem.predict(self.theta[None, :], grid, keys)
         return predicted_curves(self, grid, {key: values[0] for key, values in found.items()})
 
     def summary(self) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import copy
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,8 @@ from .problem import Problem
 
 Array = NDArray[np.float64]
 
-SPACING = (
-    0.05  # of the box: of two starts nearer than that in every parameter, the worse is dropped
-)
+EXTRA_POLISHES = 5  # of the best start, while it has not converged
+SPACING = 0.05  # of the box: of two starts nearer than that everywhere, the worse is dropped
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,10 +119,10 @@ def waterfall(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...
     """
     starts, costs = screened(problem, progress=progress)
     jobs = list(zip(starts, costs, strict=True))
-    found = [
-        polished(problem, theta, float(cost))
-        for theta, cost in _shown(jobs, "polishing starts", progress)
-    ]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        # a problem remembers its last evaluation: each start gets one of its own
+        done = pool.map(lambda job: polished(copy.copy(problem), job[0], float(job[1])), jobs)
+        found = list(_shown(done, "polishing starts", progress, total=len(jobs)))
     found.sort(key=lambda optimum: optimum.cost)
     for _ in range(EXTRA_POLISHES):
         if found[0].converged:
@@ -160,9 +162,9 @@ def _spread_out(points: Array, costs: Array, problem: Problem, count: int) -> ND
     return np.array(chosen, dtype=np.intp)
 
 
-def _shown(items: Any, what: str, progress: bool) -> Any:
+def _shown(items: Any, what: str, progress: bool, total: int | None = None) -> Any:
     if not progress:
         return items
     from tqdm.auto import tqdm
 
-    return tqdm(items, desc=what, leave=False)
+    return tqdm(items, desc=what, total=total, leave=False)

@@ -1,0 +1,179 @@
+"""Which model the data prefer: several fits of one run in one table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..curves import Curves
+from ..models import Model, get
+from ..readout import is_predicted
+from .joint_fit import fit
+from .result import Fit, criteria
+from .settings import FitSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """One model's line in the table.
+
+    Parameters
+    ----------
+    label
+        The model, and how it was read if that differs.
+    free
+        Number of free parameters.
+    chi2
+        At the optimum.
+    aicc, bic
+        With the effective number of residuals common to the table.
+    weight
+        Akaike weight: the model's share of the evidence among those compared.
+    """
+
+    label: str
+    free: int
+    chi2: float
+    aicc: float
+    bic: float
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """Fits of the same measurements, the preferred (lowest AICc) first.
+
+    Parameters
+    ----------
+    fits
+        The fits.
+    rows
+        The table, in the same order.
+    effective
+        Effective number of residuals used for all: that of the fit with the lowest χ², because a
+        model that misses shape must not be excused by the autocorrelation this causes.
+    notes
+        What was left out to compare on equal terms.
+    """
+
+    fits: tuple[Fit, ...]
+    rows: tuple[Ranked, ...]
+    effective: float
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """The table as text."""
+        lines = [
+            f"{'model':<28}{'free':>5}{'χ²':>10}{'AICc':>9}{'ΔAICc':>8}{'BIC':>9}{'weight':>8}"
+        ]
+        best = self.rows[0].aicc
+        for row in self.rows:
+            lines.append(
+                f"{row.label:<28}{row.free:>5}{row.chi2:>10.1f}{row.aicc:>9.1f}"
+                f"{row.aicc - best:>8.1f}{row.bic:>9.1f}{row.weight:>8.3f}"
+            )
+        lines.append(f"({self.effective:.0f} effective residuals; weight = Akaike weight)")
+        return "\n".join([*lines, *self.notes])
+
+
+def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
+    """Put fits of the same measurements into one table.
+
+    Parameters
+    ----------
+    fits
+        Two or more fits of the same run, curves and points.
+    notes
+        Passed on.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or they were fitted to different measurements.
+    """
+    given = list(fits)
+    if len(given) < 2:
+        raise ValueError(f"a comparison needs at least 2 fits, not {len(given)}")
+    first = given[0].measurements
+    for other in (f.measurements for f in given[1:]):
+        same = other.keys == first.keys and other.count == first.count and other.run == first.run
+        if not same or not np.array_equal(other.sequences, first.sequences):
+            raise ValueError(
+                f"fits of {first.run} ({first.count} points of {len(first.keys)} curves) and "
+                f"{other.run} ({other.count} of {len(other.keys)}) cannot be compared: fit the "
+                "same run with the same keys and points"
+            )
+    effective = min(given, key=lambda f: f.chi2).effective
+    scores = {id(f): criteria(f.chi2, f.count, effective, len(f.free)) for f in given}
+    given.sort(key=lambda f: (scores[id(f)][0], scores[id(f)][1]))
+    aicc = np.array([scores[id(f)][0] for f in given])
+    finite = np.where(np.isfinite(aicc), aicc, np.inf)
+    share = np.exp(-0.5 * (finite - finite[0])) if np.isfinite(finite[0]) else np.zeros(len(aicc))
+    total = float(np.sum(share)) or 1.0
+    rows = tuple(
+        Ranked(
+            label=_label(f),
+            free=len(f.free),
+            chi2=f.chi2,
+            aicc=scores[id(f)][0],
+            bic=scores[id(f)][1],
+            weight=float(weight) / total,
+        )
+        for f, weight in zip(given, share, strict=True)
+    )
+    return Comparison(fits=tuple(given), rows=rows, effective=effective, notes=notes)
+
+
+def compare(
+    curves: Curves,
+    models: Iterable[Model | str],
+    *,
+    settings: FitSettings | None = None,
+    progress: bool = False,
+    **changes: Any,
+) -> Comparison:
+    """Fit several models to the same curves of a run and rank them.
+
+    Only curves that every model predicts are used, so that criteria can be compared.
+
+    Parameters
+    ----------
+    curves
+        The run.
+    models
+        Models or their names.
+    settings, progress, **changes
+        As in `fit`.
+
+    Raises
+    ------
+    ValueError, LogError, FitError
+        As in `fit`.
+    """
+    chosen = (settings or FitSettings()).changed(**changes)
+    declared = [get(m) if isinstance(m, str) else m for m in models]
+    common = [
+        key for key in curves.curves if all(is_predicted(m.strategy_names, key) for m in declared)
+    ]
+    dropped = [
+        "/".join(key)
+        for key in curves.curves
+        if key not in common and any(is_predicted(m.strategy_names, key) for m in declared)
+        if key[1] != "loss" or chosen.losses
+    ]
+    notes = (f"not compared on {', '.join(dropped)}: not every model predicts it",)
+    fits = [fit(curves, m, keys=common, settings=chosen, progress=progress) for m in declared]
+    return rank(fits, notes=notes if dropped else ())
+
+
+def _label(result: Fit) -> str:
+    held = [p.name for p in result.declared if not p.vary and p.name[:2] not in ("n_", "S_", "y_")]
+    parts = [result.model.name]
+    if result.settings.separate_flip:
+        parts.append("flip gains")
+    if held:
+        parts.append(", ".join(held) + " held")
+    return " + ".join(parts)

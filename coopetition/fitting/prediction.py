@@ -1,0 +1,186 @@
+"""What a fit says will happen: curves with bands to a horizon, and the odds of each verdict.
+
+Bands come from `approximate_draws`: every parameter set that the fitted part of the log allows is
+followed to the horizon. Nothing but this one log is used; a population of other runs, where there
+is one, sharpens the prediction much.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import Curves, read_only
+from ..errors import FitError
+from ..landmarks import CROSSED, EMERGED, Verdict
+from ..readout import ACCURACY, Key
+from ..seeds import stream
+from .draws import approximate_draws
+from .result import Fit, predicted_curves
+
+Array = NDArray[np.float64]
+
+TIMES = 200  # grid points between 0 and the horizon
+UNSETTLED = 0.5  # drift of the chains, in their own spread, above which bands are called rough
+FEWEST = 20  # simulations that must reach the horizon for a 90 % band
+LEVEL = 0.9  # of bands and intervals
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Quantiles:
+    """Median and interval over the draws; None where it lies beyond the horizon."""
+
+    median: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """Curves and verdicts up to a horizon.
+
+    Parameters
+    ----------
+    horizon
+        Training sequences up to which is predicted.
+    curves
+        The best fit's curves.
+    lower, upper
+        Ends of the 90 % bands of the mean curve, by ``(evaluator, metric)``, shape ``(times,)``.
+    verdict_probability
+        Share of the draws with each verdict at the horizon; empty where flip is not predicted.
+    crossover
+        When flip falls through 0.5 for the last time, over the draws that emerged; a bound is None
+        where that many of them do not cross by the horizon.
+    settled
+        Whether the chains behind the bands had settled.
+    notes
+        What to know before using it.
+    """
+
+    horizon: float
+    curves: Curves
+    lower: Mapping[Key, Array]
+    upper: Mapping[Key, Array]
+    verdict_probability: Mapping[Verdict, float]
+    crossover: Quantiles | None
+    settled: bool
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """Odds and crossover as text."""
+        odds = ", ".join(f"{name} {p:.2f}" for name, p in self.verdict_probability.items())
+        lines = [f"at {self.horizon:,.0f} sequences: {odds or 'no verdict without flip'}"]
+        if self.crossover is not None:
+            words = [
+                "later" if q is None else f"{q:,.0f}"
+                for q in (self.crossover.median, self.crossover.lower, self.crossover.upper)
+            ]
+            lines.append(f"crossover {words[0]} [{words[1]}, {words[2]}]")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Prediction:
+    """Follow a fit to a horizon.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    horizon
+        Training sequences, positive; beyond the log it is an extrapolation.
+    draws
+        Parameter sets to follow.
+    seed
+        Of the draws.
+
+    Raises
+    ------
+    ValueError
+        If the horizon is not positive and finite, or there are too few draws for a band.
+    FitError
+        If the best fit or too many draws cannot be followed to the horizon.
+    """
+    if not (np.isfinite(horizon) and horizon > 0):
+        raise ValueError(f"horizon must be a positive number of sequences, not {horizon!r}")
+    if draws < FEWEST:
+        raise ValueError(f"draws must be at least {FEWEST} for 90 % bands, not {draws}")
+    grid = np.linspace(0.0, float(horizon), TIMES)
+    keys = fit.measurements.keys
+    drawn = approximate_draws(fit, draws, stream(seed, "prediction"))
+    found = fit.problem.predict(np.vstack([fit.theta[None, :], drawn.thetas]), grid, keys)
+    complete = np.all([np.all(np.isfinite(values), axis=1) for values in found.values()], axis=0)
+    if not complete[0] or np.sum(complete) < FEWEST:
+        raise FitError(
+            f"only {int(np.sum(complete))} of {len(complete)} simulations of {fit.model.name} "
+            f"reach {horizon:,.0f} sequences; choose a nearer horizon or raise max_steps"
+        )
+    bands = {
+        key: np.quantile(values[1:][complete[1:]], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+        for key, values in found.items()
+    }
+    notes = list(_notes(fit, horizon, drawn.settled, complete))
+    flip = found.get(("flip", ACCURACY))
+    drawn_flip = None if flip is None else flip[1:][complete[1:]]
+    return Prediction(
+        horizon=float(horizon),
+        curves=predicted_curves(fit, grid, {key: values[0] for key, values in found.items()}),
+        lower={key: read_only(band[0]) for key, band in bands.items()},
+        upper={key: read_only(band[1]) for key, band in bands.items()},
+        verdict_probability={} if drawn_flip is None else verdict_shares(drawn_flip),
+        crossover=None if drawn_flip is None else crossover_quantiles(grid, drawn_flip),
+        settled=abs(drawn.settled) < UNSETTLED,
+        notes=tuple(notes),
+    )
+
+
+def verdict_shares(flip: Array) -> dict[Verdict, float]:
+    """Share of flip curves ``(draws, times)`` with each verdict at their end."""
+    emerged = np.max(flip, axis=1) >= EMERGED
+    above = flip[:, -1] >= CROSSED
+    return {
+        "persistent": float(np.mean(emerged & above)),
+        "transient": float(np.mean(emerged & ~above)),
+        "never": float(np.mean(~emerged)),
+    }
+
+
+def crossover_quantiles(sequences: Array, flip: Array) -> Quantiles | None:
+    """When flip curves ``(draws, times)`` that emerged fall through 0.5; None if none emerged."""
+    emerged = flip[np.max(flip, axis=1) >= EMERGED]
+    if not len(emerged):
+        return None
+    times = np.full(len(emerged), np.inf)
+    for i, values in enumerate(emerged):
+        falls = np.flatnonzero((values[:-1] >= CROSSED) & (values[1:] < CROSSED))
+        falls = falls[falls >= np.argmax(values >= EMERGED)]
+        if len(falls):
+            k = falls[0]
+            share = (values[k] - CROSSED) / (values[k] - values[k + 1])
+            times[i] = sequences[k] + share * (sequences[k + 1] - sequences[k])
+    wanted = np.quantile(
+        times, [0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2], method="closest_observation"
+    )
+    median, lower, upper = (float(q) if np.isfinite(q) else None for q in wanted)
+    return Quantiles(median=median, lower=lower, upper=upper)
+
+
+def _notes(fit: Fit, horizon: float, drift: float, complete: NDArray[np.bool_]) -> tuple[str, ...]:
+    notes = []
+    end = float(fit.measurements.sequences[-1])
+    if horizon > end:
+        notes.append(
+            f"beyond {end:,.0f} sequences this extrapolates one log by its own fit: no other run's "
+            "experience is used"
+        )
+    if abs(drift) >= UNSETTLED:
+        notes.append("bands are rough: the chains they come from had not settled")
+    if not np.all(complete):
+        notes.append(
+            f"{int(np.sum(~complete))} of {len(complete)} simulations did not reach the horizon "
+            "and are left out"
+        )
+    return tuple(notes)

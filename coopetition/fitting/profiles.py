@@ -1,0 +1,161 @@
+"""Profile likelihoods: how far a parameter can go when all others may make up for it.
+
+At each value of the parameter χ² is minimised over the rest, each time from the last optimum. The
+profile ends in a verdict: identifiable where it leaves the 95 % threshold on both sides,
+structurally non-identifiable where it is flat from bound to bound, practically so in between.
+
+Reference: Raue et al. 2009, Bioinformatics 25:1923.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import read_only
+from ..errors import unknown_name
+from .problem import Problem
+from .result import Fit
+from .starts import polished
+
+Verdict = Literal["identifiable", "practically non-identifiable", "structurally non-identifiable"]
+
+THRESHOLD = 3.841  # 95 % quantile of χ² with one degree of freedom
+FLAT = 0.02  # of the threshold: a profile that never rises more than that is flat
+BEYOND = 1.5  # times the threshold: how far a profile is followed
+STEPS = 24  # most points on each side
+RISE = 0.35  # of the threshold: what one step should add
+SHARES = (1 / 400, 1 / 8)  # smallest and largest step, of the parameter's box
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Profile:
+    """The profile likelihood of one parameter.
+
+    Parameters
+    ----------
+    name
+        The parameter.
+    values
+        Its values, increasing, shape ``(points,)``.
+    rise
+        Growth of χ² over the best, in units in which 3.84 is the 95 % threshold, ``(points,)``.
+    best
+        The value at the best optimum known.
+    lower, upper
+        Ends of the 95 % interval; None where the profile reaches the parameter's bound first.
+    verdict
+        Whether the data determine it.
+    better
+        How much lower (same units) an optimum met on the way lies than the fit's; 0 where none.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    rise: NDArray[np.float64]
+    best: float
+    lower: float | None
+    upper: float | None
+    verdict: Verdict
+    better: float = 0.0
+
+    def summary(self) -> str:
+        """One line of text."""
+        ends = ["open" if end is None else f"{end:.4g}" for end in (self.lower, self.upper)]
+        found = "" if self.better == 0 else "; a better optimum was met: refit with more starts"
+        return f"{self.name} = {self.best:.4g} [{ends[0]}, {ends[1]}]: {self.verdict}{found}"
+
+
+def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
+    """The profile likelihood of a free parameter of a fit.
+
+    Parameters
+    ----------
+    fit
+        A fit.
+    name
+        A free parameter.
+    steps
+        Most points on each side of the optimum.
+
+    Raises
+    ------
+    ValueError
+        If the parameter is not free.
+    """
+    if name not in fit.free:
+        raise unknown_name("free parameter", name, fit.free)
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, not {steps}")
+    problem = fit.problem
+    j = fit.free.index(name)
+    sides = [_side(problem, fit, j, direction, steps) for direction in (-1, 1)]
+    points = [*reversed(sides[0]), (float(fit.theta[j]), fit.chi2), *sides[1]]
+    at = np.array([p[0] for p in points])
+    chi2 = np.array([p[1] for p in points])
+    lowest = int(np.argmin(chi2))
+    rise = (chi2 - chi2[lowest]) / fit.variance
+    better = (fit.chi2 - chi2[lowest]) / fit.variance
+    lower = _crossing(at[: lowest + 1][::-1], rise[: lowest + 1][::-1])
+    upper = _crossing(at[lowest:], rise[lowest:])
+    declared = problem.free[j]
+    return Profile(
+        name=name,
+        values=read_only([declared.to_external(v) for v in at]),
+        rise=read_only(rise),
+        best=declared.to_external(float(at[lowest])),
+        lower=None if lower is None else declared.to_external(lower),
+        upper=None if upper is None else declared.to_external(upper),
+        verdict=_verdict(lower, upper, rise),
+        better=float(better) if better > FLAT * THRESHOLD else 0.0,
+    )
+
+
+def _verdict(lower: float | None, upper: float | None, rise: NDArray[np.float64]) -> Verdict:
+    if lower is not None and upper is not None:
+        return "identifiable"
+    if np.max(rise) < FLAT * THRESHOLD:
+        return "structurally non-identifiable"
+    return "practically non-identifiable"
+
+
+def _side(
+    problem: Problem, fit: Fit, j: int, direction: int, steps: int
+) -> list[tuple[float, float]]:
+    """Values and χ² from the optimum outwards, with steps that adapt to the profile's slope."""
+    parameter = problem.free[j]
+    low, high = problem.lower[j], problem.upper[j]
+    width = high - low
+    smallest, largest = (share * width for share in SHARES)
+    spread = np.sqrt(fit.covariance[j, j])
+    step = float(np.clip(0.5 * spread if np.isfinite(spread) else largest, smallest, largest))
+    end = low if direction < 0 else high
+    theta, at, before = np.delete(fit.theta, j), float(fit.theta[j]), fit.chi2
+    points: list[tuple[float, float]] = []
+    while len(points) < steps and abs(end - at) > 1e-9 * width:
+        if len(points) == steps - 1:
+            step = width  # the last step looks at the bound itself
+        at = float(np.clip(at + direction * step, low, high))
+        held = problem.holding(parameter.name, parameter.to_external(at))
+        optimum = polished(held, theta)
+        theta = np.array(optimum.theta)
+        points.append((at, optimum.cost))
+        if (optimum.cost - fit.chi2) / fit.variance > BEYOND * THRESHOLD:
+            break
+        gained = (optimum.cost - before) / fit.variance / THRESHOLD
+        step = float(np.clip(step * np.clip(RISE / max(gained, 1e-6), 0.5, 2), smallest, largest))
+        before = optimum.cost
+    return points
+
+
+def _crossing(at: NDArray[np.float64], rise: NDArray[np.float64]) -> float | None:
+    """Where the profile first passes the threshold, walking outwards."""
+    above = np.flatnonzero(rise > THRESHOLD)
+    if not len(above):
+        return None
+    k = int(above[0])
+    share = (THRESHOLD - rise[k - 1]) / (rise[k] - rise[k - 1])
+    return float(at[k - 1] + share * (at[k] - at[k - 1]))
