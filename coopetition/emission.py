@@ -44,14 +44,11 @@ def emit(
     """The reduced ODE and the text of its LLVM module."""
     ode = in_form(reduce(model) if isinstance(model, Model) else model, form)
     module = ir.Module(name=ode.name)
-    tables = {
-        "rhs": lambda: ode.rhs,
-        "outputs": lambda: ode.outputs.values(),
-    }
+    tables = {"rhs": ode.rhs, "outputs": tuple(ode.outputs.values())}
     steps = {"begin": add_begin, "step": add_step, "descend": add_descent}
     for name in functions:
         if name in tables:
-            add_table_function(module, name, list(tables[name]()), ode, arithmetic)
+            add_table_function(module, name, tables[name], ode, arithmetic)
         elif name == "jacobian":
             add_jacobian(module, ode)
         elif name in steps:

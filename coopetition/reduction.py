@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
+from .errors import ModelError
 from .models import Model
 
 
@@ -59,6 +60,28 @@ class ReducedODE:
     outputs: Mapping[str, sp.Expr]
     loss: sp.Expr | None = None
     mobility: tuple[sp.Expr, ...] | None = None
+
+    def __post_init__(self) -> None:
+        known = {*self.state, *self.parameters}
+        names = {symbol.name for symbol in known}
+        if len(names) < len(self.state) + len(self.parameters):
+            raise ModelError(f"symbols of {self.name!r} share a name; give each its own")
+        if len(self.rhs) != len(self.state):
+            raise ModelError(
+                f"{self.name!r} has {len(self.state)} states and {len(self.rhs)} right-hand sides; "
+                "give one for each state"
+            )
+        if "total" not in self.outputs:
+            raise ModelError(f"outputs of {self.name!r} lack 'total', the loss that stops a run")
+        for parameter in self.parameters:
+            if parameter.name not in self.defaults:
+                raise ModelError(f"parameter {parameter.name!r} of {self.name!r} has no default")
+        for expression in (*self.rhs, *self.outputs.values()):
+            for symbol in sorted(expression.free_symbols - known, key=str):
+                raise ModelError(
+                    f"{self.name!r} uses {symbol.name!r}, which is neither a state nor a "
+                    "parameter: declare it, with the same assumptions as where it is used"
+                )
 
     @property
     def state_names(self) -> tuple[str, ...]:

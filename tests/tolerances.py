@@ -5,3 +5,13 @@ FLOAT32 = 1e-5  # two float32 implementations of the same network
 STANDARD_ERRORS = 4  # an estimate from random data, in its standard errors: fails 1 in 16,000
 DIGITISED_FLIP = 0.011  # peak of a digitised flip curve: its error and the smoothing's
 IMPROBABLE = 1e-4  # p-value below which a sampler, at its fixed seed, is wrong
+ROUNDING = 1e-9  # float64 summed over long products and a few hundred steps, relative
+FINITE_DIFFERENCES = 1e-6  # central differences of smooth float64 functions, relative to the largest
+CONSERVED = 1e-8  # drift of a conserved quantity along a trajectory, relative
+FLOAT32_TRACE = 1e-4  # losses of the published code, which computes in float32, relative
+FLOAT32_TRANSITION = 0.2  # steps by which float32 rounding shifts its sharp transitions
+FLOAT32_UNSTABLE = 0.01  # its losses at mu1 = 0, relative, until ICL's loss is 1e-4
+FLOW_OF_SMALL_STEPS = 2e-3  # losses of the flow and of descent of step 0.1: one tenth of a step apart
+MODIFIED_FLOW = 5e-3  # states of the modified flow and of descent of step 1, along the whole run
+LIFETIME = 0.12  # medians over twelve starts of the published lifetimes, given to two digits
+TOLERANCE_UNITS = 100  # error at the end of a trajectory, in units of the tolerance of one step

@@ -1,0 +1,44 @@
+"""What several tests start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coopetition.models import get
+from coopetition.starts import Start, project
+
+# known-good numbers, beside the repository where they are at hand
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def toy_reference() -> Mapping[str, Any]:
+    """Twelve runs of the published code: initial vectors, loss traces, stopping steps."""
+    path = SHARED_DATA / "toy" / "reference_seeds_00_11.npz"
+    if not path.exists():
+        pytest.skip(f"no reference runs at {path}")
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+@pytest.fixture(scope="session")
+def reference_vectors(toy_reference: Mapping[str, Any]) -> list[tuple[dict, dict]]:
+    """Initial and target vectors of each seed, by name."""
+    return [
+        tuple(
+            {v: toy_reference[f"seed{k:02}_{kind}_{v}"].astype(np.float64) for v in "abcd"}
+            for kind in ("init", "true")
+        )
+        for k in range(12)
+    ]
+
+
+@pytest.fixture(scope="session")
+def reference_starts(reference_vectors: list[tuple[dict, dict]]) -> list[Start]:
+    """The reduced start of each seed."""
+    return [project(get("coopetition"), *vectors) for vectors in reference_vectors]

@@ -1,0 +1,136 @@
+import dataclasses
+
+import pytest
+
+from coopetition.errors import ModelError
+from coopetition.models import CATALOGUE, Cost, Model, Strategy, get
+
+GOOD = {
+    "name": "pair",
+    "strategies": (Strategy("icl", ("a", "b"), floor="mu"), Strategy("ciwl", ("c", "b"))),
+    "dimensions": {"a": 10, "b": 20, "c": 30},
+    "costs": (Cost(("a", "c"), weight="alpha"),),
+    "parameters": {"mu": 0.1, "alpha": 0.2},
+}
+
+ICL = Strategy("icl", ("a", "b"), floor="mu")
+CIWL = Strategy("ciwl", ("c", "b"))
+
+CONTRADICTIONS = {
+    "unknown factor in a strategy": (
+        {"strategies": (ICL, Strategy("ciwl", ("c", "bb")))},
+        "unknown factor 'bb'.*did you mean 'b'",
+    ),
+    "unknown factor in a cost": ({"costs": (Cost(("a", "q"), weight="alpha"),)}, "factor 'q'"),
+    "unknown factor in decay": (
+        {"decay": {"z": "rate"}, "parameters": {"mu": 0.1, "alpha": 0.2, "rate": 0.1}},
+        "factor 'z'",
+    ),
+    "dimension 0": ({"dimensions": {"a": 0, "b": 20, "c": 30}}, "'a' must be an integer.*not 0"),
+    "negative dimension": ({"dimensions": {"a": 1, "b": -2, "c": 3}}, "vector 'b'.*not -2"),
+    "fractional dimension": ({"dimensions": {"a": 1.5, "b": 2, "c": 3}}, "vector 'a'.*not 1.5"),
+    "true as dimension": ({"dimensions": {"a": True, "b": 2, "c": 3}}, "vector 'a'.*not True"),
+    "idle vector": ({"dimensions": {"a": 1, "b": 2, "c": 3, "e": 4}}, "vector 'e'.*no strategy"),
+    "no strategy": ({"strategies": (), "dimensions": {}, "costs": ()}, "no strategy"),
+    "same strategy twice": (
+        {"strategies": (ICL, Strategy("icl", ("c", "b")))},
+        "strategy 'icl' is declared twice",
+    ),
+    "reserved strategy name": (
+        {"strategies": (ICL, Strategy("total", ("c", "b")))},
+        "cannot be called 'total'",
+    ),
+    "strategy named as another's strength": (
+        {"strategies": (ICL, Strategy("icl_strength", ("c", "b")))},
+        "cannot be called 'icl_strength'",
+    ),
+    "strategy name with a space": (
+        {"strategies": (ICL, Strategy("in weights", ("c", "b")))},
+        "not 'in weights'",
+    ),
+    "factor twice": ({"strategies": (ICL, Strategy("ciwl", ("c", "c")))}, r"\('c', 'c'\)"),
+    "no factors": ({"strategies": (ICL, CIWL, Strategy("iwl", ()))}, r"factors \(\)"),
+    "no default": ({"parameters": {"alpha": 0.1}}, "parameter 'mu'.*no default"),
+    "negative rate": ({"parameters": {"mu": -0.1, "alpha": 0.1}}, "'mu'.*at least 0, not -0.1"),
+    "infinite rate": ({"parameters": {"mu": float("inf"), "alpha": 0.1}}, "'mu'.*finite"),
+    "text as rate": ({"parameters": {"mu": "0.1", "alpha": 0.1}}, "'mu'.*not '0.1'"),
+    "unused parameter": (
+        {"parameters": {"mu": 0.1, "alpha": 0.1, "beta": 1.0}},
+        "'beta'.*used by no term",
+    ),
+    "parameter named as a derived symbol": (
+        {"strategies": (dataclasses.replace(ICL, floor="x_a"), CIWL),
+         "parameters": {"x_a": 0.1, "alpha": 0.1}},
+        "'x_a' collides",
+    ),
+    "parameter named as the step size": (
+        {"strategies": (dataclasses.replace(ICL, floor="eta"), CIWL),
+         "parameters": {"eta": 0.1, "alpha": 0.1}},
+        "'eta' collides",
+    ),
+    "keyword as parameter": (
+        {"strategies": (dataclasses.replace(ICL, floor="lambda"), CIWL),
+         "parameters": {"lambda": 0.1, "alpha": 0.1}},
+        "not 'lambda'",
+    ),
+    "name of two words": ({"name": "two words"}, "not 'two words'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_a_declaration_that_contradicts_itself_is_refused_by_name(case):
+    change, message = CONTRADICTIONS[case]
+    with pytest.raises(ModelError, match=message):
+        Model(**{**GOOD, **change})
+
+
+def test_a_good_declaration_is_accepted_and_cannot_be_changed():
+    model = Model(**GOOD)
+    assert model.vectors == ("a", "b", "c")
+    assert model.strategy_names == ("icl", "ciwl")
+    with pytest.raises(TypeError):
+        model.parameters["mu"] = 0.3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.name = "other"
+
+
+def test_later_changes_of_the_given_dictionaries_do_not_reach_the_model():
+    parameters = {"mu": 0.1, "alpha": 0.2}
+    model = Model(**{**GOOD, "parameters": parameters})
+    parameters["mu"] = -1.0
+    assert model.parameters["mu"] == 0.1
+
+
+def test_the_fingerprint_is_of_the_equations_and_of_nothing_else():
+    model = Model(**GOOD)
+    same = [{"name": "other"}, {"dimensions": {"a": 5, "b": 5, "c": 5}}, {"description": "words"}]
+    same.append({"parameters": {"mu": 7.0, "alpha": 0.0}})
+    for change in same:
+        assert Model(**{**GOOD, **change}).fingerprint == model.fingerprint
+    others = [
+        {"costs": (Cost(("a", "b"), weight="alpha"),)},
+        {"dimensions": {"b": 20, "a": 10, "c": 30}},
+        {"strategies": (ICL, dataclasses.replace(CIWL, floor="mu"))},
+        {"decay": {"a": "mu"}},
+    ]
+    for change in others:
+        assert Model(**{**GOOD, **change}).fingerprint != model.fingerprint
+
+
+def test_the_catalogue_names_its_models_and_the_nearest_to_a_wrong_name():
+    assert set(CATALOGUE) >= {
+        "coopetition", "induction", "independent", "cooperation", "decay", "three-strategies",
+    }  # fmt: skip
+    for name, model in CATALOGUE.items():
+        assert get(name) is model
+        assert model.name == name
+        assert model.description
+        assert model.reference
+    with pytest.raises(ValueError, match="did you mean 'coopetition'"):
+        get("copetition")
+
+
+def test_the_papers_model_has_the_papers_settings():
+    model = get("coopetition")
+    assert dict(model.dimensions) == {"a": 20, "b": 20, "c": 20, "d": 160}
+    assert dict(model.parameters) == {"alpha": 0.1, "mu1": 0.1, "mu2": 0.0}
