@@ -21,7 +21,7 @@ DECAY_BOUNDS = (1e-7, 1.0)
 GAIN_BOUNDS = (0.3, 20.0)
 LOSS_BOUNDS = (1e-4, 20.0)
 SPEED_RANGE = (1e-1, 1e5)  # n_v against the first vector's dimension
-DURATION_RANGE = (1.0, 1e5)  # model time of the log in units of the first vector's dimension
+DURATION_RANGE = (1e-2, 1e5)  # model time of the log in units of the first vector's dimension
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
