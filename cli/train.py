@@ -75,7 +75,9 @@ def members_of(
     from coopetition.train.settings import TrainingSettings
     from coopetition.train.settings_files import read_settings, with_overrides
 
-    if given is None and resumed is not None and holds_run(resumed):
+    if given is None and resumed is not None:
+        if not holds_run(resumed):
+            raise ValueError(f"{resumed} holds no run to continue; give settings to begin one")
         return tuple(with_overrides(member, changes) for member in stored_settings(resumed))
     if given is None:
         base = TrainingSettings()

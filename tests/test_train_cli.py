@@ -101,6 +101,12 @@ def test_wrong_usage_ends_with_one_line_and_exit_code_2(
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_is_continued_where_nothing_was_begun(coopetition, tmp_path):
+    result = coopetition("train", "--resume", "-o", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "holds no run to continue" in result.output
+
+
 def test_a_failure_of_the_work_has_exit_code_1(coopetition, tmp_path):
     explode = ["-s", "optimisation.optimizer=sgd", "-s", "optimisation.lr=1e30"]
     result = coopetition("train", *SMALL, *explode, "-o", tmp_path / "run", "--quiet")

@@ -24,7 +24,7 @@ from coopetition.train.checkpoints import (
 )
 from coopetition.train.events import events
 from coopetition.train.loop import train
-from coopetition.train.runs import CURVES, EVALUATIONS
+from coopetition.train.runs import CURVES, EVALUATIONS, RunFolder
 from coopetition.train.settings import TrainingSettings
 from coopetition.train.settings_files import write_settings
 
@@ -296,6 +296,15 @@ def test_an_interrupted_ensemble_continues_bitwise(tmp_path, monkeypatch):
     with pytest.raises(TrainingError):
         go(members, tmp_path / "run", observers=[StopAt(132)])
     go((), tmp_path / "run", resume=True)
+    for name in "ab":
+        assert everything(tmp_path / "run" / name) == everything(tmp_path / "unbroken" / name)
+
+
+def test_an_ensemble_killed_while_its_folders_were_made_begins_again(tmp_path):
+    members = [small("a", 1), small("b", 2)]
+    go(members, tmp_path / "unbroken")
+    RunFolder.create(tmp_path / "run" / "a", members[0], {})  # as far as it had come
+    go(members, tmp_path / "run", resume=True)
     for name in "ab":
         assert everything(tmp_path / "run" / name) == everything(tmp_path / "unbroken" / name)
 

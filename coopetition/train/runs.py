@@ -57,9 +57,9 @@ class RunFolder:
         Raises
         ------
         ValueError
-            If a run is there already.
+            If a run is there already that has measured anything.
         """
-        if (path / SETTINGS).exists():
+        if (path / SETTINGS).exists() and measured(path):
             raise ValueError(
                 f"{path} holds a run already: continue it with --resume, or choose another folder"
             )
@@ -150,6 +150,12 @@ class RunFolder:
         for path in (self.path / EVALUATIONS).glob("*.npz"):
             if int(path.stem) > sequences:
                 path.unlink()
+
+
+def measured(path: Path) -> bool:
+    """Whether the table in a run's folder has a row."""
+    table = path / CURVES
+    return table.is_file() and len(table.read_text(encoding="utf-8").splitlines()) > 1
 
 
 def mean_and_error(values: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float, float]:
