@@ -14,7 +14,7 @@ from typing import Any
 import sympy as sp
 from llvmlite import ir
 
-from .arithmetic import DOUBLE, INT64, POINTER, Arithmetic, Dual, Lanes, constant, store, vector
+from .arithmetic import INT64, POINTER, Arithmetic, Dual, Lanes, constant, store, vector
 from .errors import ModelError
 from .reduction import ReducedODE
 
@@ -190,10 +190,11 @@ def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
     made, b = function(module, "jacobian", [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
     count, y, p, p_stride, out = made.args
     unit = [[float(i == j) for j in range(states)] for i in range(states)]
+    directions = [line if states > 1 else line[0] for line in unit]  # one double is no vector
     with _rows(made, b, count) as row:
         plain, at = Lanes(1), b.mul(row, INT64(states))
         values = read_all(b, plain, y, at, states)
-        seeds = [ir.Constant(vector(states), line) for line in unit]
+        seeds = [ir.Constant(vector(states), direction) for direction in directions]
         parameters = [
             (v, None) for v in read_all(b, plain, p, b.mul(row, p_stride), len(ode.parameters))
         ]
@@ -219,52 +220,3 @@ def _rows(made: ir.Function, b: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Va
     row.add_incoming(b.add(row, INT64(1)), b.block)
     b.branch(head)
     b.position_at_end(end)
-
-
-def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
-    """Emit ``int64 descend(count, step_size, threshold, y, p)``: exact gradient descent, in place.
-
-    v ← v − η ∂L/∂v reads y ← y + η f(y) in the reduced state, exactly. Stops before the update at
-    which ``total`` is below the threshold and returns the number of updates made.
-    """
-    states = len(ode.state)
-    program = Program([ode.outputs["total"], *ode.rhs], ode.state, ode.parameters)
-    made, b = function(module, "descend", [INT64, DOUBLE, DOUBLE, POINTER, POINTER], INT64)
-    count, step_size, threshold, y, p = made.args
-    head, body, update, end = (
-        made.append_basic_block(n) for n in ("head", "body", "update", "end")
-    )
-    start = read_all(b, a, y, 0, states)
-    parameters = read_all(b, a, p, 0, len(ode.parameters))
-    flat_start = _flatten(start)
-    entry = b.block
-    b.branch(head)
-    b.position_at_end(head)
-    step = b.phi(INT64)
-    step.add_incoming(INT64(0), entry)
-    loops = [b.phi(value.type) for value in flat_start]
-    for loop, value in zip(loops, flat_start, strict=True):
-        loop.add_incoming(value, entry)
-    state = _unflatten(loops, start)
-    b.cbranch(b.icmp_signed("<", step, count), body, end)
-    b.position_at_end(body)
-    total, *slopes = program.emit(b, a, state, parameters)
-    b.cbranch(b.fcmp_ordered("<", a.value(total), threshold), end, update)
-    b.position_at_end(update)
-    moved = [a.add(b, s, a.scale(b, step_size, f)) for s, f in zip(state, slopes, strict=True)]
-    for loop, value in zip(loops, _flatten(moved), strict=True):
-        loop.add_incoming(value, b.block)
-    step.add_incoming(b.add(step, INT64(1)), b.block)
-    b.branch(head)
-    b.position_at_end(end)
-    write_all(b, a, state, y, 0)
-    b.ret(step)
-
-
-def _flatten(numbers: Sequence[Any]) -> list[ir.Value]:
-    return [part for n in numbers for part in (n if isinstance(n, tuple) else (n,))]
-
-
-def _unflatten(values: Sequence[ir.Value], like: Sequence[Any]) -> list[Any]:
-    parts = iter(values)
-    return [tuple(next(parts) for _ in n) if isinstance(n, tuple) else next(parts) for n in like]

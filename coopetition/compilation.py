@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .reduction import ReducedODE
 
 FORMS = ("flow", "modified")
-_FORMAT = 3  # raise it when the generated code changes
+_FORMAT = 5  # raise it when the generated code changes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,8 @@ class CompiledODE:
         ``flush``, ``restore``: ``int64 f(mode)``, see `subnormals`; ``begin``, ``step``:
         ``int64 f(work)``; ``rhs``, ``jacobian``, ``outputs``:
         ``void f(count, y, p, p_stride, out)``; ``descend``:
-        ``int64 f(count, step_size, threshold, y, p)``. Which exist depends on the arithmetic.
+        ``int64 f(count, step_size, threshold, every, y, p, rows)``. Which exist depends on the
+        arithmetic.
     """
 
     name: str
@@ -85,6 +86,8 @@ _SIGNATURES: Mapping[str, Any] = {
         ctypes.c_int64,
         ctypes.c_double,
         ctypes.c_double,
+        ctypes.c_int64,
+        ctypes.c_size_t,
         ctypes.c_size_t,
         ctypes.c_size_t,
     ),
