@@ -139,6 +139,7 @@ class Ensemble:
             [settings.optimisation for settings in members],
             device=device,
             interventions=from_settings(intervention, graft),
+            seeds=[settings.run.seed for settings in members],
         )
         if intervention.start_from:
             start = start_state(

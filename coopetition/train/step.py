@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..seeds import stream_seed
 from .batch import Batch
 from .gradients import WrittenGradients, unsupported
 from .interventions import Intervention, attach, put_in_grafts
-from .network import Network
+from .network import Network, build_network
 from .optimisation import Optimiser
 from .settings import OptimisationSettings
 
@@ -30,6 +31,9 @@ class TrainingStep:
         Where to compute.
     interventions
         What is done to the network from outside (see `coopetition.train.interventions`).
+
+    seeds
+        Each member's seed; needed only where embeddings are re-initialised.
 
     Attributes
     ----------
@@ -50,6 +54,7 @@ class TrainingStep:
         *,
         device: torch.device | str = "cpu",
         interventions: Sequence[Intervention] = (),
+        seeds: Sequence[int] = (),
     ) -> None:
         members = network.members
         settings = (
@@ -64,6 +69,13 @@ class TrainingStep:
             )
         self.network = network.to(device)
         self.settings = settings[0]
+        self.seeds = tuple(seeds)
+        if self.settings.reinitialise_embeddings_every and len(self.seeds) != members:
+            raise ValueError(
+                f"seeds = {self.seeds}: re-initialising embeddings needs one for each of "
+                f"{members} members"
+            )
+        self.done = 0  # steps, counted here too so that no step waits for the device's count
         self.interventions = tuple(interventions)
         frozen = attach(self.network, interventions)
         self.optimiser = Optimiser(self.network, settings, frozen)
@@ -80,9 +92,12 @@ class TrainingStep:
             Mean loss of each member before the update (nats for cross-entropy), without weight
             decay, shape ``(members,)``.
         """
+        if resets_embeddings(self.settings, self.done):
+            self.reinitialise_embeddings()
         loss = self.compute_gradients(batch)
         self.optimiser.clip()
         self.optimiser.update()
+        self.done += 1
         return loss
 
     def compute_gradients(self, batch: Batch) -> Tensor:
@@ -115,6 +130,20 @@ class TrainingStep:
             (loss.sum() / parts).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() / parts
         return total
+
+    @torch.no_grad()
+    def reinitialise_embeddings(self) -> None:
+        """Draw the embeddings of exemplars and labels anew and forget their moments."""
+        stream = f"embeddings/{self.done}"
+        generators = [
+            torch.Generator().manual_seed(stream_seed(seed, stream)) for seed in self.seeds
+        ]
+        fresh = dict(build_network(self.network.settings, generators).named_parameters())
+        for name in self.optimiser.trained:
+            if name.startswith(("exemplar.", "label.")):
+                self.optimiser.parameters.views[name].copy_(fresh[name])
+                for moment in self.optimiser.moments:
+                    moment.views[name].zero_()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Weights, moments and the number of steps, under flat names, to be stored."""
@@ -155,6 +184,13 @@ class TrainingStep:
             for name, tensor in own.items():
                 tensor.copy_(state[name])
         put_in_grafts(self.network, self.interventions)
+        self.done = int(self.optimiser.steps)
+
+
+def resets_embeddings(settings: OptimisationSettings, done: int) -> bool:
+    """Whether embeddings are drawn anew after `done` steps."""
+    every, until = settings.reinitialise_embeddings_every, settings.reinitialise_embeddings_until
+    return bool(every and done and done % every == 0 and (not until or done <= until))
 
 
 def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
