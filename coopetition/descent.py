@@ -25,6 +25,8 @@ from .reduction import ReducedODE
 from .starts import Start
 from .trajectory import Floats, Outcome, TangentTrajectory, Trajectory
 
+_ROWS = 65536  # states kept at a time
+
 
 def descend(
     model: Model | ReducedODE,
@@ -82,7 +84,8 @@ def descend(
     ode = compile_ode(model, Lanes(1))
     start = given_start(model, start)
     p, y = parameter_values(ode, parameters, start), state_values(ode, start)
-    steps, states, outcome = _descend(ode, y, p, count, step_size, stop_below or 0.0, every)
+    threshold = -np.inf if stop_below is None else stop_below
+    steps, states, outcome = _descend(ode, y, p, count, step_size, threshold, every)
     return Trajectory(
         ode=ode,
         method="descent",
@@ -111,27 +114,34 @@ def _descend(
 ) -> tuple[Floats, Floats, Outcome]:  # fmt: skip
     """Kept steps, their states, and how it ended."""
     descend_some = ode.functions["descend"]
-    steps, states = [0], [y.copy()]
-    outcome = Outcome.REACHED
-    done = 0
-    while done < count:
-        wanted = min(every, count - done)
-        made = descend_some(wanted, step_size, threshold, y.ctypes.data, p.ctypes.data)
-        if not np.isfinite(y).all():
+    every = min(every, count)
+    steps, states = [np.zeros(1)], [y[None].copy()]
+    outcome, done = Outcome.REACHED, 0
+    while done < count and outcome is Outcome.REACHED:
+        wanted = min(every * _ROWS, count - done)
+        rows = np.empty((wanted // every, len(y)))
+        made = descend_some(
+            wanted, step_size, threshold, every, y.ctypes.data, p.ctypes.data, rows.ctypes.data
+        )
+        lost = made < 0 or not np.isfinite(y).all()
+        made = -1 - made if made < 0 else made
+        rows = rows[: made // every]
+        if lost:
             outcome = Outcome.NOT_FINITE
-            break
-        done += made
-        if made:
-            steps.append(done)
-            states.append(y.copy())
-        if made < wanted:
+            rows = rows[np.isfinite(rows).all(axis=1)]
+        elif made < wanted:
             outcome = Outcome.STOPPED
-            break
+        steps.append(done + every * np.arange(1.0, len(rows) + 1))
+        states.append(rows)
+        done += made
+        if not lost and made % every:  # the last step is kept always
+            steps.append(np.array([float(done)]))
+            states.append(y[None].copy())
     if outcome is Outcome.REACHED and threshold > 0:
         # the state after the last update is a step of its own: it may be the first below
-        made = descend_some(1, 0.0, threshold, y.ctypes.data, p.ctypes.data)
+        made = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
         outcome = Outcome.STOPPED if made == 0 else outcome
-    return np.array(steps, dtype=np.float64), np.array(states), outcome
+    return np.concatenate(steps), np.concatenate(states), outcome
 
 
 def descend_tangents(
@@ -180,11 +190,13 @@ def descend_tangents(
     kept = np.full((len(wanted), *y.shape), np.nan)
     outcome, done = Outcome.REACHED, 0
     for k, step in enumerate(wanted):
-        ode.functions["descend"](int(step) - done, step_size, 0.0, y.ctypes.data, p.ctypes.data)
-        done = int(step)
-        if not np.isfinite(y).all():
+        made = ode.functions["descend"](
+            int(step) - done, step_size, -np.inf, 0, y.ctypes.data, p.ctypes.data, 0
+        )
+        if made < step - done or not np.isfinite(y).all():
             outcome = Outcome.NOT_FINITE
             break
+        done = int(step)
         kept[k] = y
     return TangentTrajectory(
         times=float(step_size) * wanted.astype(np.float64),

@@ -10,7 +10,8 @@ import sympy as sp
 from llvmlite import ir
 
 from .arithmetic import Arithmetic
-from .codegen import add_descent, add_jacobian, add_table_function
+from .codegen import add_jacobian, add_table_function
+from .descent_kernel import add_descent
 from .errors import ModelError
 from .models import Model
 from .reduction import ReducedODE, reduce
