@@ -22,6 +22,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from .arithmetic import Arithmetic, Lanes
+from .errors import unknown_name
 from .models import Model
 from .version import __version__
 from .workspace import CONTROLS, DENSE_ROWS, Workspace
@@ -127,11 +128,6 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def fingerprint(model: Model | ReducedODE) -> str:
-    """SHA-256 of what determines the equations."""
-    return model.fingerprint
-
-
 def compile_ode(
     model: Model | ReducedODE, arithmetic: Arithmetic | None = None, *, form: str = "flow"
 ) -> CompiledODE:
@@ -150,12 +146,16 @@ def compile_ode(
     ------
     ModelError
         If an expression holds a function that no code is known for.
+    ValueError
+        If the form is unknown.
     """
+    if form not in FORMS:
+        raise unknown_name("form", form, FORMS)
     arithmetic = arithmetic or Lanes(1)
     at_hand = (id(model), form, arithmetic)
     if at_hand in _AT_HAND and _AT_HAND[at_hand][0] is model:
         return _AT_HAND[at_hand][1]
-    key = f"{fingerprint(model)}-{form}-{arithmetic.name}-{_machine()}"
+    key = f"{model.fingerprint}-{form}-{arithmetic.name}-{_machine()}"
     if key not in _COMPILED:
         _COMPILED[key] = _load(key, arithmetic, form) or _make(key, model, arithmetic, form)
     made = _COMPILED[key]

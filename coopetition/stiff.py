@@ -51,8 +51,9 @@ def integrate_stiff(
             # what the method complains of is told by the outcome below
             warnings.simplefilter("ignore")
             solver.step()
-        if solver.status == "failed" or not np.all(np.isfinite(solver.y)):
-            blown = not np.all(np.isfinite(solver.y))
+        blown = not np.all(np.isfinite(solver.y))
+        # before a pole lsoda may succeed with a step that does not move
+        if solver.status == "failed" or blown or solver.t <= times[-1]:
             outcome = Outcome.NOT_FINITE if blown else Outcome.STEP_UNDERFLOW
             break
         pieces.append(solver.dense_output())
@@ -62,7 +63,10 @@ def integrate_stiff(
 
     def interpolant(at: Floats) -> Floats:
         flat = np.atleast_1d(at).ravel()
-        states = np.tile(y0, (len(flat), 1)) if solution is None else solution(flat).T
+        if solution is None or len(flat) == 0:
+            states = np.tile(y0, (len(flat), 1))
+        else:
+            states = solution(flat).T
         return states.reshape(*np.shape(at), len(y0))
 
     kept = np.array(times) if samples is None else samples[samples <= times[-1]]
