@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike
 from .compilation import CompiledODE
 from .errors import unknown_name
 from .models import Model
-from .reduction import ReducedODE
 from .seeds import stream
 from .starts import Start, random_start
 from .trajectory import Floats
+
+if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
+    from .reduction import ReducedODE
 
 MAX_STEPS = 100_000
 _SMALLEST_STEP = 1e-14  # relative to the span

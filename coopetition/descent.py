@@ -7,6 +7,7 @@ about 15 ns instead of a tensor of 20×20×160 entries.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,9 +22,11 @@ from .arguments import (
 from .arithmetic import Dual, Lanes
 from .compilation import CompiledODE, compile_ode
 from .models import Model
-from .reduction import ReducedODE
 from .starts import Start
 from .trajectory import Floats, Outcome, TangentTrajectory, Trajectory
+
+if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
+    from .reduction import ReducedODE
 
 _ROWS = 65536  # states kept at a time
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,9 +32,11 @@ from .dopri5 import integrate_members, integrate_recorded, integrate_sampled
 from .errors import unknown_name
 from .events import cut_where_below
 from .models import Model
-from .reduction import ReducedODE
 from .starts import Start
 from .trajectory import Batch, Floats, Outcome, TangentTrajectory, Trajectory
+
+if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
+    from .reduction import ReducedODE
 
 LANES = 8
 METHODS = ("auto", "dopri5", "lsoda", "radau")
