@@ -7,6 +7,8 @@ y_v = √(|v|²/n_v − x_v²), enter the dynamics, and of the target only S_v =
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -117,9 +119,12 @@ def read_start(path: str | Path, model: Model) -> Start:
         If an array is missing or unfit; the message names it.
     """
     try:
-        with np.load(path) as archive:
+        with Path(path).open("rb") as file:
+            archive = np.load(file)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise CoopetitionError(f"cannot read start {path}: it is no .npz archive")
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CoopetitionError(f"cannot read start {path}: {error}") from error
     for vector in model.vectors:
         for name in (f"init_{vector}", f"true_{vector}"):
