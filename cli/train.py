@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from coopetition.train.loop import TrainedRun
+    from coopetition.train.trained_run import TrainedRun
     from coopetition.train.settings import TrainingSettings
 
 

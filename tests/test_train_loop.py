@@ -24,9 +24,10 @@ from coopetition.train.checkpoints import (
 )
 from coopetition.train.events import events
 from coopetition.train.loop import train
-from coopetition.train.runs import CURVES, EVALUATIONS, RunFolder
+from coopetition.train.runs import CURVES, EVALUATIONS, MEASURES, RunFolder
 from coopetition.train.settings import TrainingSettings
 from coopetition.train.settings_files import write_settings
+from coopetition.train.tables import append_rows, begin_table, cut_table
 
 BATCH = 4
 
@@ -51,7 +52,8 @@ def go(settings, folder, **more):
 
 def everything(folder):
     """Curves and per-sequence values, byte for byte (archives by content)."""
-    found = {CURVES: (folder / CURVES).read_bytes()}
+    tables = (path for path in (folder / CURVES, folder / MEASURES) if path.exists())
+    found = {path.name: path.read_bytes() for path in tables}
     for path in sorted((folder / EVALUATIONS).glob("*.npz")):
         with np.load(path) as arrays:
             found[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
@@ -263,6 +265,31 @@ def test_a_finished_run_resumed_stays_as_it_is(unbroken):
     (run,) = go((), unbroken, resume=True)
     assert everything(unbroken) == before
     assert run.sequences == 240
+
+
+def test_circuits_are_measured_on_a_schedule_and_resumed_bitwise(tmp_path, monkeypatch):
+    settings = small(run={"measures_every": 80})
+    go(settings, tmp_path / "unbroken")
+    rows = (tmp_path / "unbroken" / MEASURES).read_text().splitlines()
+    assert rows[0] == "run,measure,sequences,value"
+    induction = [row.split(",") for row in rows if ",induction.1.0," in row]
+    assert [int(row[2]) for row in induction] == [0, 80, 160, 240]
+    assert all(-1 <= float(row[3]) <= 1 for row in induction)
+    monkeypatch.setattr(loop, "STRETCH", 1)
+    with pytest.raises(TrainingError):
+        go(settings, tmp_path / "run", observers=[StopAt(100)])
+    go((), tmp_path / "run", resume=True)
+    assert everything(tmp_path / "run") == everything(tmp_path / "unbroken")
+
+
+def test_a_row_written_in_part_is_dropped(tmp_path):
+    table = tmp_path / "table.csv"
+    begin_table(table, ("name", "sequences", "value"))
+    append_rows(table, [("a", 5, 0.1), ("b,c", 10, 0.2), ("d", 20, 0.3)])
+    with table.open("a") as file:
+        file.write("e,1")
+    cut_table(table, 10)
+    assert table.read_text().splitlines() == ["name,sequences,value", "a,5,0.1", '"b,c",10,0.2']
 
 
 def test_there_must_be_a_run_to_continue(tmp_path):

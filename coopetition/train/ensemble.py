@@ -11,8 +11,9 @@ from ..errors import CheckpointError
 from ..seeds import stream_seed
 from .batches import BatchStream, Exemplars
 from .data import Dataset, make_dataset
-from .evaluators import Evaluator, Values, evaluate, make_evaluators
+from .evaluators import Evaluator, Values, evaluate, make_evaluators, shown
 from .interventions import from_settings
+from .measures import CircuitMeasures, measure_circuits
 from .network import build_network
 from .settings import NetworkSettings, TrainingSettings
 from .step import TrainingStep
@@ -31,6 +32,7 @@ SHARED = (
     "run.measures_every",
 )
 STREAM = "stream/"
+MEASURED = slice(0, 256)  # evaluation sequences on which circuits are measured
 
 
 def check_members(members: Sequence[TrainingSettings]) -> None:
@@ -121,8 +123,8 @@ class Ensemble:
         of_data = {data: Exemplars(make_dataset(data), device) for data in on_device}
         self.exemplars = [of_data[settings.data] for settings in members]
         of_member = [
-            network_settings(settings, shown.dataset)
-            for settings, shown in zip(members, self.exemplars, strict=True)
+            network_settings(settings, data.dataset)
+            for settings, data in zip(members, self.exemplars, strict=True)
         ]
         if any(settings != of_member[0] for settings in of_member):
             raise ValueError(
@@ -150,8 +152,8 @@ class Ensemble:
             self.step.load_state_tensors(start)
         self.stream = BatchStream(members, self.exemplars, device)
         self.evaluators: list[list[Evaluator]] = [
-            make_evaluators(settings, shown, device)
-            for settings, shown in zip(members, self.exemplars, strict=True)
+            make_evaluators(settings, data, device)
+            for settings, data in zip(members, self.exemplars, strict=True)
         ]
         # sum and number of batch losses since the last evaluation, so that a mean is kept of all
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
@@ -178,6 +180,14 @@ class Ensemble:
             self.exemplars,
             batch_size=self.members[0].evaluation.batch_size,
         )
+
+    def measure_circuits(self) -> CircuitMeasures:
+        """Progress measures of every member's circuits, on its ``train`` sequences or its first."""
+        chosen = [
+            next((e for e in of_member if e.name == "train"), of_member[0])
+            for of_member in self.evaluators
+        ]
+        return measure_circuits(self.step.network, shown(chosen, self.exemplars, MEASURED))
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that a bitwise continuation needs."""

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..seeds import stream_seed
+from .batch import Batch
 from .batches import Exemplars, sequence_draws
 from .metrics import metrics
 from .sequences import Drawn
@@ -162,21 +163,36 @@ def evaluate(
         n = len(same[0].sequences.target)
         generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in same]
         for start in range(0, n, batch_size):
-            rows = slice(start, start + batch_size)
-            examples = torch.stack(
-                [
-                    shown_noisily(evaluator, data, rows, generator)
-                    for evaluator, data, generator in zip(same, exemplars, generators, strict=True)
-                ]
-            )
-            labels = torch.stack([evaluator.sequences.labels[rows] for evaluator in same])
-            target = torch.stack([evaluator.sequences.target[rows] for evaluator in same])
-            parts.append(metrics(network(examples, labels, target), labels, target))
+            batch = shown(same, exemplars, slice(start, start + batch_size), generators)
+            logits = network(batch.examples, batch.labels, batch.target)
+            parts.append(metrics(logits, batch.labels, batch.target))
         for metric in parts[0]:
             values = torch.cat([part[metric] for part in parts], dim=1).cpu().numpy()
             for member, result in enumerate(results):
                 result.setdefault(same[0].name, {})[metric] = values[member]
     return results
+
+
+def shown(
+    evaluators: Sequence[Evaluator],
+    exemplars: Sequence[Exemplars],
+    rows: slice,
+    generators: Sequence[torch.Generator] | None = None,
+) -> Batch:
+    """Some of the sequences of one evaluator, each member's own, as a batch."""
+    generators = generators or [torch.Generator().manual_seed(e.seed) for e in evaluators]
+    return Batch(
+        examples=torch.stack(
+            [
+                shown_noisily(evaluator, data, rows, generator)
+                for evaluator, data, generator in zip(
+                    evaluators, exemplars, generators, strict=True
+                )
+            ]
+        ),
+        labels=torch.stack([evaluator.sequences.labels[rows] for evaluator in evaluators]),
+        target=torch.stack([evaluator.sequences.target[rows] for evaluator in evaluators]),
+    )
 
 
 def shown_noisily(

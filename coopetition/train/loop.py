@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..curves import Curves, headline_metric
 from ..errors import TrainingError
 from ..logs import read_curves
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
@@ -23,58 +21,9 @@ from .interruption import Interruption
 from .observers import Observer, observers_of, require_extras
 from .runs import RunFolder
 from .settings import TrainingSettings
+from .trained_run import TrainedRun
 
 STRETCH = 32  # steps between looks at the clock and at requests to stop
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class TrainedRun:
-    """A run that has come to its end.
-
-    Parameters
-    ----------
-    folder
-        Where it is.
-    settings
-        Its settings.
-    sequences
-        Training sequences seen.
-    seconds
-        Time it took, evaluations included and interruptions left out; of the whole ensemble.
-    diverged
-        Whether its loss ceased to be finite; its curves end before.
-    curves
-        What was measured.
-    """
-
-    folder: Path
-    settings: TrainingSettings
-    sequences: int
-    seconds: float
-    diverged: bool
-    curves: Curves
-
-    @property
-    def sequences_per_second(self) -> float:
-        """Speed over the whole run."""
-        return self.sequences / self.seconds if self.seconds > 0 else 0.0
-
-    def final(self) -> dict[str, float]:
-        """Each evaluator's last accuracy: ``acc`` for ``iwl``, else ``in_context_acc``."""
-        return {
-            curve.evaluator: float(curve.values[-1])
-            for curve in self.curves
-            if curve.metric == headline_metric(curve.evaluator)
-        }
-
-    def summary(self) -> str:
-        """What the run came to, in a few lines."""
-        final = ", ".join(f"{name} {value:.3f}" for name, value in self.final().items())
-        return (
-            f"{self.settings.name}: {self.sequences:,} sequences in {self.seconds:.1f} s "
-            f"({self.sequences_per_second:,.0f}/s){', diverged' if self.diverged else ''}\n"
-            f"final accuracy: {final}\nfolder: {self.folder}"
-        )
 
 
 def train(
@@ -232,6 +181,8 @@ class Run:
         began = time.perf_counter()
         if event.evaluate:
             self.evaluate()
+        if event.measure:
+            self.measure()
         self.seconds += time.perf_counter() - began
         if event.checkpoint:
             self.checkpoint(keep=event.keep)
@@ -267,6 +218,13 @@ class Run:
                 f"the loss is no longer finite at {self.sequences:,} sequences; lower "
                 "optimisation.lr or set optimisation.clip_norm"
             )
+
+    def measure(self) -> None:
+        """Measure the circuits of every member and write it down."""
+        measures = self.ensemble.measure_circuits()
+        for i, member in enumerate(self.folders):
+            if member.settings.name not in self.diverged:
+                member.append_measures(self.sequences, measures.as_columns(i))
 
     def checkpoint(self, *, keep: bool, attended: bool = True) -> None:
         """Write a checkpoint, and say so where it cannot be written.

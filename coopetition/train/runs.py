@@ -4,6 +4,7 @@
 ``settings.yaml``                 every setting
 ``run.json``                      versions, device, checksum of the data
 ``curves.csv``                    the tidy table: run, evaluator, metric, sequences, value, sem, n
+``measures.csv``                  measures of the circuits: run, measure, sequences, value
 ``evaluations/SEQUENCES.npz``     ``EVALUATOR/METRIC``: the value of each evaluation sequence
 ``evaluation.safetensors``        the evaluation sequences themselves, as indices
 ``checkpoints/``                  see `coopetition.train.checkpoints`
@@ -12,10 +13,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,9 +30,11 @@ from .evaluators import Values
 from .metrics import ACCURACIES
 from .settings import TrainingSettings
 from .settings_files import read_settings, write_settings
+from .tables import append_rows, begin_table, cut_table
 
 SETTINGS, CURVES, ABOUT, EVALUATIONS = "settings.yaml", "curves.csv", "run.json", "evaluations"
-STORED = "evaluation.safetensors"
+STORED, MEASURES = "evaluation.safetensors", "measures.csv"
+MEASURE_COLUMNS = ("run", "measure", "sequences", "value")
 
 
 class RunFolder:
@@ -71,7 +72,9 @@ class RunFolder:
             "machine": platform.platform(),
         }
         write_whole(path / ABOUT, json.dumps({**versions, **about}, indent=1).encode())
-        write_whole(path / CURVES, (",".join(TABLE_COLUMNS) + "\n").encode())
+        begin_table(path / CURVES, TABLE_COLUMNS)
+        if settings.run.measures_every:
+            begin_table(path / MEASURES, MEASURE_COLUMNS)
         write_settings(settings, path / SETTINGS)
         return cls(path, settings)
 
@@ -110,21 +113,35 @@ class RunFolder:
             for evaluator, by_metric in values.items()
             for metric, of_metric in by_metric.items()
         ]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([self.settings.name, *row] for row in rows)
-        for key, value in more.items():
-            writer.writerow([self.settings.name, *key.split("/"), sequences, value, "", ""])
+        name = self.settings.name
+        table: list[tuple[object, ...]] = [(name, *row) for row in rows]
+        table += [(name, *key.split("/"), sequences, value, "", "") for key, value in more.items()]
         try:
             if self.settings.run.per_sequence:
                 self.write_values(sequences, values)
-            with (self.path / CURVES).open("a", encoding="utf-8") as file:
-                file.write(text.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
+            append_rows(self.path / CURVES, table)
         except OSError as error:
             raise TrainingError(
                 f"cannot write the evaluation at {sequences:,} sequences to {self.path}: {error}; "
+                "make room and continue with --resume"
+            ) from error
+
+    def append_measures(self, sequences: int, measures: Mapping[str, float]) -> None:
+        """Add one measurement of the circuits, by flat names.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot be written.
+        """
+        name = self.settings.name
+        try:
+            append_rows(
+                self.path / MEASURES, [(name, m, sequences, v) for m, v in measures.items()]
+            )
+        except OSError as error:
+            raise TrainingError(
+                f"cannot write the measures at {sequences:,} sequences to {self.path}: {error}; "
                 "make room and continue with --resume"
             ) from error
 
@@ -143,10 +160,8 @@ class RunFolder:
 
     def cut_after(self, sequences: int) -> None:
         """Drop what was measured later than ``sequences``, or written only in part."""
-        table = self.path / CURVES
-        lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines[1:] if row_sequences(line) <= sequences]
-        write_whole(table, "".join([",".join(TABLE_COLUMNS) + "\n", *kept]).encode())
+        for table in (CURVES, MEASURES):
+            cut_table(self.path / table, sequences)
         for path in (self.path / EVALUATIONS).glob("*.npz"):
             if int(path.stem) > sequences:
                 path.unlink()
@@ -163,14 +178,3 @@ def mean_and_error(values: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float
     exact = values.astype(np.float64)
     error = exact.std(ddof=1) / np.sqrt(len(exact)) if len(exact) > 1 else 0.0
     return float(exact.mean()), float(error)
-
-
-def row_sequences(line: str) -> float:
-    """Sequences of a line of the table; infinity for one that was cut short."""
-    if not line.endswith("\n"):
-        return np.inf
-    try:
-        fields = next(csv.reader([line]))
-        return float(fields[3]) if len(fields) == len(TABLE_COLUMNS) else np.inf
-    except (ValueError, IndexError, StopIteration):
-        return np.inf
