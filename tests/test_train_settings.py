@@ -1,5 +1,8 @@
 """Settings: validation, YAML, overrides, presets."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,3 +184,12 @@ def test_bursty_share_mixes_in_free_sequences():
     kinds = SequenceSettings(bursty_share=0.75).kinds
     assert [(kind.share, kind.burstiness) for kind in kinds] == [(0.75, 1), (0.25, 0)]
     assert len(SequenceSettings().kinds) == 1
+
+
+def test_settings_presets_and_data_are_read_without_torch():
+    code = (
+        "import sys, coopetition.train.presets, coopetition.train.settings_files, "
+        "coopetition.train.data; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
