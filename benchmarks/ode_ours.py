@@ -53,7 +53,7 @@ def batch() -> Call:
     ).states[:, -1]
 
 
-def tangents() -> Call:
+def _tangents(tighter: float) -> Call:
     from coopetition.integration import integrate_tangents
 
     given = problem()
@@ -63,11 +63,21 @@ def tangents() -> Call:
     def call() -> np.ndarray:
         made = integrate_tangents(
             MODEL, times=given.times, start=given.start.state, start_tangents=still,
-            parameters=given.parameters, parameter_tangents=directions, rtol=RTOL, atol=ATOL,
+            parameters=given.parameters, parameter_tangents=directions, rtol=RTOL / tighter,
+            atol=ATOL / tighter,
         )  # fmt: skip
         return np.concatenate([made.states[..., None], made.tangents], axis=-1)
 
     return call
+
+
+def tangents() -> Call:
+    return _tangents(1.0)
+
+
+def tangents_tighter() -> Call:
+    """The step follows the state's error alone: how much better do its derivatives get?"""
+    return _tangents(10.0)
 
 
 def _descent(every: int) -> Call:
@@ -97,7 +107,10 @@ METHODS = {
         "coopetition, interpreted loop": interpreted,
     },
     "batch": {"coopetition integrate_many": batch},
-    "sensitivities": {"coopetition integrate_tangents": tangents},
+    "sensitivities": {
+        "coopetition integrate_tangents": tangents,
+        "coopetition integrate_tangents, tolerances / 10": tangents_tighter,
+    },
     "descent": {
         "coopetition descend, end only": descent_end,
         "coopetition descend, every step": descent_every_step,

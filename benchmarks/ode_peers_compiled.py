@@ -38,14 +38,16 @@ def _address(expressions: Sequence[sp.Expr], state: Sequence[sp.Symbol]) -> int:
 _ALIVE: list[Any] = []  # compiled callbacks must outlive their addresses
 
 
-def _numbalsoda(solver: str) -> Call:
+def _numbalsoda(solver: str, tighter: float = 1.0) -> Call:
     import numbalsoda
 
     given, address = problem(), _address(ode().rhs, ode().state)
     solve = getattr(numbalsoda, solver)
     grid = np.concatenate([[0.0], given.times])
     y0 = given.start.state.copy()
-    return lambda: solve(address, y0, grid, given.parameters, rtol=RTOL, atol=ATOL)[0][1:]
+    return lambda: solve(
+        address, y0, grid, given.parameters, rtol=RTOL / tighter, atol=ATOL / tighter
+    )[0][1:]
 
 
 def single_lsoda() -> Call:
@@ -54,6 +56,11 @@ def single_lsoda() -> Call:
 
 def single_dop853() -> Call:
     return _numbalsoda("dop853")
+
+
+def single_dop853_tighter() -> Call:
+    """With the tolerance at which its interpolated save points are as good as the others'."""
+    return _numbalsoda("dop853", tighter=300.0)
 
 
 def batch_lsoda() -> Call:
@@ -124,6 +131,7 @@ METHODS = {
     "single": {
         "numbalsoda LSODA": single_lsoda,
         "numbalsoda DOP853": single_dop853,
+        "numbalsoda DOP853, tolerances / 300": single_dop853_tighter,
         "JiTCODE dopri5": single_jitcode,
     },
     "batch": {"numbalsoda LSODA, loop in numba": batch_lsoda, "JiTCODE dopri5": batch_jitcode},
