@@ -25,6 +25,8 @@ Status = Literal["fixed", "determined", "undetermined", "at lower bound", "at up
 LOADING = 0.1  # share of a null direction from which a parameter counts as part of it
 AT_BOUND = 1e-3  # of the box: nearer to a bound than that is at it
 CONFIDENCE = 0.95
+LOOSE = 0.05  # of the box: a bound whose one-sided interval is longer holds its parameter loosely
+ROUNDING = 1e-13  # of the largest eigenvalue: below it an eigenvalue is zero
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ def information(
     residuals: NDArray[np.float64],
     jacobian: NDArray[np.float64],
     effective: float,
+    symmetries: Sequence[Mapping[str, float]] = (),
 ) -> Information:
     """Intervals and null directions at an optimum.
 
@@ -94,6 +97,8 @@ def information(
         Weighted residuals ``(n,)`` and their derivatives ``(n, k)``.
     effective
         Effective number of residuals, see `diagnose`.
+    symmetries
+        Scalings known to change nothing, see `scaling_symmetries`: null whatever rounding says.
     """
     from scipy.stats import t as student
 
@@ -105,33 +110,28 @@ def information(
     reach = float(student.ppf(0.5 + CONFIDENCE / 2, max(effective - k, 1.0)))
 
     low, high = theta - lower < AT_BOUND * width, upper - theta < AT_BOUND * width
-    inner = ~(low | high)
-    fisher = jacobian.T @ jacobian
-    values, vectors = np.linalg.eigh(fisher[np.ix_(inner, inner)])
-    with np.errstate(divide="ignore"):
-        length = np.min(width[inner, None] / np.abs(vectors), axis=0) if inner.any() else values
-        null = variance > np.maximum(values, 0.0) * length**2
-    kept = vectors[:, ~null]
-    inverse = kept / np.maximum(values[~null], 1e-300) @ kept.T
-    lost = np.sum(vectors[:, null] ** 2, axis=1) > LOADING**2
-
-    covariance = np.full((k, k), np.nan)
-    known = np.flatnonzero(inner)[~lost]
-    covariance[np.ix_(known, known)] = variance * inverse[np.ix_(~lost, ~lost)]
-    gradient = jacobian.T @ residuals
+    fisher, gradient = jacobian.T @ jacobian, jacobian.T @ residuals
+    basis = _moves(free, theta, symmetries)
+    first = _curvature(fisher, ~(low | high), basis, width, variance)
+    steps = np.full(k, np.nan)
+    for at in np.flatnonzero(low | high):
+        couple = fisher[at]
+        stiffness = max(float(fisher[at, at] - couple @ first.inverse @ couple), 0.0)
+        steps[at] = _one_sided(abs(float(gradient[at])), stiffness, variance * reach**2)
+    # what a bound holds only loosely moves along with the rest when they are given intervals
+    free_to_move = ~(low | high) | (steps > LOOSE * width)
+    second = _curvature(fisher, free_to_move, basis, width, variance)
+    covariance = np.where(second.lost[:, None] | second.lost[None, :], np.nan, second.inverse)
+    covariance = variance * covariance
 
     found: dict[str, FittedParameter] = {}
     for j, parameter in enumerate(free):
         status: Status = "determined"
         below = above = reach * float(np.sqrt(covariance[j, j]))
-        if low[j] or high[j]:
+        if (low[j] or high[j]) and not (free_to_move[j] and second.lost[j]):
             status = "at lower bound" if low[j] else "at upper bound"
-            couple = fisher[inner, j]
-            stiffness = float(fisher[j, j] - couple @ inverse @ couple)
-            slope = abs(float(gradient[j]))
-            step = _one_sided(slope, max(stiffness, 0.0), variance * reach**2)
-            below, above = (0.0, step) if low[j] else (step, 0.0)
-        elif np.isnan(below):
+            below, above = (0.0, steps[j]) if low[j] else (steps[j], 0.0)
+        elif second.lost[j]:
             status = "undetermined"
         found[parameter.name] = FittedParameter(
             name=parameter.name,
@@ -140,15 +140,66 @@ def information(
             upper=_end(parameter, theta[j] + above, lower[j], upper[j]),
             status=status,
         )
-    inner_names = [p.name for p, inside in zip(free, inner, strict=True) if inside]
+    names = [p.name for p in free]
     return Information(
-        names=tuple(p.name for p in free),
+        names=tuple(names),
         covariance=covariance,
-        null_directions=tuple(_named(inner_names, v) for v in vectors[:, null].T),
+        null_directions=tuple(_named(names, v) for v in second.null.T),
         parameters=tuple(
             found.get(p.name, FittedParameter(name=p.name, value=p.value)) for p in parameters
         ),
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Curvature:
+    """F inverted where it can be: zero rows for what is held, null directions left out."""
+
+    inverse: NDArray[np.float64]
+    null: NDArray[np.float64]
+    lost: NDArray[np.bool_]
+
+
+def _curvature(
+    fisher: NDArray[np.float64],
+    moving: NDArray[np.bool_],
+    basis: NDArray[np.float64],
+    width: NDArray[np.float64],
+    variance: float,
+) -> _Curvature:
+    """Invert F over the moving parameters.
+
+    A direction is null if following it through the whole box changes χ² by less than one standard
+    deviation, or if it is one of the basis' symmetries.
+    """
+    k = len(fisher)
+    which = np.flatnonzero(moving)
+    # a scaling that would move a held parameter is no freedom here
+    own = basis[np.ix_(which, np.flatnonzero(~np.any(basis[~moving] != 0, axis=0)))]
+    away = np.eye(len(which)) - own @ np.linalg.pinv(own)
+    values, vectors = np.linalg.eigh(away @ fisher[np.ix_(which, which)] @ away)
+    with np.errstate(divide="ignore"):
+        length = np.min(width[which, None] / np.abs(vectors), axis=0, initial=np.inf)
+    null = variance > np.maximum(values, 0.0) * length**2
+    null |= values <= ROUNDING * np.max(values, initial=0.0)
+    kept = vectors[:, ~null]
+    inverse, lost = np.zeros((k, k)), ~moving
+    inverse[np.ix_(which, which)] = kept / values[~null] @ kept.T
+    lost[which] = np.sum(vectors[:, null] ** 2, axis=1) > LOADING**2
+    spread = np.zeros((k, int(np.sum(null))))
+    spread[which] = vectors[:, null]
+    return _Curvature(inverse=inverse, null=spread, lost=lost)
+
+
+def _moves(
+    free: Sequence[Parameter],
+    theta: NDArray[np.float64],
+    symmetries: Sequence[Mapping[str, float]],
+) -> NDArray[np.float64]:
+    """How each symmetry moves the optimiser's numbers, shape ``(k, symmetries)``."""
+    unit = [1.0 if p.scale == "log" else float(v) for p, v in zip(free, theta, strict=True)]
+    moves = [[s.get(p.name, 0.0) * u for s in symmetries] for p, u in zip(free, unit, strict=True)]
+    return np.array(moves, dtype=np.float64).reshape(len(free), len(symmetries))
 
 
 def variance_of(chi2: float, count: int, effective: float, free: int) -> float:

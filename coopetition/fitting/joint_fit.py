@@ -107,8 +107,15 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
     evaluation = problem.evaluate(theta)
     diagnostics = residual_diagnostics(problem, evaluation.residuals)
     effective = sum(d.effective for d in diagnostics)
+    held = [p.name for p in problem.parameters if not p.vary and p.value != 0]
+    symmetries = scaling_symmetries(problem.model, held)
     known = information(
-        problem.parameters, theta, evaluation.residuals, evaluation.jacobian, effective
+        problem.parameters,
+        theta,
+        evaluation.residuals,
+        evaluation.jacobian,
+        effective,
+        symmetries,
     )
     return Fit(
         model=problem.model,
@@ -122,7 +129,7 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
         covariance=read_only(known.covariance),
         null_directions=known.null_directions,
         diagnostics=diagnostics,
-        warnings=(*data.notes, *_warnings(problem, starts, known, diagnostics)),
+        warnings=(*data.notes, *_warnings(problem, starts, known, symmetries, diagnostics)),
         provenance={
             "version": __version__,
             "source": dict(data.source),
@@ -158,14 +165,13 @@ def _warnings(
     problem: Problem,
     starts: tuple[Optimum, ...],
     known: Information,
+    symmetries: tuple[Mapping[str, float], ...],
     diagnostics: tuple[ResidualDiagnostics, ...],
 ) -> list[str]:
     found = []
-    held = [p.name for p in problem.parameters if not p.vary and p.value != 0]
-    for symmetry in scaling_symmetries(problem.model, held):
-        found.append(
-            "no data can determine the scaling " + _as_scaling(symmetry) + ": fix one of these"
-        )
+    for symmetry in symmetries:
+        own = {p.name: symmetry[p.name] for p in problem.free if p.name in symmetry}
+        found.append(f"no data can determine the scaling {_as_scaling(own)}: fix one of these")
     for direction in known.null_directions:
         found.append("these data do not determine " + _as_scaling(direction))
     for p in known.parameters:

@@ -23,7 +23,7 @@ from .symmetry import RATE
 
 Array = NDArray[np.float64]
 
-PENALTY = 10.0  # standardised residual of a simulation that failed: far above any that did not
+PENALTY = 1e3  # standardised residual of a simulation that failed: far above any that did not
 SCREEN_TIMES = 48  # grid points simulated for a start that is only screened
 SCREEN_BATCH = 1024  # screened at once, to bound memory
 SCREEN_RTOL = 1e-4

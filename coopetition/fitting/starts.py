@@ -17,6 +17,7 @@ from .problem import Problem
 
 Array = NDArray[np.float64]
 
+NO_EFFECT = 1e-14  # of the largest column of a Jacobian
 EXTRA_POLISHES = 5  # of the best start, while it has not converged
 SPACING = 0.05  # of the box: of two starts nearer than that everywhere, the worse is dropped
 
@@ -86,12 +87,16 @@ def polished(problem: Problem, theta: Array, screened_cost: float = np.nan) -> O
 
     width = problem.upper - problem.lower
     inside = np.clip(theta, problem.lower + 1e-6 * width, problem.upper - 1e-6 * width)
+
+    def jacobian(theta: Array) -> Array:
+        return _without_traces(problem.jacobian(theta))
+
     # along a direction without effect the trust region's algebra overflows, harmlessly
     with np.errstate(all="ignore"):
         result = least_squares(
             problem.residuals,
             inside,
-            jac=problem.jacobian,
+            jac=jacobian,
             bounds=(problem.lower, problem.upper),
             method="trf",
             x_scale="jac",
@@ -135,6 +140,12 @@ def waterfall(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...
             "simulation that reaches the end of the log; narrow the bounds or raise max_steps"
         )
     return tuple(found)
+
+
+def _without_traces(jacobian: Array) -> Array:
+    """Columns without any effect to speak of set to 0, which the solver's scaling can handle."""
+    size = np.linalg.norm(jacobian, axis=0)
+    return np.where(size > NO_EFFECT * np.max(size, initial=0.0), jacobian, 0.0)
 
 
 def _failed_cost(problem: Problem) -> float:

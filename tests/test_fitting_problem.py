@@ -1,0 +1,182 @@
+"""What a fit rests on: symmetries, exact derivatives, intervals, residual diagnostics."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from fitted_curves import ACCURACIES, TRUTH, made_by
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerances import FINITE_DIFFERENCES, ROUNDING, SAME_CURVE
+
+from coopetition.fitting import FitSettings, Parameter, gauge, scaling_symmetries
+from coopetition.fitting.diagnostics import diagnose
+from coopetition.fitting.information import information
+from coopetition.fitting.measurements import measurements
+from coopetition.fitting.parameters import gain_parameters, model_parameters
+from coopetition.fitting.problem import PENALTY, Problem, readout_form
+from coopetition.models import CATALOGUE, get
+from coopetition.readout import predicted_keys
+
+KEY = ("icl", "in_context_acc")
+
+
+def problem_of(model_name: str, *, losses: bool = False, **changes: object) -> Problem:
+    """The default problem of a catalogue model on curves of its own making."""
+    model = get(model_name)
+    keys = predicted_keys(model.strategy_names)
+    base = made_by(TRUTH, points=24)
+    curve = base.curve("flip")
+    curves = dataclasses.replace(
+        base,
+        curves={k: dataclasses.replace(curve, evaluator=k[0], metric=k[1]) for k in keys},
+    )
+    chosen = FitSettings(losses=losses, rtol=1e-10, atol=1e-12).changed(**changes)
+    data = measurements(curves, model.strategy_names, chosen)
+    parameters = (
+        *model_parameters(model, float(data.sequences[-1])),
+        *gain_parameters(model, data.keys, readout_form(chosen)),
+    )
+    return Problem(model, parameters, data, chosen)
+
+
+@pytest.mark.parametrize("name", list(CATALOGUE))
+def test_default_parameters_leave_no_scaling_free(name: str) -> None:
+    model = get(name)
+    held = [p.name for p in model_parameters(model, 1e6) if not p.vary and p.value != 0]
+    assert scaling_symmetries(model, held) == ()
+    targets = [f"S_{v}" for v in model.vectors]
+    needed = gauge(model, targets)
+    for name_left_out in needed:  # none of those held could be spared
+        fewer = [*targets, *(n for n in needed if n != name_left_out)]
+        assert len(scaling_symmetries(model, fewer)) == 1
+
+
+@settings(max_examples=6, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-0.4, 0.4), min_size=7, max_size=7))
+def test_scalings_change_no_curve(amounts: list[float]) -> None:
+    truth = {
+        **TRUTH,
+        **{f"n_{v}": 20.0 for v in "abc"},
+        **{f"S_{v}": 1.0 for v in "abcd"},
+        **{f"y_{v}": 0.2 for v in "abcd"},
+    }
+    symmetries = scaling_symmetries(get("coopetition"), [])
+    assert len(symmetries) == 7  # 3 of the vectors, 4 of their targets
+    moved = dict(truth)
+    for amount, symmetry in zip(amounts, symmetries, strict=True):
+        size = max(map(abs, symmetry.values()))
+        for name, exponent in symmetry.items():
+            moved[name] *= np.exp(amount * exponent / size)
+    ratio = moved["sequences_per_time"] / truth["sequences_per_time"]
+    one, other = made_by(truth, points=20), made_by(moved, until=4000.0 / ratio, points=20)
+    for key in ACCURACIES:
+        assert other.curves[key].sequences == pytest.approx(one.curves[key].sequences)
+        assert other.curves[key].values == pytest.approx(one.curves[key].values, abs=SAME_CURVE)
+
+
+@pytest.mark.parametrize("name", list(CATALOGUE))
+def test_jacobian_equals_finite_differences(name: str) -> None:
+    problem = problem_of(name, losses=True, separate_flip=True)
+    middle = 0.5 * (problem.lower + problem.upper)
+    theta = middle + 0.05 * np.random.default_rng(1).standard_normal(len(middle))
+    jacobian = problem.evaluate(theta).jacobian
+    assert not problem.evaluate(theta).failed
+    step = 1e-4
+    for j, parameter in enumerate(problem.free):
+        shift = step * np.eye(len(theta))[j]
+        ends = [problem.evaluate(theta + sign * shift).residuals for sign in (1, -1)]
+        slope = (ends[0] - ends[1]) / (2 * step)
+        scale = np.max(np.abs(jacobian[:, j])) + 1.0
+        assert np.max(np.abs(slope - jacobian[:, j])) < 10 * FINITE_DIFFERENCES * scale, (
+            parameter.name
+        )
+
+
+def test_batch_costs_equal_single_evaluations() -> None:
+    problem = problem_of("coopetition")
+    rng = np.random.default_rng(2)
+    thetas = problem.lower + rng.random((5, len(problem.free))) * (problem.upper - problem.lower)
+    single = [float(np.sum(problem.evaluate(theta).residuals ** 2)) for theta in thetas]
+    assert problem.costs(thetas) == pytest.approx(single, rel=1e-6)
+    assert problem.costs(thetas, coarse=True) == pytest.approx(single, rel=0.2)
+
+
+def test_a_failed_simulation_is_a_penalty_not_an_error() -> None:
+    problem = problem_of("coopetition", max_steps=3)
+    theta = 0.5 * (problem.lower + problem.upper)
+    evaluation = problem.evaluate(theta)
+    assert evaluation.failed
+    assert np.all(evaluation.residuals == PENALTY)
+    assert not evaluation.jacobian.any()
+    assert problem.costs(theta[None, :])[0] == PENALTY**2 * problem.measurements.count
+
+
+def linear(count: int) -> list[Parameter]:
+    return [
+        Parameter(name=f"p{j}", value=0.0, lower=-50.0, upper=50.0, scale="linear")
+        for j in range(count)
+    ]
+
+
+def test_intervals_of_a_linear_model_are_the_textbook_ones() -> None:
+    rng = np.random.default_rng(0)
+    design = np.stack([np.ones(200), np.linspace(-1, 1, 200)], axis=1)
+    residuals = rng.standard_normal(200)
+    residuals -= design @ np.linalg.lstsq(design, residuals, rcond=None)[0]
+    known = information(linear(2), np.array([1.0, 2.0]), residuals, design, 200.0)
+    scale = residuals @ residuals / 198
+    expected = scale * np.linalg.inv(design.T @ design)
+    assert known.covariance == pytest.approx(expected, rel=ROUNDING)
+    half = known.parameters[1].upper - known.parameters[1].value
+    assert half == pytest.approx(1.972 * np.sqrt(expected[1, 1]), rel=1e-3)  # t, 198 degrees
+    assert known.null_directions == ()
+
+
+def test_a_direction_without_effect_is_named_and_the_rest_keeps_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    column = rng.standard_normal(100)
+    design = np.stack([column, -column, rng.standard_normal(100)], axis=1)
+    known = information(linear(3), np.zeros(3), rng.standard_normal(100), design, 100.0)
+    (direction,) = known.null_directions
+    assert direction["p0"] == pytest.approx(direction["p1"])
+    assert "p2" not in direction
+    assert [p.status for p in known.parameters] == ["undetermined", "undetermined", "determined"]
+    assert known.parameters[0].lower is None
+    assert np.isnan(known.covariance[0, 1])
+    assert np.isfinite(known.covariance[2, 2])
+
+
+def test_a_parameter_pushed_against_its_bound_gets_a_one_sided_interval() -> None:
+    design = np.stack([np.ones(50), np.linspace(0, 1, 50)], axis=1)
+    residuals = np.full(50, 1.0)  # χ² falls as p0 falls, but p0 is at its lower bound
+    known = information(linear(2), np.array([-50.0, 0.0]), residuals, design, 50.0)
+    pushed = known.parameters[0]
+    assert pushed.status == "at lower bound"
+    assert pushed.lower == pytest.approx(-50.0)
+    assert -50.0 < pushed.upper < -49.0
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_effective_number_of_autoregressive_residuals(correlation: float) -> None:
+    rng = np.random.default_rng(4)
+    n = 4000
+    noise = rng.standard_normal(n)
+    values = np.empty(n)
+    values[0] = noise[0] / np.sqrt(1 - correlation**2)
+    for i in range(1, n):
+        values[i] = correlation * values[i - 1] + noise[i]
+    found = diagnose(KEY, values, np.ones(n))
+    expected = n * (1 - correlation) / (1 + correlation)
+    assert found.effective == pytest.approx(expected, rel=0.25)
+    assert found.autocorrelation == pytest.approx(correlation, abs=0.05)
+    assert (found.runs_p < 1e-6) == (correlation > 0)
+
+
+def test_residuals_of_one_sign_are_worth_one_point() -> None:
+    found = diagnose(KEY, np.full(100, 0.1), np.ones(100))
+    assert found.effective < 10
+    assert found.runs_p < 1e-6
+    assert found.bias == pytest.approx(0.1)
