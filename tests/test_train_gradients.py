@@ -17,6 +17,7 @@ from coopetition.train.step import TrainingStep
 NETWORKS = {
     "the papers' two layers": {},
     "one layer without positions": {"depth": 1, "positions": "none"},
+    "heads of another size": {"heads": 2},
     "rotary, MLP, biases": {"positions": "rotary", "mlp_ratio": 2.0, "bias": True},
     "three layers, no last norm": {"depth": 3, "positions": "sinusoidal", "final_norm": False},
     "one-hot": {"input": "onehot", "mlp_ratio": 4.0, "depth": 1},

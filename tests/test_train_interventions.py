@@ -158,7 +158,7 @@ def test_settings_become_interventions():
 
 def test_what_does_not_exist_is_refused():
     network, batch = small_network(), random_batch(small_network())
-    with pytest.raises(ValueError, match="unknown head '2.0'"):
+    with pytest.raises(ValueError, match=r"unknown head '2\.0'"):
         attach(network, [HeadIntervention(kind="ablate", heads=("2.0",))])
     with pytest.raises(ValueError, match="unknown intervention"):
         attach(network, [HeadIntervention(kind="abblate", heads=("0.0",))])

@@ -112,7 +112,7 @@ class TestReferenceCheckpoint:
         content = CHECKPOINT.read_bytes()
         path = tmp_path / "a.eqx"
         path.write_bytes(content[:-2_000])
-        with pytest.raises(CheckpointError, match="no config.json beside it"):
+        with pytest.raises(CheckpointError, match=r"no config\.json beside it"):
             read_checkpoint(path)
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(CheckpointError, match="is damaged after"):
@@ -124,5 +124,5 @@ class TestReferenceCheckpoint:
         (tmp_path / "config.json").write_text("{")
         with pytest.raises(CheckpointError, match="is no JSON"):
             read_checkpoint(path)
-        with pytest.raises(CheckpointError, match="no config.json"):
+        with pytest.raises(CheckpointError, match=r"no config\.json"):
             read_checkpoint(tmp_path / "there" / "is" / "none.eqx")

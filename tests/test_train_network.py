@@ -173,7 +173,7 @@ def test_architecture_must_be_complete():
 
 def test_reference_names():
     assert our_name("transformer.blocks[3].mlp.fc2.bias") == "blocks.3.mlp.outer.bias"
-    with pytest.raises(ValueError, match="did you mean 'unembed.weight'"):
+    with pytest.raises(ValueError, match=r"did you mean 'unembed\.weight'"):
         our_name("unembd.weight")
     with pytest.raises(CheckpointError, match="hold no label_embed"):
         network_from_parameters({}, depth=1, heads=1, positions="ape")
