@@ -34,7 +34,6 @@ def test_equal_automatic_ones(settings, members):
         batch = random_batch(step.network, count, context, seed)
         expected_loss = step.differentiate(batch)
         expected = {n: g.clone() for n, g in step.optimiser.gradients.views.items()}
-        step.last_shape = None  # the buffer was written to from outside
         loss = step.compute_gradients(batch)
         torch.testing.assert_close(loss, expected_loss, rtol=0, atol=FLOAT32)
         for name, gradient in step.optimiser.gradients.views.items():
@@ -61,7 +60,6 @@ def test_a_label_twice_in_context_gets_both_gradients():
     )
     step.differentiate(same)
     expected = step.optimiser.gradients.views["label.weight"].clone()
-    step.last_shape = None
     step.compute_gradients(same)
     torch.testing.assert_close(
         step.optimiser.gradients.views["label.weight"], expected, rtol=1e-4, atol=1e-7
@@ -90,6 +88,20 @@ def test_a_loss_that_is_not_finite_shows():
     batch = random_batch(network)
     batch.labels[0, 2, 1] = 7
     assert torch.isnan(step.compute_gradients(batch)).all()
+
+
+def test_what_does_not_fit_is_refused():
+    step = TrainingStep(small_network(), OptimisationSettings())
+    batch = random_batch(step.network)
+    batch.labels[0, 3, 1] = 30
+    with pytest.raises(ValueError, match="a label in context is not below"):
+        step(batch)
+    batch.labels[0, 3, 1] = 0
+    batch.target[0, 2] = -1
+    with pytest.raises(ValueError, match="a target is not below"):
+        step(batch)
+    with pytest.raises(ValueError, match=r"expected \(1, 7, 3, 12\)"):
+        step(random_batch(small_network(input_dim=5)))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from small_networks import member_of, random_batch, small_network
 from tolerances import FLOAT32
 
+from coopetition.train.batch import Batch
 from coopetition.train.decay import gradient_of_norm, in_part
 from coopetition.train.schedules import learning_rates
 from coopetition.train.settings import OptimisationSettings
@@ -165,3 +166,30 @@ def test_members_may_differ_in_numbers_only():
         TrainingStep(small_network(members=2), settings)
     with pytest.raises(ValueError, match="2 settings for 3 members"):
         TrainingStep(small_network(members=3), [OptimisationSettings()] * 2)
+
+
+def test_moments_too_small_to_matter_become_zero():
+    step = step_of(lr=1e-3)
+    first, second = step.optimiser.moments
+    first.flat[:4] = torch.tensor([1e-30, -1e-27, 1e-20, float("nan")])
+    second.flat[:2] = torch.tensor([1e-37, 1e-30])
+    step.optimiser.sweep()
+    assert torch.equal(first.flat[:3], torch.tensor([0, 0, 1e-20]))
+    assert torch.isnan(first.flat[3])
+    assert torch.equal(second.flat[:2], torch.tensor([0, 1e-30]))
+
+
+def test_a_label_that_is_not_drawn_leaves_no_denormal_moments():
+    network = small_network(n_labels=30)
+    step = TrainingStep(network, OptimisationSettings(lr=1e-4))
+    for index in range(1000):
+        batch = random_batch(network, 2, seed=index)
+        step(batch if index == 0 else clamped(batch, 20))
+    values = step.optimiser.moments[0].views["label.weight"].abs()
+    assert torch.all(values[0, 21:] == 0)
+    assert torch.all(values[0, :21].max(-1).values > 0)
+
+
+def clamped(batch: Batch, largest: int) -> Batch:
+    labels, target = batch.labels.clamp_max(largest), batch.target.clamp_max(largest)
+    return Batch(examples=batch.examples, labels=labels, target=target)

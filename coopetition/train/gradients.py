@@ -56,6 +56,7 @@ class WrittenGradients:
         settings, members, width = network.settings, network.members, network.settings.width
         tokens, p, g = 2 * context + 1, parameters.views, gradients.views
         self.p, self.g, self.count = p, g, batch
+        self.shape = (members, batch, context + 1, settings.input_dim)
         self.shown = torch.empty(members, batch * (context + 1), width)
         self.dshown = torch.empty_like(self.shown)
         x = torch.empty(members, tokens * batch, width)
@@ -114,6 +115,10 @@ class WrittenGradients:
         Tensor
             Mean cross-entropy of each member, ``(members,)``.
         """
+        if batch.examples.shape != self.shape or batch.labels.shape[0] != self.shape[0]:
+            raise ValueError(
+                f"examples of shape {tuple(batch.examples.shape)}: expected {self.shape}"
+            )
         examples, p, g = batch.examples.flatten(1, 2), self.p, self.g
         labels, target = batch.labels.contiguous(), batch.target.contiguous()
         if clear or self.labels is None:

@@ -51,6 +51,8 @@ def embed(
                         x[m, t, b, j] = shown[m, b, i, j] + bias[m, j] + positions[m, t, j]
                 else:
                     label = labels[m, b, i]
+                    if label < 0 or label >= weight.shape[1]:
+                        raise ValueError("a label in context is not below network.n_labels")
                     for j in range(width):
                         x[m, t, b, j] = weight[m, label, j] + positions[m, t, j]
 
@@ -182,6 +184,8 @@ def cross_entropy(logits: Floats, probabilities: Floats, target: Integers, loss:
         total = 0.0
         for b in range(batch):
             wanted = target[m, b]
+            if wanted < 0 or wanted >= labels:
+                raise ValueError("a target is not below network.n_labels")
             p = probabilities[m, b, wanted]
             if p < np.float32(1e-30):
                 best = 0

@@ -17,6 +17,8 @@ from .network import Network, build_network
 from .optimisation import Optimiser
 from .settings import OptimisationSettings
 
+SWEEP_EVERY = 64  # steps; a moment without gradients shrinks by no more than 0.9^64 = 1e-3 in these
+
 
 class TrainingStep:
     """Trains a network batch by batch.
@@ -31,7 +33,6 @@ class TrainingStep:
         Where to compute.
     interventions
         What is done to the network from outside (see `coopetition.train.interventions`).
-
     seeds
         Each member's seed; needed only where embeddings are re-initialised.
 
@@ -98,6 +99,8 @@ class TrainingStep:
         self.optimiser.clip()
         self.optimiser.update()
         self.done += 1
+        if self.done % SWEEP_EVERY == 0:
+            self.optimiser.sweep()
         return loss
 
     def compute_gradients(self, batch: Batch) -> Tensor:
@@ -117,6 +120,7 @@ class TrainingStep:
 
     def differentiate(self, batch: Batch) -> Tensor:
         """Fill the gradient buffer by automatic differentiation."""
+        self.last_shape = None
         self.optimiser.gradients.flat.zero_()
         parts = self.settings.micro_batches
         total = torch.zeros(self.network.members, device=self.optimiser.steps.device)
