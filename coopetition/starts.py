@@ -68,7 +68,7 @@ def project(
     Examples
     --------
     >>> from coopetition.models import get
-    >>> ones = {v: [1.0, 1.0] for v in "abc"}
+    >>> ones = {v: [1.0] * 4 for v in "abc"}
     >>> project(get("induction"), ones, ones).state.tolist()
     [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     """

@@ -85,7 +85,7 @@ def test_parameter_derivatives_are_finite_differences(name):
         assert_close(np.array(exact(*y, *p), dtype=float), expected, FINITE_DIFFERENCES)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, derandomize=True)  # the same models: cached code
 @given(model=small_models(), seed=st.integers(0, 1000))
 def test_any_declared_model_gets_a_jacobian_equal_to_the_symbolic_one(model, seed):
     symbolic, ode = reduce(model), compile_ode(model)

@@ -1,12 +1,12 @@
+"""Exact descent against the published code, the full vectors and the flows it follows."""
+
 import numpy as np
 import pytest
 import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import LOGISTIC, drawn_vectors, full_gradient, full_losses, small_models
-from scipy.integrate import odeint
+from problems import drawn_vectors, full_gradient, full_losses, small_models
 from tolerances import (
-    FINITE_DIFFERENCES,
     FLOAT32_TRACE,
     FLOAT32_TRANSITION,
     FLOAT32_UNSTABLE,
@@ -17,7 +17,7 @@ from tolerances import (
 )
 
 from coopetition.descent import descend, descend_tangents
-from coopetition.integration import integrate, integrate_tangents
+from coopetition.integration import integrate
 from coopetition.models import CATALOGUE, get
 from coopetition.reduction import reduce
 from coopetition.seeds import stream
@@ -127,11 +127,12 @@ def test_full_descent_through_icls_emergence_agrees(reference_vectors, reference
     assert run.states[-1] == pytest.approx(projected, abs=ROUNDING)
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=4, deadline=None, derandomize=True)  # the same models: cached code
 @given(model=small_models(), seed=st.integers(0, 1000))
 def test_any_declared_model_descends_as_its_full_vectors_do(model, seed):
     vectors, targets = drawn_vectors(model, seed)
-    vectors = {v: 0.3 * value for v, value in vectors.items()}
+    # within the unit box no product of losses is so steep that descent diverges
+    vectors, targets = ({v: np.tanh(x) for v, x in some.items()} for some in (vectors, targets))
     moved, at = vectors, 0.02
     for _ in range(50):
         gradient = full_gradient(model, moved, targets, model.parameters)
@@ -249,163 +250,3 @@ def test_divergence_is_a_stated_outcome_with_the_states_before_it():
 def test_a_bad_argument_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         descend(PAPER, **change)
-
-
-# ---- sensitivities of flow and descent -------------------------------------------------------
-
-
-def directions(model, seed=0, *, each=False):
-    """A start and parameters with tangents: 8 random ones, or each state and parameter in turn."""
-    ode = reduce(model)
-    rng = stream(seed, "tangents")
-    start = random_start(model, rng)
-    p = np.array([{**ode.defaults, **start.parameters}[n] for n in ode.parameter_names])
-    states, parameters = len(start.state), len(p)
-    along = np.eye(states + parameters) if each else rng.normal(size=(states + parameters, 8))
-    return {
-        "start": start.state,
-        "start_tangents": along[:states],
-        "parameters": p,
-        "parameter_tangents": along[states:],
-    }
-
-
-def by_differences(run, given, h=1e-5):
-    """Central differences of ``run(start, parameters)`` along every direction."""
-    columns = []
-    for dy, dp in zip(given["start_tangents"].T, given["parameter_tangents"].T, strict=True):
-        ends = [
-            run(given["start"] + sign * h * dy, given["parameters"] + sign * h * dp)
-            for sign in (1, -1)
-        ]
-        columns.append((ends[0] - ends[1]) / (2 * h))
-    return np.stack(columns, axis=-1)
-
-
-def interior(given):
-    """The same off the parameters' bound 0, so that differences can be taken on both sides."""
-    return {**given, "parameters": np.maximum(given["parameters"], 0.05)}
-
-
-def assert_close(found, expected, relative):
-    for k in range(expected.shape[-1]):
-        scale = np.abs(expected[..., k]).max()
-        assert np.abs(found[..., k] - expected[..., k]).max() <= relative * scale + FLOAT64
-
-
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_tangents_of_descent_are_finite_differences(name):
-    model = get(name)
-    given, names = interior(directions(model)), reduce(model).parameter_names
-
-    def run(start, parameters):
-        return descend(
-            model, start=start, parameters=dict(zip(names, parameters, strict=True)), until=300,
-            every=100,
-        ).states  # fmt: skip
-
-    tangents = descend_tangents(model, steps=[0, 100, 200, 300], **given)
-    assert tangents.outcome is Outcome.REACHED
-    assert tangents.states == pytest.approx(run(given["start"], given["parameters"]), abs=1e-13)
-    assert_close(tangents.tangents, by_differences(run, given), 20 * FINITE_DIFFERENCES)
-
-
-@pytest.mark.parametrize(
-    ("name", "form"), [*((name, "flow") for name in CATALOGUE), ("coopetition", "modified")]
-)
-def test_tangents_of_flows_are_finite_differences(name, form):
-    model = get(name)
-    given, names = interior(directions(model)), reduce(model).parameter_names
-    if form == "modified":
-        names = (*names, "eta")
-        given["parameters"] = np.append(given["parameters"], 1.0)
-        given["parameter_tangents"] = np.vstack([given["parameter_tangents"], np.full((1, 8), 0.3)])
-    times = np.array([0.0, 100.0, 300.0])
-    tight = {"rtol": 1e-12, "atol": 1e-14}
-
-    def run(start, parameters):
-        return integrate(
-            model, start=start, parameters=dict(zip(names, parameters, strict=True)), until=300.0,
-            times=times, form=form, **tight,
-        ).states  # fmt: skip
-
-    tangents = integrate_tangents(model, times=times, form=form, **tight, **given)
-    assert tangents.states == pytest.approx(run(given["start"], given["parameters"]), abs=1e-11)
-    assert_close(tangents.tangents, by_differences(run, given), 20 * FINITE_DIFFERENCES)
-
-
-@pytest.mark.parametrize("name", ["coopetition", "decay"])
-def test_tangents_solve_the_sensitivity_equations(name):
-    model = get(name)
-    ode, given = reduce(model), directions(model, seed=4, each=name == "coopetition")
-    symbols = (*ode.state, *ode.parameters)
-    expressions = [list(ode.rhs), ode.jacobian, ode.parameter_derivatives]
-    functions = sp.lambdify(symbols, expressions, "numpy", cse=True)
-    states = len(ode.state)
-
-    def slopes(z, _):
-        y, s = z[:states], z[states:].reshape(states, -1)
-        f, jacobian, by_parameter = functions(*y, *given["parameters"])
-        s_dot = jacobian @ s + by_parameter @ given["parameter_tangents"]
-        return np.concatenate([f, s_dot.ravel()])
-
-    times = np.array([0.0, 500.0, 1000.0])
-    start = np.concatenate([given["start"], given["start_tangents"].ravel()])
-    exact = odeint(slopes, start, times, rtol=1e-11, atol=1e-12)
-    tangents = integrate_tangents(model, times=times, rtol=1e-10, atol=1e-12, **given)
-    expected = exact[:, states:].reshape(len(times), states, -1)
-    assert_close(tangents.tangents, expected, 10 * FINITE_DIFFERENCES)
-
-
-def test_tangents_of_the_logistic_equation_are_its_closed_form():
-    times = np.linspace(0, 20.0, 5)
-    run = integrate_tangents(
-        LOGISTIC.ode, times=times, start=[0.1], start_tangents=[[1.0, 0.0, 0.0]],
-        parameters=[0.5, 3.0], parameter_tangents=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-        rtol=1e-11, atol=1e-12,
-    )  # fmt: skip
-    # y = k y0 e/(k + y0 (e − 1)), e = exp(r t)
-    e, k, y0 = np.exp(0.5 * times), 3.0, 0.1
-    below = k + y0 * (e - 1)
-    by_start = k * e * (below - y0 * (e - 1)) / below**2
-    by_rate = k * y0 * times * e * (below - y0 * e) / below**2
-    by_capacity = y0 * e * (below - k) / below**2
-    expected = np.stack([by_start, by_rate, by_capacity], axis=-1)
-    assert run.tangents[:, 0, :] == pytest.approx(expected, abs=1e-7)
-
-
-def test_any_number_of_directions_is_exact():
-    given = directions(PAPER, each=True)
-    whole = integrate_tangents(PAPER, times=[200.0], **given).tangents
-    for k in (0, 1, 7, 9):
-        part = integrate_tangents(
-            PAPER,
-            times=[200.0],
-            **{**given, "start_tangents": given["start_tangents"][:, :k],
-               "parameter_tangents": given["parameter_tangents"][:, :k]},
-        ).tangents  # fmt: skip
-        assert part.shape == (1, 8, k)
-        assert part == pytest.approx(whole[..., :k], rel=1e-12, abs=1e-14)
-
-
-@pytest.mark.parametrize("verb", [integrate_tangents, descend_tangents])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"start": np.zeros(7)}, r"start must have shape \(8,\)"),
-        ({"start_tangents": np.zeros((8, 3))}, "with the same k"),
-        ({"parameter_tangents": np.zeros(3)}, r"shapes \(state, k\)"),
-        ({"parameters": np.full(11, np.nan)}, "parameters and its tangents must be finite"),
-    ],
-)
-def test_shapes_of_tangents_that_do_not_fit_are_named(verb, change, message):
-    when = {"times": [1.0]} if verb is integrate_tangents else {"steps": [1]}
-    with pytest.raises(ValueError, match=message):
-        verb(PAPER, **when, **{**directions(PAPER), **change})
-
-
-def test_steps_of_tangents_must_increase():
-    with pytest.raises(ValueError, match="steps must be increasing"):
-        descend_tangents(PAPER, steps=[3, 2], **directions(PAPER))
-    with pytest.raises(ValueError, match="step_size must be positive"):
-        descend_tangents(PAPER, steps=[1], step_size=-1.0, **directions(PAPER))
