@@ -27,7 +27,8 @@ ORDER = (
     "emission", "compilation",
     "trajectory", "arguments", "events", "stiff", "stepping", "dopri5", "integration", "descent",
     "readout", "observation", "predicted_landmarks", "phase",
-    "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal", "train", "verification",
+    "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
+    "train", "verification",
     "palette", "pictures", "plot", "report",
 )  # fmt: skip
 
