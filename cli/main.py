@@ -9,6 +9,7 @@ import click
 from coopetition.errors import CoopetitionError
 from coopetition.version import __version__
 
+from .fit import fit
 from .integrate import integrate
 from .models import equations, models
 from .phase import phase
@@ -48,5 +49,6 @@ main.add_command(models)
 main.add_command(equations)
 main.add_command(integrate)
 main.add_command(phase)
+main.add_command(fit)
 main.add_command(train)
 main.add_command(embeddings)

@@ -15,6 +15,7 @@ from coopetition.fitting import FitSettings, Parameter, gauge, scaling_symmetrie
 from coopetition.fitting.diagnostics import diagnose
 from coopetition.fitting.information import information
 from coopetition.fitting.measurements import measurements
+from coopetition.fitting.noise import overstatement, residual_noise
 from coopetition.fitting.parameters import gain_parameters, model_parameters
 from coopetition.fitting.problem import PENALTY, Problem, readout_form
 from coopetition.models import CATALOGUE, get
@@ -126,8 +127,8 @@ def test_intervals_of_a_linear_model_are_the_textbook_ones() -> None:
     design = np.stack([np.ones(200), np.linspace(-1, 1, 200)], axis=1)
     residuals = rng.standard_normal(200)
     residuals -= design @ np.linalg.lstsq(design, residuals, rcond=None)[0]
-    known = information(linear(2), np.array([1.0, 2.0]), residuals, design, 200.0)
     scale = residuals @ residuals / 198
+    known = information(linear(2), np.array([1.0, 2.0]), residuals, design, scale)
     expected = scale * np.linalg.inv(design.T @ design)
     assert known.covariance == pytest.approx(expected, rel=ROUNDING)
     half = known.parameters[1].upper - known.parameters[1].value
@@ -139,7 +140,7 @@ def test_a_direction_without_effect_is_named_and_the_rest_keeps_its_interval() -
     rng = np.random.default_rng(0)
     column = rng.standard_normal(100)
     design = np.stack([column, -column, rng.standard_normal(100)], axis=1)
-    known = information(linear(3), np.zeros(3), rng.standard_normal(100), design, 100.0)
+    known = information(linear(3), np.zeros(3), rng.standard_normal(100), design, 1.0)
     (direction,) = known.null_directions
     assert direction["p0"] == pytest.approx(direction["p1"])
     assert "p2" not in direction
@@ -152,7 +153,7 @@ def test_a_direction_without_effect_is_named_and_the_rest_keeps_its_interval() -
 def test_a_parameter_pushed_against_its_bound_gets_a_one_sided_interval() -> None:
     design = np.stack([np.ones(50), np.linspace(0, 1, 50)], axis=1)
     residuals = np.full(50, 1.0)  # χ² falls as p0 falls, but p0 is at its lower bound
-    known = information(linear(2), np.array([-50.0, 0.0]), residuals, design, 50.0)
+    known = information(linear(2), np.array([-50.0, 0.0]), residuals, design, 1.0)
     pushed = known.parameters[0]
     assert pushed.status == "at lower bound"
     assert pushed.lower == pytest.approx(-50.0)
@@ -180,3 +181,38 @@ def test_residuals_of_one_sign_are_worth_one_point() -> None:
     assert found.effective < 10
     assert found.runs_p < 1e-6
     assert found.bias == pytest.approx(0.1)
+
+
+def slow_and_white(slow: float, length: float, white: float, points: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    decay = np.exp(-1 / length)
+    u = np.empty(points)
+    u[0] = rng.standard_normal()
+    for i in range(1, points):
+        u[i] = decay * u[i - 1] + np.sqrt(1 - decay**2) * rng.standard_normal()
+    return np.sqrt(slow) * u + np.sqrt(white) * rng.standard_normal(points)
+
+
+def test_the_process_of_residuals_is_found() -> None:
+    curves = [slow_and_white(4.0, 15.0, 0.5, 1500, seed) for seed in range(4)]
+    noise = residual_noise(curves)
+    assert noise.slow == pytest.approx(4.0, rel=0.2)
+    assert noise.length == pytest.approx(15.0, rel=0.25)
+    assert noise.white == pytest.approx(0.5, rel=0.2)
+
+
+def test_deviance_is_that_of_the_normal_distribution_with_its_covariance() -> None:
+    curve = slow_and_white(1.0, 8.0, 0.3, 60, 0)
+    noise = residual_noise([curve])
+    covariance = noise.covariance(60)
+    direct = np.linalg.slogdet(covariance)[1] + curve @ np.linalg.solve(covariance, curve)
+    assert noise.deviance == pytest.approx(direct, rel=1e-4)
+
+
+def test_chi2_of_autocorrelated_residuals_overstates_a_constant_as_theory_says() -> None:
+    noise = residual_noise([slow_and_white(1.0, 10.0, 1e-3, 4000, 1)])
+    constant = np.ones((500, 1))
+    expected = noise.slow * (
+        1 + 2 * np.sum(np.exp(-np.arange(1, 500) / noise.length) * (1 - np.arange(1, 500) / 500))
+    )
+    assert overstatement(noise, [constant]) == pytest.approx(expected + noise.white, rel=1e-6)

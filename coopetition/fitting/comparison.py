@@ -12,7 +12,7 @@ from ..curves import Curves
 from ..models import Model, get
 from ..readout import is_predicted
 from .joint_fit import fit
-from .result import Fit, criteria
+from .result import Fit
 from .settings import FitSettings
 
 
@@ -29,7 +29,7 @@ class Ranked:
     chi2
         At the optimum.
     aicc, bic
-        With the effective number of residuals common to the table.
+        See `Fit.aicc`, `Fit.bic`.
     weight
         Akaike weight: the model's share of the evidence among those compared.
     """
@@ -52,16 +52,12 @@ class Comparison:
         The fits.
     rows
         The table, in the same order.
-    effective
-        Effective number of residuals used for all: that of the fit with the lowest χ², because a
-        model that misses shape must not be excused by the autocorrelation this causes.
     notes
         What was left out to compare on equal terms.
     """
 
     fits: tuple[Fit, ...]
     rows: tuple[Ranked, ...]
-    effective: float
     notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
@@ -75,8 +71,7 @@ class Comparison:
                 f"{row.label:<28}{row.free:>5}{row.chi2:>10.1f}{row.aicc:>9.1f}"
                 f"{row.aicc - best:>8.1f}{row.bic:>9.1f}{row.weight:>8.3f}"
             )
-        lines.append(f"({self.effective:.0f} effective residuals; weight = Akaike weight)")
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, "(weight = Akaike weight)", *self.notes])
 
 
 def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
@@ -106,25 +101,22 @@ def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
                 f"{other.run} ({other.count} of {len(other.keys)}) cannot be compared: fit the "
                 "same run with the same keys and points"
             )
-    effective = min(given, key=lambda f: f.chi2).effective
-    scores = {id(f): criteria(f.chi2, f.count, effective, len(f.free)) for f in given}
-    given.sort(key=lambda f: (scores[id(f)][0], scores[id(f)][1]))
-    aicc = np.array([scores[id(f)][0] for f in given])
-    finite = np.where(np.isfinite(aicc), aicc, np.inf)
-    share = np.exp(-0.5 * (finite - finite[0])) if np.isfinite(finite[0]) else np.zeros(len(aicc))
+    given.sort(key=lambda f: (f.aicc, f.bic))
+    aicc = np.array([f.aicc for f in given])
+    share = np.exp(-0.5 * (aicc - aicc[0])) if np.isfinite(aicc[0]) else np.zeros(len(aicc))
     total = float(np.sum(share)) or 1.0
     rows = tuple(
         Ranked(
             label=_label(f),
             free=len(f.free),
             chi2=f.chi2,
-            aicc=scores[id(f)][0],
-            bic=scores[id(f)][1],
+            aicc=f.aicc,
+            bic=f.bic,
             weight=float(weight) / total,
         )
         for f, weight in zip(given, share, strict=True)
     )
-    return Comparison(fits=tuple(given), rows=rows, effective=effective, notes=notes)
+    return Comparison(fits=tuple(given), rows=rows, notes=notes)
 
 
 def compare(

@@ -1,8 +1,7 @@
 """What the residuals of a fit say about the model, and how many points they are worth.
 
-A smooth model misses a smooth curve smoothly: its residuals keep their sign over long stretches,
-and 200 of them hold the information of a few dozen. Intervals and information criteria that count
-them as independent are far too sure, so the effective number n/τ is used, τ = 1 + 2 Σ ρ_k.
+Systematic misses show as runs of one sign: autocorrelation, its time τ = 1 + 2 Σ ρ_k, and the
+number n/τ of independent residuals that would say as much.
 
 Reference: Sokal 1997, Monte Carlo methods in statistical mechanics, section 2 (τ); Wald & Wolfowitz
 1940 (runs).

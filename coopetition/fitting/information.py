@@ -2,8 +2,8 @@
 
 At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Its eigenvectors with (almost) no growth are
 directions in which the data decide nothing: parameters that take part in one get no interval,
-rather than the false one a pseudo-inverse would give. The residual scale s² = χ²/(n − k) is
-estimated, and multiplied by n/n_eff because residuals of smooth models are autocorrelated.
+rather than the false one a pseudo-inverse would give. The residuals' size is estimated, their
+autocorrelation taken into account (`coopetition.fitting.noise`).
 
 Reference: Raue et al. 2009, Bioinformatics 25:1923 (identifiability); Seber & Wild 1989,
 Nonlinear Regression, section 5.1 (curvature and intervals).
@@ -82,7 +82,7 @@ def information(
     theta: NDArray[np.float64],
     residuals: NDArray[np.float64],
     jacobian: NDArray[np.float64],
-    effective: float,
+    variance: float,
     symmetries: Sequence[Mapping[str, float]] = (),
 ) -> Information:
     """Intervals and null directions at an optimum.
@@ -95,8 +95,8 @@ def information(
         The optimum in the optimiser's numbers, shape ``(k,)``.
     residuals, jacobian
         Weighted residuals ``(n,)`` and their derivatives ``(n, k)``.
-    effective
-        Effective number of residuals, see `diagnose`.
+    variance
+        What χ² has to grow by for one standard deviation, see `Fit.variance`.
     symmetries
         Scalings known to change nothing, see `scaling_symmetries`: null whatever rounding says.
     """
@@ -105,9 +105,9 @@ def information(
     free = [p for p in parameters if p.vary]
     lower, upper = bounds(free)
     width = upper - lower
-    n, k = len(residuals), len(free)
-    variance = variance_of(float(residuals @ residuals), n, effective, k)
-    reach = float(student.ppf(0.5 + CONFIDENCE / 2, max(effective - k, 1.0)))
+    k = len(free)
+    freedom = max(float(residuals @ residuals) / variance, 1.0)
+    reach = float(student.ppf(0.5 + CONFIDENCE / 2, freedom))
 
     low, high = theta - lower < AT_BOUND * width, upper - theta < AT_BOUND * width
     fisher, gradient = jacobian.T @ jacobian, jacobian.T @ residuals
@@ -200,11 +200,6 @@ def _moves(
     unit = [1.0 if p.scale == "log" else float(v) for p, v in zip(free, theta, strict=True)]
     moves = [[s.get(p.name, 0.0) * u for s in symmetries] for p, u in zip(free, unit, strict=True)]
     return np.array(moves, dtype=np.float64).reshape(len(free), len(symmetries))
-
-
-def variance_of(chi2: float, count: int, effective: float, free: int) -> float:
-    """χ²/(n − k) · n/n_eff: by how much χ² grows at one standard deviation."""
-    return chi2 / max(count - free, 1) * count / effective
 
 
 def bounds(free: Sequence[Parameter]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,6 +16,7 @@ from ..version import __version__
 from .diagnostics import LARGE_RMSE, RUNS_P, ResidualDiagnostics, diagnose
 from .information import Information, information
 from .measurements import Measurements, measurements
+from .noise import overstatement, residual_noise
 from .parameters import Parameter, adjusted, gain_parameters, model_parameters
 from .problem import Problem, readout_form
 from .result import SAME_OPTIMUM, Fit
@@ -105,8 +106,15 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
     data = problem.measurements
     theta = np.array(starts[0].theta)
     evaluation = problem.evaluate(theta)
-    diagnostics = residual_diagnostics(problem, evaluation.residuals)
-    effective = sum(d.effective for d in diagnostics)
+    ends = np.cumsum([len(target) for target in data.targets])[:-1]
+    residuals = np.split(evaluation.residuals, ends)
+    diagnostics = tuple(
+        diagnose(target.key, -own * target.sigma, target.sigma)
+        for target, own in zip(data.targets, residuals, strict=True)
+    )
+    noise = residual_noise(residuals)
+    inflation = overstatement(noise, np.split(evaluation.jacobian, ends))
+    variance = inflation * data.count / max(data.count - len(problem.free), 1)
     held = [p.name for p in problem.parameters if not p.vary and p.value != 0]
     symmetries = scaling_symmetries(problem.model, held)
     known = information(
@@ -114,7 +122,7 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
         theta,
         evaluation.residuals,
         evaluation.jacobian,
-        effective,
+        variance,
         symmetries,
     )
     return Fit(
@@ -125,7 +133,8 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
         settings=problem.settings,
         starts=starts,
         chi2=starts[0].cost,
-        effective=effective,
+        variance=variance,
+        noise=noise,
         covariance=read_only(known.covariance),
         null_directions=known.null_directions,
         diagnostics=diagnostics,
@@ -136,18 +145,6 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
             "seconds": round(seconds, 3),
         },
     )
-
-
-def residual_diagnostics(
-    problem: Problem, residuals: np.ndarray[Any, Any]
-) -> tuple[ResidualDiagnostics, ...]:
-    """Diagnostics of each curve from all weighted residuals in turn."""
-    found, row = [], 0
-    for target in problem.measurements.targets:
-        own = residuals[row : row + len(target)]
-        found.append(diagnose(target.key, -own * target.sigma, target.sigma))
-        row += len(target)
-    return tuple(found)
 
 
 def _require_enough(data: Measurements, declared: Iterable[Parameter]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from ..readout import ACCURACY, Key
 from ..seeds import stream
 from .draws import approximate_draws
 from .result import Fit, predicted_curves
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -69,6 +73,13 @@ class Prediction:
     crossover: Quantiles | None
     settled: bool
     notes: tuple[str, ...] = ()
+
+    def to_table(self) -> pd.DataFrame:
+        """The curves as a tidy table, with columns ``lower`` and ``upper`` for the bands."""
+        table = self.curves.to_table().drop(columns=["sem", "n"])
+        for name, ends in (("lower", self.lower), ("upper", self.upper)):
+            table[name] = np.concatenate([ends[key] for key in self.curves.curves])
+        return table
 
     def summary(self) -> str:
         """Odds and crossover as text."""

@@ -152,10 +152,12 @@ def _side(
 
 
 def _crossing(at: NDArray[np.float64], rise: NDArray[np.float64]) -> float | None:
-    """Where the profile first passes the threshold, walking outwards."""
-    above = np.flatnonzero(rise > THRESHOLD)
-    if not len(above):
+    """Where the profile passes the threshold for good, walking outwards; None if it does not.
+
+    A profile that dips again beyond a ridge keeps the dip within the interval.
+    """
+    k = int(np.flatnonzero(rise <= THRESHOLD)[-1])
+    if k == len(rise) - 1:
         return None
-    k = int(above[0])
-    share = (THRESHOLD - rise[k - 1]) / (rise[k] - rise[k - 1])
-    return float(at[k - 1] + share * (at[k] - at[k - 1]))
+    share = (THRESHOLD - rise[k]) / (rise[k + 1] - rise[k])
+    return float(at[k] + share * (at[k + 1] - at[k]))

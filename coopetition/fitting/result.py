@@ -15,8 +15,9 @@ from ..errors import unknown_name
 from ..models import Model
 from ..readout import Key, Readout
 from .diagnostics import ResidualDiagnostics
-from .information import FittedParameter, variance_of
+from .information import FittedParameter
 from .measurements import Measurements
+from .noise import HYPERPARAMETERS, Noise
 from .parameters import Parameter
 from .problem import Problem
 from .settings import FitSettings
@@ -45,8 +46,11 @@ class Fit:
         The waterfall, the best first.
     chi2
         Σ ((predicted − measured)/σ)² at the optimum.
-    effective
-        Effective number of residuals, their autocorrelation taken into account.
+    variance
+        What χ² has to grow by for one standard deviation: the size of the residuals times the
+        factor by which their autocorrelation makes χ² overstate what it knows.
+    noise
+        The process that the residuals follow.
     covariance
         Covariance of the free parameters on their own scale (logarithms where ``log``), shape
         ``(k, k)``; NaN where the data determine none.
@@ -67,7 +71,8 @@ class Fit:
     settings: FitSettings
     starts: tuple[Optimum, ...]
     chi2: float
-    effective: float
+    variance: float
+    noise: Noise
     covariance: NDArray[np.float64]
     null_directions: tuple[Mapping[str, float], ...]
     diagnostics: tuple[ResidualDiagnostics, ...]
@@ -107,22 +112,27 @@ class Fit:
         }
 
     @property
-    def aicc(self) -> float:
-        """Corrected Akaike criterion over the effective residuals; inf with too few of them.
+    def effective(self) -> float:
+        """Number of independent residuals that would say as much: χ²/variance, with k added."""
+        return min(self.chi2 / self.variance + len(self.free), float(self.count))
 
-        n_eff ln(χ²/n) + 2q + 2q(q + 1)/(n_eff − q − 1) with q = k + 1, the scale being estimated.
+    @property
+    def aicc(self) -> float:
+        """Corrected Akaike criterion, D + 2q + 2q(q + 1)/(n − q − 1); inf with too few points.
+
+        D is the deviance of the residuals under their own process (`Fit.noise`), so that
+        autocorrelated residuals count for what they are worth; q = k + 3 with its parameters.
         """
-        return criteria(self.chi2, self.count, self.effective, len(self.free))[0]
+        q = len(self.free) + HYPERPARAMETERS
+        room = self.count - q - 1
+        correction = 2 * q * (q + 1) / room if room > 0 else float("inf")
+        return self.noise.deviance + 2 * q + correction
 
     @property
     def bic(self) -> float:
-        """Bayesian criterion over the effective residuals, n_eff ln(χ²/n) + q ln n_eff."""
-        return criteria(self.chi2, self.count, self.effective, len(self.free))[1]
-
-    @property
-    def variance(self) -> float:
-        """What χ² has to grow by for one standard deviation: s² n/n_eff, s² = χ²/(n − k)."""
-        return variance_of(self.chi2, self.count, self.effective, len(self.free))
+        """Bayesian criterion, D + q ln n, see `aicc`."""
+        q = len(self.free) + HYPERPARAMETERS
+        return self.noise.deviance + q * float(np.log(self.count))
 
     @property
     def hits(self) -> int:
@@ -179,15 +189,6 @@ class Fit:
         lines += [f"  {d.summary()}" for d in self.diagnostics]
         lines += [f"  note: {text}" for text in self.warnings]
         return "\n".join(lines)
-
-
-def criteria(chi2: float, count: int, effective: float, free: int) -> tuple[float, float]:
-    """AICc and BIC of a fit with an estimated scale, see `Fit.aicc`."""
-    q = free + 1
-    deviance = effective * float(np.log(max(chi2, 1e-300) / count))
-    room = effective - q - 1
-    aicc = deviance + 2 * q + 2 * q * (q + 1) / room if room > 0 else float("inf")
-    return aicc, deviance + q * float(np.log(effective))
 
 
 def predicted_curves(

@@ -19,6 +19,7 @@ from ..models import Cost, Model, Strategy
 from .diagnostics import ResidualDiagnostics
 from .information import FittedParameter
 from .measurements import Measurements, Target
+from .noise import Noise
 from .parameters import Parameter
 from .result import Fit
 from .settings import FitSettings
@@ -105,6 +106,8 @@ def fit_to_json(fit: Fit) -> dict[str, Any]:
         "bic": fit.bic,
         "chi2": fit.chi2,
         "effective": fit.effective,
+        "variance": fit.variance,
+        "noise": dataclasses.asdict(fit.noise),
         "starts": [s.cost for s in fit.starts],
         "null_directions": [dict(d) for d in fit.null_directions],
         "warnings": list(fit.warnings),
@@ -173,7 +176,8 @@ def fit_from_json(entry: Mapping[str, Any]) -> Fit:
             for s in entry["waterfall"]
         ),
         chi2=entry["chi2"],
-        effective=entry["effective"],
+        variance=entry["variance"],
+        noise=Noise(**entry["noise"]),
         covariance=read_only(np.reshape(covariance, (k, k))),
         null_directions=tuple(entry["null_directions"]),
         diagnostics=tuple(

@@ -1,0 +1,242 @@
+"""Fitting toy models to training logs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .curves_options import log_options, read_logs
+from .options import (
+    checked_figure_path,
+    finite,
+    json_option,
+    numbers,
+    output_file,
+    save_figure,
+    split_assignments,
+)
+
+if TYPE_CHECKING:
+    from coopetition.fitting import Fit, Prediction
+    from coopetition.logs import Columns
+
+
+@click.command()
+@log_options
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=("coopetition",),
+    show_default=True,
+    metavar="NAME",
+    help="A model of the catalogue. Repeatable: they are compared.",
+)
+@click.option("--until", type=float, metavar="SEQ", help="Fit the log up to here only.")
+@click.option(
+    "--horizon",
+    type=float,
+    metavar="SEQ",
+    help="Follow the fit to here: bands, and the odds of each verdict.",
+)
+@click.option("-p", "fixed", multiple=True, metavar="name=value", help="Hold a parameter.")
+@click.option("--starts", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--separate-flip", is_flag=True, help="Give flip gains of its own.")
+@click.option("--losses", is_flag=True, help="Fit loss curves along with the accuracies.")
+@click.option(
+    "--profile",
+    "with_profiles",
+    is_flag=True,
+    help="Intervals from profile likelihoods, with a verdict on each parameter.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@json_option
+@click.option("-o", "output", type=output_file, metavar="FIT.json", help="Keep the fits.")
+@click.option("--plot", type=output_file, help="A picture of the best fit: .png, .pdf or .svg.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def fit(
+    logs: tuple[str, ...],
+    columns: Columns | None,
+    run: str | None,
+    models: tuple[str, ...],
+    until: float | None,
+    horizon: float | None,
+    fixed: tuple[str, ...],
+    starts: int,
+    separate_flip: bool,
+    losses: bool,
+    with_profiles: bool,
+    seed: int,
+    as_json: bool,
+    output: Path | None,
+    plot: Path | None,
+    quiet: bool,
+) -> None:
+    r"""Fit MODELs to the runs in LOGs and say what the data determine.
+
+    \b
+    coopetition fit published:main
+    coopetition fit log.csv --columns flip=eval_flip,icl=eval_icl --model coopetition
+        --model independent -o FIT.json --plot fit.png
+    coopetition fit published:main --until 5e6 --horizon 2e7 --json
+    """
+    from coopetition.fitting import FitSettings, write_fits
+    from coopetition.fitting import fit as fit_curves
+    from coopetition.models import get
+
+    checked_figure_path(plot)
+    _require_positive(until=until, horizon=horizon)
+    settings = FitSettings(
+        starts=starts,
+        screened=max(4096, 1 << (starts - 1).bit_length()),
+        separate_flip=separate_flip,
+        losses=losses,
+        seed=seed,
+    )
+    held = numbers(split_assignments(fixed))
+    declared = [get(name) for name in dict.fromkeys(models)]
+    fits, entries, predictions = [], [], []
+    for curves in read_logs(logs, columns, run):
+        part = curves if until is None else curves.until(until)
+        for model in declared:
+            result = fit_curves(part, model, fixed=held, settings=settings, progress=not quiet)
+            prediction = _prediction(result, horizon, seed)
+            fits.append(result)
+            predictions.append(prediction)
+            entries.append(_entry(result, prediction, with_profiles, output))
+    if output is not None:
+        asked = {"until": until, "horizon": horizon, "fixed": held, "models": list(models)}
+        write_fits(output, fits, settings=asked, entries=entries)
+    if plot is not None:
+        from coopetition.plot import fit_figure
+
+        best = min(range(len(fits)), key=lambda i: (fits[i].aicc, fits[i].bic))
+        save_figure(fit_figure(fits[best], predictions[best]), plot)
+    if as_json:
+        click.echo(
+            json.dumps(finite([{**_json(f), **e} for f, e in zip(fits, entries, strict=True)]))
+        )
+        return
+    for result, entry in zip(fits, entries, strict=True):
+        click.echo(result.summary())
+        click.echo(_said(entry))
+    _compare(fits, len(declared))
+
+
+def _require_positive(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"--{name} must be a positive number of sequences, not {value}")
+
+
+def _prediction(result: Fit, horizon: float | None, seed: int) -> Prediction | None:
+    from coopetition.fitting import predict
+
+    return None if horizon is None else predict(result, horizon, seed=seed)
+
+
+def _json(result: Fit) -> dict[str, Any]:
+    """The keys that `--json` promises of every fit."""
+    from coopetition.fitting.storage import fit_to_json
+
+    whole = fit_to_json(result)
+    kept = (
+        "run",
+        "model",
+        "parameters",
+        "rmse",
+        "aicc",
+        "bic",
+        "starts",
+        "null_directions",
+        "warnings",
+        "provenance",
+    )
+    return {key: whole[key] for key in kept}
+
+
+def _entry(
+    result: Fit, prediction: Prediction | None, with_profiles: bool, output: Path | None
+) -> dict[str, Any]:
+    """Landmarks, verdict and, where asked for, profiles and what is to come."""
+    from coopetition.fitting import profile
+    from coopetition.landmarks import landmarks, verdict
+
+    predicted = result.predict()
+    has_flip = ("flip", "in_context_acc") in predicted.curves
+    entry: dict[str, Any] = {
+        "landmarks": landmarks(predicted, exact=True).as_dict() if has_flip else None,
+        "verdict": verdict(predicted, exact=True) if has_flip else None,
+        "horizon": predicted.last_sequence,
+    }
+    if with_profiles:
+        profiles = {name: profile(result, name) for name in result.free}
+        entry["profiles"] = {
+            name: {"value": p.best, "lower": p.lower, "upper": p.upper, "verdict": p.verdict}
+            for name, p in profiles.items()
+        }
+    if prediction is not None:
+        entry["forecast"] = _forecast(result, prediction, output)
+    return entry
+
+
+def _forecast(result: Fit, prediction: Prediction, output: Path | None) -> dict[str, Any]:
+    import dataclasses
+
+    file = None
+    if output is not None:
+        from coopetition.files import write_atomically
+
+        table = prediction.to_table()
+        run = "".join(c if c.isalnum() or c in "-_." else "_" for c in result.run)
+        file = output.with_name(f"{output.stem}.{run}.{result.model.name}.csv")
+        write_atomically(file, table.to_csv(index=False))
+    crossover = prediction.crossover
+    return {
+        "horizon": prediction.horizon,
+        "verdict_probability": dict(prediction.verdict_probability),
+        "crossover": None if crossover is None else dataclasses.asdict(crossover),
+        "curves": None if file is None else str(file),
+        "notes": list(prediction.notes),
+    }
+
+
+def _said(entry: dict[str, Any]) -> str:
+    """Landmarks, verdict and forecast as text."""
+    lines = []
+    marks = entry["landmarks"]
+    if marks is not None:
+        names = ("emergence", "peak", "crossover", "vanishing")
+        times = (f"{n} {'none' if marks[n] is None else format(marks[n], ',.0f')}" for n in names)
+        lines.append(
+            f"fitted curves: {', '.join(times)}; ICL is {entry['verdict']} at "
+            f"{entry['horizon']:,.0f} sequences"
+        )
+    for name, p in entry.get("profiles", {}).items():
+        ends = ["open" if end is None else f"{end:.4g}" for end in (p["lower"], p["upper"])]
+        lines.append(
+            f"  profile of {name}: {p['value']:.4g} [{ends[0]}, {ends[1]}], {p['verdict']}"
+        )
+    if "forecast" in entry:
+        forecast = entry["forecast"]
+        odds = ", ".join(f"{n} {p:.2f}" for n, p in forecast["verdict_probability"].items())
+        lines.append(f"at {forecast['horizon']:,.0f} sequences: {odds}")
+        lines += [f"  note: {note}" for note in forecast["notes"]]
+    return "\n".join(lines)
+
+
+def _compare(fits: list[Fit], models: int) -> None:
+    """One table a run, where several models were fitted."""
+    from coopetition.fitting import rank
+
+    for first in range(0, len(fits), models):
+        own = fits[first : first + models]
+        if len(own) < 2:
+            continue
+        try:
+            click.echo(rank(own).summary())
+        except ValueError as error:
+            click.echo(f"not compared: {error}")
