@@ -1,0 +1,73 @@
+"""Calibrating a map from settings to parameters on runs of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .curves_options import log_options, read_logs
+from .options import output_file
+
+if TYPE_CHECKING:
+    from coopetition.logs import Columns
+
+ALL_PUBLISHED = "published:*"
+
+
+@click.command()
+@log_options
+@click.option(
+    "--model",
+    default="coopetition",
+    show_default=True,
+    metavar="NAME",
+    help="A model of the catalogue with ICL and CIWL.",
+)
+@click.option(
+    "--until",
+    type=float,
+    metavar="SEQ",
+    help="Use logs up to here only, counted at learning rate 1e-5 and batch 32; others in "
+    "proportion to batch size / learning rate.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("-o", "output", type=output_file, required=True, metavar="MAP.json")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def calibrate(
+    logs: tuple[str, ...],
+    columns: Columns | None,
+    run: str | None,
+    model: str,
+    until: float | None,
+    seed: int,
+    output: Path,
+    quiet: bool,
+) -> None:
+    r"""Learn from the runs in LOGs how settings move a model's parameters.
+
+    \b
+    coopetition calibrate 'published:*' --until 4e7 -o map.json
+    coopetition calibrate 'published:*' runs/* -o map.json
+    """
+    from coopetition.knobs import calibrate as calibrate_on
+    from coopetition.knobs import save_map
+
+    if until is not None and not 0 < until < float("inf"):
+        raise ValueError(f"--until must be a positive number of sequences, not {until}")
+    runs = read_logs(expanded(logs), columns, run)
+    knob_map = calibrate_on(runs, theory=model, until=until, seed=seed, progress=not quiet)
+    save_map(knob_map, output)
+    click.echo(knob_map.summary())
+
+
+def expanded(logs: tuple[str, ...]) -> list[str]:
+    """The logs with ``published:*`` spelt out."""
+    from coopetition.logs import published_runs
+
+    found: list[str] = []
+    for log in logs:
+        every = [f"published:{name}" for name in published_runs()]
+        found += every if log == ALL_PUBLISHED else [log]
+    return found

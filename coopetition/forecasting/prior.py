@@ -1,0 +1,80 @@
+"""What settings say about a run's parameters before its log is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Few runs tell how much runs differ, so the distribution has the tails of one whose variance is
+# known from about as many
+FREEDOM = 6.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ParameterPrior:
+    """A multivariate Student-t distribution of θ, the logarithms of a theory's parameters.
+
+    log p(θ) = −(ν + k)/2 · log(1 + (θ − m)ᵀ C⁻¹ (θ − m)/ν) + const, ν = `FREEDOM`.
+
+    Parameters
+    ----------
+    names
+        The parameters in the order of θ.
+    mean
+        m, shape ``(k,)``.
+    covariance
+        C, shape ``(k, k)``.
+    pace
+        Time scale of the settings in units of the base's.
+    origin
+        The log's count of sequences at which training began.
+    notes
+        What the settings did not say, a sentence each.
+    """
+
+    names: tuple[str, ...]
+    mean: Array
+    covariance: Array
+    pace: float = 1.0
+    origin: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def _factor(self) -> Array:
+        return np.asarray(np.linalg.cholesky(self.covariance))
+
+    @functools.cached_property
+    def _whitener(self) -> Array:
+        return np.asarray(np.linalg.inv(self._factor))
+
+    def sample(self, count: int, rng: np.random.Generator) -> Array:
+        """Draws of θ, shape ``(count, k)``."""
+        normal = rng.standard_normal((count, len(self.mean)))
+        tails = np.sqrt(rng.chisquare(FREEDOM, count) / FREEDOM)
+        return np.asarray(self.mean + (normal / tails[:, None]) @ self._factor.T)
+
+    def log_density(self, thetas: Array) -> Array:
+        """Logarithm of p up to a constant, shape ``(batch,)``."""
+        return np.asarray(
+            -0.5 * (FREEDOM + len(self.mean)) * np.log1p(self.distance(thetas) ** 2 / FREEDOM)
+        )
+
+    def distance(self, thetas: Array) -> Array:
+        """Mahalanobis distance from the mean, shape ``(batch,)``."""
+        white = (thetas - self.mean) @ self._whitener.T
+        return np.asarray(np.sqrt(np.sum(white**2, axis=1)))
+
+    def median(self, name: str) -> float:
+        """Median of one parameter, in its own units."""
+        return float(np.exp(self.mean[self.names.index(name)]))
+
+    def interval(self, name: str, reach: float = 1.645) -> tuple[float, float]:
+        """A parameter's median divided and multiplied by e^(reach · its standard deviation)."""
+        j = self.names.index(name)
+        width = reach * float(np.sqrt(self.covariance[j, j]))
+        return float(np.exp(self.mean[j] - width)), float(np.exp(self.mean[j] + width))

@@ -1,0 +1,156 @@
+"""The result of a forecast: bands, distributions of landmarks, probabilities of verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..landmarks import Verdict
+from ..readout import ACCURACY
+from .outcomes import LandmarkForecast
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Band:
+    """Where a curve is expected, pointwise, shape ``(times,)`` each.
+
+    Parameters
+    ----------
+    median, lower, upper
+        Quantiles of the accuracy.
+    """
+
+    median: Array
+    lower: Array
+    upper: Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Forecast:
+    """What is to be expected of a run up to a horizon.
+
+    Parameters
+    ----------
+    run
+        The run's name.
+    until
+        Sequences of the log that were used; 0 for settings alone.
+    horizon
+        Sequences up to which is forecast.
+    level
+        Probability with which a value lies in its interval or band.
+    sequences
+        Where bands are given, up to the horizon, shape ``(times,)``.
+    bands
+        By evaluator. Before ``until`` they are of the theory and what it misses, given the log.
+    landmarks
+        ``emergence, peak, peak_flip, crossover, vanishing``; those before ``until`` are the log's.
+    verdict_probability
+        Of ``persistent, transient, never`` at the horizon.
+    parameters
+        Median, lower and upper end of the theory's parameters.
+    telling
+        Whether the log says enough to settle the verdict.
+    warnings
+        What a reader of the numbers has to know, a sentence each.
+    thetas
+        The draws of θ, shape ``(draws, k)``.
+    provenance
+        Version, source of the log, map, seed, simulations.
+    """
+
+    run: str
+    until: float
+    horizon: float
+    level: float
+    sequences: Array
+    bands: Mapping[str, Band]
+    landmarks: Mapping[str, LandmarkForecast]
+    verdict_probability: Mapping[str, float]
+    parameters: Mapping[str, tuple[float, float, float]]
+    telling: bool
+    warnings: tuple[str, ...]
+    thetas: Array = dataclasses.field(repr=False)
+    provenance: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most probable verdict."""
+        best: Verdict = "never"
+        names: tuple[Verdict, ...] = ("persistent", "transient", "never")
+        for name in names:
+            if self.verdict_probability[name] > self.verdict_probability[best]:
+                best = name
+        return best
+
+    def to_table(self) -> pd.DataFrame:
+        """The bands as a tidy table ``run, evaluator, metric, sequences, value, lower, upper``."""
+        import pandas as pd
+
+        blocks = [
+            pd.DataFrame(
+                {
+                    "run": self.run,
+                    "evaluator": evaluator,
+                    "metric": ACCURACY,
+                    "sequences": self.sequences,
+                    "value": band.median,
+                    "lower": band.lower,
+                    "upper": band.upper,
+                }
+            )
+            for evaluator, band in self.bands.items()
+        ]
+        return pd.concat(blocks, ignore_index=True)
+
+    def as_dict(self, curves: str | None = None) -> dict[str, Any]:
+        """Plain numbers for JSON; ``curves`` is the file that `to_table` was written to."""
+        marks = {name: dataclasses.asdict(mark) for name, mark in self.landmarks.items()}
+        crossover = marks["crossover"]
+        return {
+            "until": self.until,
+            "horizon": self.horizon,
+            "level": self.level,
+            "verdict": self.verdict,
+            "verdict_probability": dict(self.verdict_probability),
+            "telling": self.telling,
+            "crossover": {name: crossover[name] for name in ("median", "lower", "upper")},
+            "landmarks": marks,
+            "parameters": {
+                name: {"value": value, "lower": lower, "upper": upper}
+                for name, (value, lower, upper) in self.parameters.items()
+            },
+            "warnings": list(self.warnings),
+            "curves": curves,
+        }
+
+    def summary(self) -> str:
+        """The forecast in a few lines of text."""
+        chances = ", ".join(
+            f"{name} {100 * share:.0f} %" for name, share in self.verdict_probability.items()
+        )
+        seen = (
+            f"from the first {self.until:,.0f} sequences" if self.until else "from settings alone"
+        )
+        lines = [f"{self.run} at {self.horizon:,.0f} sequences, {seen}: {chances}"]
+        for name, mark in self.landmarks.items():
+            if mark.probability < 0.005:
+                continue
+            shape = "{:.2f}" if name == "peak_flip" else "{:,.0f}"
+            low, mid, high = (
+                "beyond" if q is None else shape.format(q)
+                for q in (mark.lower, mark.median, mark.upper)
+            )
+            lines.append(
+                f"  {name:<10} {mid} [{low}, {high}], chance {100 * mark.probability:.0f} %"
+            )
+        return "\n".join([*lines, *(f"  note: {text}" for text in self.warnings)])

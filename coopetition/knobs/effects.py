@@ -1,0 +1,108 @@
+"""What is believed of the effects of settings before any run is seen.
+
+θ = base + Σ effect · covariate + offset of the data + offset of the settings + own deviation. Every
+covariate may move every parameter, by `Covariate.reach` × `TheoryParameter.setting_spread`; those
+listed here have a direction too. They are priors: data that say otherwise overturn them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..fitting.symmetry import RATE
+from ..forecasting.theory import Theory
+from .covariates import NAMES, covariate
+
+Array = NDArray[np.float64]
+
+KIND_REACH = 1.0  # of other data, in units of a parameter's setting_spread
+SETTINGS_REACH = 0.2  # of what a sum of effects misses at one combination of settings
+PACE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
+
+# (covariate, parameter): mean, standard deviation; the reason
+DIRECTED: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("classes", "n_d"): (0.35, 0.25),  # more classes take longer to memorise
+    ("exemplars", "mu1"): (0.15, 0.2),  # more exemplars match less well in context ...
+    ("exemplars", "n_d"): (0.25, 0.25),  # ... and take longer to memorise
+    ("matching", "mu1"): (1.0, 0.3),  # what is matched exactly leaves no error of ICL
+    ("mlp", "alpha"): (0.0, 1.0),  # capacity
+    ("mlp", "x_a"): (0.5, 1.0),
+    ("one_layer", "x_a"): (-2.0, 1.0),  # induction takes two layers (Olsson et al. 2022) ...
+    ("one_layer", "gain_icl"): (-1.5, 1.0),  # ... and one has little to gain by trying
+    ("depth", RATE): (0.3, 0.4),
+    ("fixed_positions", "x_a"): (-1.0, 1.0),  # a previous-token head is harder to find
+    ("fixed_positions", RATE): (0.5, 1.0),
+    ("width", "alpha"): (-0.5, 0.5),  # capacity
+    ("head_start", "x_d"): (1.0, 1.0),  # CIWL-only training grows d and the shared b, c
+    ("head_start", "x_b"): (1.0, 1.0),
+    ("spread", "mu1"): (0.5, 0.4),  # exemplars of a class match less well
+    ("spread", "n_d"): (0.2, 0.3),
+    ("context", "x_a"): (-0.3, 0.3),  # ICL comes later in long contexts (Nguyen & Reddy 2024)
+    ("burstiness", "x_a"): (0.3, 0.3),  # and earlier with copies (Zucchet et al. 2025)
+    ("zipf", "n_d"): (-0.3, 0.5),  # frequent classes are memorised first (Chan et al. 2022)
+    ("label_noise", "mu2"): (0.7, 0.5),  # what cannot be memorised (B. Chan et al. 2024)
+    ("input_noise", "mu2"): (0.5, 0.5),
+    ("input_noise", "mu1"): (0.3, 0.5),
+    ("match_error", "mu1"): (0.7, 0.3),
+    ("probe_error", "mu2"): (0.5, 0.3),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class EffectPrior:
+    """Independent normal priors of all effects.
+
+    Parameters
+    ----------
+    columns
+        ``base``, the covariates, ``data:KIND`` of other data and ``settings:NUMBER`` of each
+        combination of settings.
+    mean, spread
+        Shape ``(k, columns)``.
+    """
+
+    columns: tuple[str, ...]
+    mean: Array
+    spread: Array
+
+
+def effect_prior(theory: Theory, kinds: Sequence[str], combinations: int) -> EffectPrior:
+    """The prior of a theory's effects.
+
+    Parameters
+    ----------
+    theory
+        Whose parameters.
+    kinds
+        Kinds of data other than the base's that the runs have.
+    combinations
+        Number of different combinations of settings that the runs have.
+    """
+    columns = (
+        "base",
+        *NAMES,
+        *(f"data:{kind}" for kind in kinds),
+        *(f"settings:{number}" for number in range(combinations)),
+    )
+    mean = np.zeros((len(theory.parameters), len(columns)))
+    spread = np.zeros_like(mean)
+    for row, parameter in enumerate(theory.parameters):
+        mean[row, 0], spread[row, 0] = np.log(parameter.centre), parameter.spread
+        for column, name in enumerate(columns[1:], start=1):
+            if name.startswith("data:"):
+                reach = KIND_REACH
+            elif name.startswith("settings:"):
+                reach = SETTINGS_REACH
+            else:
+                reach = covariate(name).reach
+            spread[row, column] = reach * parameter.setting_spread
+            if name == "pace" and parameter.pace:
+                mean[row, column] = parameter.pace
+                spread[row, column] = PACE_SPREAD * abs(parameter.pace)
+            if (name, parameter.name) in DIRECTED:
+                mean[row, column], spread[row, column] = DIRECTED[name, parameter.name]
+    return EffectPrior(columns=columns, mean=mean, spread=spread)

@@ -1,0 +1,222 @@
+"""The map from training settings to a theory's parameters, calibrated on runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import unknown_name
+from ..forecasting.discrepancy import Discrepancy
+from ..forecasting.prior import ParameterPrior
+from ..forecasting.theory import Theory
+from ..forecasting.toy_theory import toy_theory
+from .covariates import BASE_KIND, COVARIATES, covariates, data_kind, head_start, pace_of
+from .effects import KIND_REACH, SETTINGS_REACH, EffectPrior, effect_prior
+from .regression import Effects, regress
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RunInformation:
+    """What one run's log says about its parameters, near its optimum.
+
+    Parameters
+    ----------
+    run
+        Its name.
+    settings
+        Its covariates, None where unknown.
+    kind
+        Its kind of data.
+    until
+        Sequences of its log that were used.
+    optimum
+        θ at the optimum under the map, shape ``(k,)``.
+    information, score
+        H and b of the quadratic log-likelihood b·θ − ½ θᵀ H θ, shapes ``(k, k)`` and ``(k,)``.
+    source
+        Path and checksum of the log, or what it was read from.
+    """
+
+    run: str
+    settings: Mapping[str, float | None]
+    kind: str
+    until: float
+    optimum: Array
+    information: Array
+    score: Array
+    source: Mapping[str, Any]
+
+    @property
+    def combination(self) -> tuple[Any, ...]:
+        """What runs that differ in their seed only have in common."""
+        return (self.kind, *(self.settings.get(c.name) for c in COVARIATES))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class KnobMap:
+    """A calibrated map from settings to the distribution of a theory's parameters.
+
+    Parameters
+    ----------
+    theory
+        Name of the theory.
+    parameters
+        Its parameters, in the order of θ.
+    deviation
+        Variance of a run's own deviation in θ, shape ``(k,)``.
+    runs
+        What each run's log says.
+    excluded
+        Runs that were given but could not be used, with the reason.
+    discrepancy
+        The random function between theory and curves.
+    provenance
+        Version, command, settings and time of the calibration.
+    declared
+        The theory, where it is not a toy model of the catalogue.
+    """
+
+    theory: str
+    parameters: tuple[str, ...]
+    deviation: Array
+    runs: tuple[RunInformation, ...]
+    excluded: Mapping[str, str]
+    discrepancy: Discrepancy
+    provenance: Mapping[str, Any]
+    declared: Theory | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of data of the runs, other than the base's."""
+        return tuple(sorted({run.kind for run in self.runs} - {BASE_KIND}))
+
+    @functools.cached_property
+    def combinations(self) -> tuple[tuple[Any, ...], ...]:
+        """The different settings of the runs."""
+        return tuple(dict.fromkeys(run.combination for run in self.runs))
+
+    def the_theory(self) -> Theory:
+        """The theory itself."""
+        return self.declared or toy_theory(self.theory)
+
+    @functools.cached_property
+    def prior(self) -> EffectPrior:
+        """What is believed of the effects without the runs."""
+        return effect_prior(self.the_theory(), self.kinds, len(self.combinations))
+
+    @functools.cached_property
+    def effects(self) -> Effects:
+        """The effects of settings, given the runs."""
+        designs = np.array([self.design(run.settings, run.kind) for run in self.runs])
+        return regress(
+            self.prior,
+            self.deviation,
+            designs.reshape(len(self.runs), len(self.prior.columns)),
+            np.array([run.information for run in self.runs]),
+            np.array([run.score for run in self.runs]),
+        )
+
+    def design(self, values: Mapping[str, float | None], kind: str) -> Array:
+        """The row of covariates, data and combination of settings, shape ``(columns,)``."""
+        key = (kind, *(values.get(c.name) for c in COVARIATES))
+        row = {"base": 1.0, f"data:{kind}": 1.0}
+        row |= {c.name: values.get(c.name) or 0.0 for c in COVARIATES}
+        if key in self.combinations:
+            row[f"settings:{self.combinations.index(key)}"] = 1.0
+        return np.array([row.get(column, 0.0) for column in self.prior.columns])
+
+    def predict(self, settings: Mapping[str, Any]) -> ParameterPrior:
+        """The distribution of a run's parameters from its settings alone.
+
+        Parameters
+        ----------
+        settings
+            As in `Curves.settings`: of a published run, our trainer's or the reference's.
+
+        Raises
+        ------
+        ValueError
+            If a setting has a value outside its range.
+
+        Examples
+        --------
+        >>> from coopetition.knobs import default_map
+        >>> unmatched, matched = (
+        ...     default_map().predict({"match_probability": p}).median("mu1") for p in (0.0, 1.0)
+        ... )
+        >>> matched < unmatched / 10
+        True
+        """
+        values, kind = covariates(settings), data_kind(settings)
+        mean, covariance = self.effects.at(self.design(values, kind))
+        moves = np.array([p.setting_spread for p in self.the_theory().parameters])
+        variance = self.deviation.copy()
+        notes = []
+        if (kind, *(values[c.name] for c in COVARIATES)) not in self.combinations:
+            variance = variance + (SETTINGS_REACH * moves) ** 2
+        if kind not in (BASE_KIND, *self.kinds):
+            variance = variance + (KIND_REACH * moves) ** 2
+            notes.append(f"no run of the map was trained on data of kind {kind!r}")
+        covariance = covariance + np.diag(variance)
+        missing = [c for c in COVARIATES if values[c.name] is None and c.unknown > 0]
+        for unknown in missing:
+            column = self.prior.columns.index(unknown.name)
+            effect = self.effects.mean[:, column]
+            spread = self.effects.covariance[:, column, :, column]
+            covariance = covariance + unknown.unknown**2 * (np.outer(effect, effect) + spread)
+        if missing:
+            names = ", ".join(c.name for c in missing)
+            notes.append(f"the settings do not say {names}: predictions are wider for it")
+        return ParameterPrior(
+            names=self.parameters,
+            mean=mean,
+            covariance=covariance,
+            pace=pace_of(settings),
+            origin=head_start(settings),
+            notes=tuple(notes),
+        )
+
+    def without(self, *names: str) -> KnobMap:
+        """The map without some runs; their influence on deviations and optima remains.
+
+        Raises
+        ------
+        ValueError
+            If a run is not in the map.
+        """
+        for name in names:
+            if name not in {run.run for run in self.runs}:
+                raise unknown_name("run of the map", name, [run.run for run in self.runs])
+        kept = tuple(run for run in self.runs if run.run not in names)
+        return dataclasses.replace(self, runs=kept)
+
+    def effect(self, covariate: str, parameter: str) -> tuple[float, float]:
+        """Mean and standard deviation of one effect on the logarithm of a parameter."""
+        for kind, name, known in (
+            ("effect", covariate, self.prior.columns),
+            ("parameter", parameter, self.parameters),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+        row, column = self.parameters.index(parameter), self.prior.columns.index(covariate)
+        variance = self.effects.covariance[row, column, row, column]
+        return float(self.effects.mean[row, column]), float(np.sqrt(variance))
+
+    def summary(self) -> str:
+        """The base's parameters, deviations and the effects that the runs speak of, as text."""
+        base = self.effects.mean[:, 0]
+        lines = [
+            f"{self.theory}: {len(self.runs)} runs, {len(self.combinations)} different settings"
+        ]
+        for row, name in enumerate(self.parameters):
+            spread = np.sqrt(self.deviation[row])
+            lines.append(f"  {name:<18} {np.exp(base[row]):<10.3g} ± {100 * spread:.0f} % by seed")
+        lines += [f"  left out: {name} ({why})" for name, why in self.excluded.items()]
+        return "\n".join(lines)

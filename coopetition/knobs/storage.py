@@ -1,0 +1,123 @@
+"""Maps on disk: one JSON file with what every run says, where it came from, and how it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CoopetitionError
+from ..files import write_atomically
+from ..forecasting.discrepancy import Discrepancy
+from ..forecasting.theory import parameter_names
+from .knob_map import KnobMap, RunInformation
+
+FORMAT = 1
+_PLAIN = ("run", "kind", "until", "settings", "source")
+_ARRAYS = ("optimum", "information", "score")
+_DIGITS = 10  # of a number in the file; the optimum itself is known to about five
+
+
+def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
+    """Write a map.
+
+    Raises
+    ------
+    ValueError
+        If its theory is not a toy model of the catalogue.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from coopetition.knobs import default_map, load_map
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = load_map(save_map(default_map(), f"{folder}/map.json"))
+    >>> again.parameters == default_map().parameters
+    True
+    """
+    if knob_map.declared is not None:
+        raise ValueError(f"a map of theory {knob_map.theory!r} is of no use without its code")
+    form = knob_map.discrepancy
+    own = {field.name: getattr(form, field.name) for field in dataclasses.fields(form)}
+    content = {
+        "format": FORMAT,
+        "theory": knob_map.theory,
+        "parameters": knob_map.parameters,
+        "deviation": _rounded(knob_map.deviation),
+        "discrepancy": {**own, "spread": dict(form.spread)},
+        "excluded": dict(knob_map.excluded),
+        "provenance": dict(knob_map.provenance),
+        "runs": [
+            {
+                **{name: getattr(run, name) for name in _PLAIN},
+                **{name: _rounded(getattr(run, name)) for name in _ARRAYS},
+            }
+            for run in knob_map.runs
+        ],
+    }
+    return write_atomically(path, json.dumps(content, indent=1))
+
+
+def load_map(path: str | os.PathLike[str]) -> KnobMap:
+    """Read a map that `save_map` wrote.
+
+    Raises
+    ------
+    CoopetitionError
+        If the file is missing, damaged, or was made for other parameters of the theory.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CoopetitionError(f"cannot read the map {path}: {error}") from error
+    return map_from_json(text, str(path))
+
+
+def map_from_json(text: str, name: str) -> KnobMap:
+    """A map from the text of its file; ``name`` is what messages call it."""
+    remedy = "make one with coopetition calibrate"
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise CoopetitionError(
+                f"{name} is a map of format {content['format']}, not {FORMAT}: calibrate it anew"
+            )
+        found = KnobMap(
+            theory=content["theory"],
+            parameters=tuple(content["parameters"]),
+            deviation=np.array(content["deviation"]),
+            runs=tuple(_run(run) for run in content["runs"]),
+            excluded=content["excluded"],
+            discrepancy=Discrepancy(**content["discrepancy"]),
+            provenance=content["provenance"],
+        )
+        known = parameter_names(found.the_theory())
+    except (ValueError, KeyError, TypeError) as error:
+        raise CoopetitionError(f"{name} is no calibrated map ({error}); {remedy}") from error
+    if known != found.parameters:
+        raise CoopetitionError(f"{name} was made for other parameters of {found.theory}: {remedy}")
+    return found
+
+
+def _run(row: dict[str, Any]) -> RunInformation:
+    return RunInformation(
+        run=str(row["run"]),
+        kind=str(row["kind"]),
+        until=float(row["until"]),
+        settings=row["settings"],
+        source=row["source"],
+        optimum=np.array(row["optimum"]),
+        information=np.array(row["information"]),
+        score=np.array(row["score"]),
+    )
+
+
+def _rounded(array: np.ndarray[Any, Any]) -> Any:
+    """Nested lists with `_DIGITS` significant digits."""
+    if array.ndim:
+        return [_rounded(part) for part in array]
+    return float(f"{float(array):.{_DIGITS}g}")
