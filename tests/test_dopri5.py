@@ -156,3 +156,21 @@ def test_one_signature_of_the_loops_serves_every_call():
     integrate(PAPER, until=10, times=[5])
     # a second would be compiled for seconds at the user's first call
     assert len(stepping.compiled().advance.signatures) == max(before, 1)
+
+
+def test_loops_are_compiled_also_where_numba_finds_no_folder_for_its_cache(monkeypatch):
+    import numba
+
+    asked = []
+
+    def njit(*, cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    loops = stepping.compiled.__wrapped__()
+    assert asked == [True, False] * 6
+    assert loops.advance.__name__ == "advance"
+    assert loops.record.__globals__["_ending"] is not stepping._ending
