@@ -1,7 +1,7 @@
 """Declare a theory of one's own, look at its equations, integrate it.
 
 What if the label circuit of CIWL were its own, while both strategies still shared how they find the
-query's class (b) and competed for capacity? A declaration of eight lines answers.
+query's class (b) and competed for capacity? A declaration of seven lines answers.
 """
 
 from coopetition import Cost, Model, Strategy, integrate, reduce

@@ -1,4 +1,6 @@
 import dataclasses
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +136,13 @@ def test_the_papers_model_has_the_papers_settings():
     model = get("coopetition")
     assert dict(model.dimensions) == {"a": 20, "b": 20, "c": 20, "d": 160}
     assert dict(model.parameters) == {"alpha": 0.1, "mu1": 0.1, "mu2": 0.0}
+
+
+def test_the_example_declares_a_model_and_shows_what_follows(capsys):
+    example = Path(__file__).parents[1] / "examples" / "declare_a_model.py"
+    runpy.run_path(str(example), run_name="__main__")
+    said = capsys.readouterr().out
+    assert said.startswith("loss = alpha*(x_a**2 + y_a**2)*(x_d**2 + y_d**2)/2 + ")
+    assert said.count("/dt = ") == 8
+    assert "reached the horizon at time 16000" in said
+    assert "ICL peaks at 0.76, at time 32" in said
