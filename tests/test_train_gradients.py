@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 import torch
-from small_networks import random_batch, small_network
+from small_networks import member_of, random_batch, small_network
 from tolerances import EXPONENTIAL, FLOAT32, WRITTEN_GRADIENT
 
 from coopetition.train.attention_kernels import exponential
@@ -39,6 +39,17 @@ def test_equal_automatic_ones(settings, members):
         for name, gradient in step.optimiser.gradients.views.items():
             error = (gradient - expected[name]).norm()
             assert error <= WRITTEN_GRADIENT * expected[name].norm() + 1e-9, name
+
+
+def test_a_members_gradients_do_not_depend_on_the_others_by_a_bit():
+    together = TrainingStep(small_network(3), OptimisationSettings())
+    batch = random_batch(together.network)
+    together.compute_gradients(batch)
+    for member in range(3):
+        alone = TrainingStep(small_network(seed=member), OptimisationSettings())
+        alone.compute_gradients(member_of(batch, member))
+        for name, gradient in alone.optimiser.gradients.views.items():
+            assert torch.equal(together.optimiser.gradients.views[name][member], gradient[0])
 
 
 def test_rows_of_former_batches_are_cleared():

@@ -177,3 +177,15 @@ def test_reference_names():
         our_name("unembd.weight")
     with pytest.raises(CheckpointError, match="hold no label_embed"):
         network_from_parameters({}, depth=1, heads=1, positions="ape")
+
+
+def test_renaming_the_labels_renames_the_answers():
+    network, renamed = small_network(), small_network()
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        for part in (renamed.label.weight, renamed.unembedding.weight, renamed.unembedding.bias):
+            part[:, order] = part.clone()
+    batch = random_batch(network)
+    logits = renamed(batch.examples, order[batch.labels])
+    expected = network(batch.examples, batch.labels)
+    torch.testing.assert_close(logits[..., order], expected, rtol=0, atol=FLOAT32)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from small_networks import random_batch, small_network
+from tolerances import ADAM_LOSS
 
 from coopetition.errors import CheckpointError
+from coopetition.train.batch import Batch
 from coopetition.train.settings import OptimisationSettings
 from coopetition.train.step import TrainingStep
 
@@ -106,3 +108,18 @@ def test_embeddings_are_drawn_anew_while_it_lasts():
 def test_re_initialising_needs_seeds():
     with pytest.raises(ValueError, match="re-initialising embeddings needs one"):
         TrainingStep(small_network(), FORGETFUL)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_as_the_cpu_does():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    settings = OptimisationSettings(lr=1e-3, schedule="cosine", warmup_steps=4, decay_steps=50)
+    devices = [TrainingStep(small_network(2), settings, device=d) for d in ("cpu", "cuda")]
+    for index in range(20):
+        batch = random_batch(devices[0].network, seed=index)
+        moved = Batch(
+            examples=batch.examples.cuda(), labels=batch.labels.cuda(), target=batch.target.cuda()
+        )
+        losses = [devices[0](batch), devices[1](moved).cpu()]
+        torch.testing.assert_close(*losses, rtol=0, atol=ADAM_LOSS)

@@ -17,7 +17,6 @@ from . import kernels
 from .attention_kernels import attention_kernels
 from .layers import Block
 from .network import Network
-from .optimisation import Buffer
 
 Views = Mapping[str, Tensor]
 EVERY = slice(None)
@@ -88,10 +87,9 @@ class BlockGradients:
     """One block, from its input ``x`` ``(M, T·B, d)``; the last block computes the queries only."""
 
     def __init__(
-        self, network: Network, parameters: Buffer, gradients: Buffer, layer: int, x: Tensor,
-        batch: int, last: bool,
-    ) -> None:  # fmt: skip
-        p, g, name = parameters.views, gradients.views, f"blocks.{layer}."
+        self, network: Network, p: Views, g: Views, layer: int, x: Tensor, batch: int, last: bool
+    ) -> None:
+        name = f"blocks.{layer}."
         members, rows, width = x.shape
         tokens, heads = rows // batch, network.settings.heads
         attending = 1 if last else tokens

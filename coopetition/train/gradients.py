@@ -15,7 +15,6 @@ from . import kernels
 from .batch import Batch
 from .block_gradients import BlockGradients, Normalisation, Views
 from .network import Network
-from .optimisation import Buffer
 from .settings import OptimisationSettings
 
 
@@ -38,23 +37,23 @@ def unsupported(network: Network, optimisation: OptimisationSettings) -> str:
 
 
 class WrittenGradients:
-    """Fills a gradient buffer from batches of one shape.
+    """Fills gradients of some members from batches of one shape.
 
     Parameters
     ----------
     network
-        One that `unsupported` has nothing against, its weights in ``parameters``.
+        One that `unsupported` has nothing against.
     parameters, gradients
-        The optimizer's buffers.
+        Views of the optimizer's buffers, of as many members as are computed at once.
     batch, context
         Sequences in a batch and exemplar–label pairs in a context.
     """
 
     def __init__(
-        self, network: Network, parameters: Buffer, gradients: Buffer, batch: int, context: int
+        self, network: Network, parameters: Views, gradients: Views, batch: int, context: int
     ) -> None:
-        settings, members, width = network.settings, network.members, network.settings.width
-        tokens, p, g = 2 * context + 1, parameters.views, gradients.views
+        settings, width, tokens = network.settings, network.settings.width, 2 * context + 1
+        p, g, members = parameters, gradients, len(parameters["unembedding.weight"])
         self.p, self.g, self.count = p, g, batch
         self.shape = (members, batch, context + 1, settings.input_dim)
         self.shown = torch.empty(members, batch * (context + 1), width)
@@ -63,9 +62,7 @@ class WrittenGradients:
         self.blocks: list[BlockGradients] = []
         for layer in range(settings.depth):
             last = layer == settings.depth - 1
-            self.blocks.append(
-                BlockGradients(network, parameters, gradients, layer, x, batch, last)
-            )
+            self.blocks.append(BlockGradients(network, p, g, layer, x, batch, last))
             x = self.blocks[-1].y
         self.norm = Normalisation(p, g, "norm", x)
         self.logits = torch.empty(members, batch, settings.n_labels)

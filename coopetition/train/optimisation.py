@@ -38,6 +38,10 @@ class Buffer:
             for (name, parameter), part in zip(named.items(), parts, strict=True)
         }
 
+    def of_member(self, member: int) -> dict[str, Tensor]:
+        """Views of one member's part, its members axis of length 1."""
+        return {name: view[member : member + 1] for name, view in self.views.items()}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Group:

@@ -81,7 +81,7 @@ class TrainingStep:
         frozen = attach(self.network, interventions)
         self.optimiser = Optimiser(self.network, settings, frozen)
         self.why_automatic = unsupported(self.network, self.settings)
-        self.written: dict[tuple[int, int], WrittenGradients] = {}
+        self.written: dict[tuple[int, int], list[WrittenGradients]] = {}
         self.last_shape: tuple[int, int] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -109,14 +109,39 @@ class TrainingStep:
             return self.differentiate(batch)
         shape = (batch.target.shape[1], batch.labels.shape[2])
         if shape not in self.written:
-            optimiser = self.optimiser
-            self.written[shape] = WrittenGradients(
-                self.network, optimiser.parameters, optimiser.gradients, *shape
-            )
+            self.written[shape] = self.write_gradients(*shape)
         clear = shape != self.last_shape or not self.optimiser.leaves_gradients
         self.last_shape = shape
+        members = self.written[shape]
         with torch.no_grad():
-            return self.written[shape].compute(batch, clear)
+            if len(members) == 1:
+                return members[0].compute(batch, clear)
+            parts = (batch.examples, batch.labels, batch.target)
+            shares = zip(members, *(part.chunk(len(members)) for part in parts), strict=True)
+            return torch.cat(
+                [
+                    member.compute(Batch(examples=examples, labels=labels, target=target), clear)
+                    for member, examples, labels, target in shares
+                ]
+            )
+
+    def write_gradients(self, batch: int, context: int) -> list[WrittenGradients]:
+        """Written-out gradients of each member for batches of a shape.
+
+        A CPU computes members one after the other: what a member's step reads and writes then stays
+        in cache, and its gradients are those of the member alone, bit for bit.
+        """
+        optimiser = self.optimiser
+        return [
+            WrittenGradients(
+                self.network,
+                optimiser.parameters.of_member(i),
+                optimiser.gradients.of_member(i),
+                batch,
+                context,
+            )
+            for i in range(self.network.members)
+        ]
 
     def differentiate(self, batch: Batch) -> Tensor:
         """Fill the gradient buffer by automatic differentiation."""
