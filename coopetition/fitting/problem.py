@@ -195,6 +195,23 @@ class Problem:
             Shape ``(batch, times)`` each; NaN for members whose simulation failed.
         """
         columns = [self.values(theta) for theta in thetas]
+        outputs = self.outputs(thetas, sequences, rtol=rtol)
+        found: dict[Key, list[Array]] = {key: [] for key in keys}
+        for member, values in enumerate(columns):
+            own = {name: array[member] for name, array in outputs.items()}
+            readout = self.readout(values)
+            for key in keys:
+                found[key].append(read(key, own, self.strategies, readout).value)
+        return {key: np.array(rows) for key, rows in found.items()}
+
+    def outputs(
+        self, thetas: Array, sequences: Array, *, rtol: float | None = None
+    ) -> Mapping[str, Array]:
+        """Strengths (and losses, where fitted) of many parameter sets, ``(batch, times)`` each.
+
+        NaN for members whose simulation failed.
+        """
+        columns = [self.values(theta) for theta in thetas]
         stretch = float(sequences[-1]) / float(self.measurements.sequences[-1]) - 1.0
         starts = np.array([[c[name] for name in self.ode.state_names] for c in columns])
         p = np.array([[c[name] for name in self.ode.parameter_names] for c in columns])
@@ -208,14 +225,7 @@ class Problem:
             atol=self.settings.atol,
             max_steps=int(self.settings.max_steps * max(1.0, BEYOND_LOG * stretch)),
         )
-        found: dict[Key, list[Array]] = {key: [] for key in keys}
-        outputs = self.table.outputs(run.states, p[:, None, :])
-        for member, values in enumerate(columns):
-            own = {name: array[member] for name, array in outputs.items()}
-            readout = self.readout(values)
-            for key in keys:
-                found[key].append(read(key, own, self.strategies, readout).value)
-        return {key: np.array(rows) for key, rows in found.items()}
+        return self.table.outputs(run.states, p[:, None, :])
 
     def costs(self, thetas: Array, *, coarse: bool = False) -> Array:
         """χ² of many parameter sets, shape ``(batch,)``; the penalty's where a simulation failed.

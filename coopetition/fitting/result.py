@@ -170,6 +170,20 @@ class Fit:
         found = self.problem.predict(self.theta[None, :], grid, keys)
         return predicted_curves(self, grid, {key: values[0] for key, values in found.items()})
 
+    def strengths(
+        self, sequences: NDArray[np.float64] | None = None
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Each strategy's fitted strength (1 at the target) by name, shape ``(times,)``.
+
+        Parameters
+        ----------
+        sequences
+            Where, increasing, shape ``(times,)``; the fitted grid when None.
+        """
+        grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
+        outputs = self.problem.outputs(self.theta[None, :], grid)
+        return {name: outputs[f"{name}_strength"][0] for name in self.model.strategy_names}
+
     def summary(self) -> str:
         """Parameters with intervals, errors and warnings as text."""
         lines = [

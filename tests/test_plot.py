@@ -1,0 +1,108 @@
+"""Plots show what they are given, on the axes they are given, and touch nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from fitted_curves import TRUTH, made_by
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+
+from coopetition.fitting import Fit, fit, predict, profile
+from coopetition.integration import integrate
+from coopetition.models import get
+from coopetition.palette import COLOURS
+from coopetition.plot import (
+    fit_figure,
+    plot_curves,
+    plot_fit,
+    plot_phase,
+    plot_profile,
+    plot_residuals,
+    plot_waterfall,
+)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fit:
+    return fit(made_by(TRUTH, points=40), starts=3, screened=256)
+
+
+def test_fit_over_data_shows_measured_points_and_fitted_lines(fitted: Fit) -> None:
+    ax = plot_fit(fitted, linewidth=2.5)
+    assert len(ax.lines) == 2 * len(fitted.measurements.targets) + 1  # and the line of chance
+    for target in fitted.measurements.targets:
+        name = target.key[0]
+        (line,) = [line for line in ax.lines if line.get_label().startswith(f"{name} (rmse")]
+        assert same_color(line.get_color(), COLOURS[name])
+        assert line.get_linewidth() == 2.5
+        assert line.get_ydata() == pytest.approx(fitted.predict().curves[target.key].values)
+    assert "million" in ax.get_xlabel()
+
+
+def test_a_prediction_adds_its_bands(fitted: Fit) -> None:
+    end = fitted.measurements.sequences[-1]
+    prediction = predict(fitted, 1.5 * end, draws=20)
+    ax = plot_fit(fitted, prediction=prediction)
+    assert len(ax.collections) == len(prediction.lower) == 4
+    assert ax.get_xlim()[1] > 1.4 * end / 1e6
+
+
+def test_residuals_are_measured_minus_fitted(fitted: Fit) -> None:
+    ax = plot_residuals(fitted)
+    target = fitted.measurements.targets[0]
+    (line,) = [line for line in ax.lines if line.get_label() == target.key[0]]
+    expected = target.values - fitted.predict().curves[target.key].values[target.at]
+    assert line.get_ydata() == pytest.approx(expected)
+
+
+def test_waterfall_and_profile(fitted: Fit) -> None:
+    figure = Figure()
+    ax = figure.subplots()
+    assert plot_waterfall(fitted, ax=ax) is ax
+    heights = ax.lines[0].get_ydata()
+    assert len(heights) == len(fitted.starts)
+    assert heights[0] == 1.0
+    assert np.all(np.diff(heights) >= 0)
+    found = profile(fitted, "gain_icl")
+    drawn = plot_profile(found)
+    assert drawn.lines[0].get_xdata() == pytest.approx(found.values)
+    assert drawn.get_title() == found.verdict
+    assert "gain_icl" in drawn.get_xlabel()
+
+
+def test_phase_of_strengths_of_fits_and_trajectories(fitted: Fit) -> None:
+    trajectory = integrate(get("coopetition"), until=500.0, compiled=False)
+    ax = plot_phase([fitted, trajectory])
+    ends = [line.get_xdata()[-1] for line in ax.lines]
+    assert trajectory.output("ciwl_strength")[-1] in ends
+    assert "CIWL" in ax.get_xlabel()
+    alone = integrate(get("induction"), until=50.0, compiled=False)
+    with pytest.raises(ValueError, match="no phase of icl and ciwl"):
+        plot_phase(alone)
+
+
+def test_curves_of_one_metric() -> None:
+    curves = made_by(TRUTH, points=10)
+    ax = plot_curves(curves)
+    assert {line.get_label() for line in ax.lines} >= {"train", "icl", "ciwl", "flip"}
+    with pytest.raises(ValueError, match="no curve of metric 'loss'"):
+        plot_curves(curves, metric="loss")
+
+
+def test_figures_are_drawn_and_style_is_left_alone(fitted: Fit, tmp_path) -> None:
+    before = dict(mpl.rcParams)
+    figure = fit_figure(fitted)
+    figure.savefig(tmp_path / "fit.png")
+    assert (tmp_path / "fit.png").stat().st_size > 10_000
+    assert dict(mpl.rcParams) == before
+
+
+def test_importing_plots_loads_no_matplotlib() -> None:
+    code = "import sys, coopetition.plot; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
