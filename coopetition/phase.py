@@ -48,7 +48,8 @@ class Phase:
         verdict; medians over the starts of times (inf where the event does not happen for half of
         them) and of the highest flip accuracy.
     failed
-        Share of trajectories that did not reach the horizon; they count in nothing else.
+        Share of trajectories that did not reach the horizon; they count in nothing else, and
+        measures are NaN where all failed.
     """
 
     model: str
@@ -73,10 +74,11 @@ class Phase:
     def summary(self) -> str:
         """How much of the grid has which majority verdict."""
         shares = np.stack([self.measures[name] for name in ("persistent", "transient", "never")])
-        leading = np.argmax(np.nan_to_num(shares), axis=0)
+        known = np.isfinite(shares[0])
+        leading = np.argmax(shares[:, known], axis=0)
         counts = [int(np.sum(leading == k)) for k in range(3)]
         return (
-            f"{self.model} to time {self.horizon:g}, {self.starts} start(s): of {leading.size} "
+            f"{self.model} to time {self.horizon:g}, {self.starts} start(s): of {known.size} "
             f"points ICL is persistent at {counts[0]}, transient at {counts[1]}, "
             f"never there at {counts[2]}"
             + (f"; {np.mean(self.failed):.1%} of trajectories failed" if self.failed.any() else "")
@@ -125,7 +127,7 @@ def phase(
     readout: Readout = SHARED_FLIP,
     seed: int = 0,
     rtol: float = 1e-6,
-    max_steps: int = MAX_STEPS,
+    max_steps: int = 4 * MAX_STEPS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Phase:
     """Follow ICL over a grid of parameters.
@@ -234,16 +236,14 @@ def _measured(
     verdicts, times = _verdicts_and_times(batch.times, flip, icl)
     ok = (batch.outcomes == Outcome.REACHED).reshape(points, count)
     per_start = [*verdicts, times[0], np.max(flip, axis=1), *times[1:]]
-    shares = [np.where(ok, values.reshape(points, count), np.nan) for values in per_start]
-    result = [np.nan_to_num(np.nanmean(_full(s), axis=1)) for s in shares[:3]]
-    result += [np.nanmedian(_full(s), axis=1) for s in shares[3:]]
-    return np.stack([*result, 1.0 - ok.mean(axis=1)])
-
-
-def _full(values: Floats) -> Floats:
-    """Rows without any value as infinite, so that their mean and median are no warning."""
-    empty = np.isnan(values).all(axis=1, keepdims=True)
-    return np.where(empty, np.inf, values)
+    kept = [np.where(ok, values.reshape(points, count), np.nan) for values in per_start]
+    result = np.full((len(kept) + 1, points), np.nan)
+    some = ok.any(axis=1)
+    for k, values in enumerate(kept):
+        middle = np.nanmean if k < len(verdicts) else np.nanmedian
+        result[k, some] = middle(values[some], axis=1)
+    result[-1] = 1.0 - ok.mean(axis=1)
+    return result
 
 
 def _verdicts_and_times(

@@ -21,3 +21,7 @@ GRADIENT = 1e-4  # gradients of two float32 implementations, relative to each pa
 WRITTEN_GRADIENT = 5e-6  # written-out and automatic gradients of one network, likewise
 ADAM_LOSS = 1e-4  # losses of eight Adam steps in two float32 implementations
 EXPONENTIAL = 3e-7  # the vectorised exponential, relative: about two roundings
+LOCATED = 1e-6  # times of events located on an interpolant, relative
+BATCH_ACCURACY = 1e-3  # accuracies of a batch at loose tolerance and of one tight trajectory
+DRAWS = 0.15  # means and deviations over a few thousand correlated draws, in deviations
+GRID_LANDMARK = 0.02  # landmarks between grid points of a smooth curve, relative to its span

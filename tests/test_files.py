@@ -1,0 +1,58 @@
+"""Files are whole or absent, and say what they were made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from coopetition import files
+from coopetition.version import __version__
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result.json"
+    files.write_atomically(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        files.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_provenance_names_version_settings_and_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("abc")
+    about = files.provenance("fit", {"starts": 3}, seed=5, inputs=[path])
+    assert about["version"] == __version__
+    assert about["settings"] == {"starts": 3}
+    assert about["seed"] == 5
+    # the SHA-256 of "abc" is published in FIPS 180-2, appendix B.1
+    assert about["inputs"][0]["sha256"] == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_tables_come_back_with_their_provenance(tmp_path: Path) -> None:
+    columns, about = {"time": np.linspace(0, 1, 5), "icl": np.arange(5.0)}, {"version": "x"}
+    csv = files.write_table(tmp_path / "t.csv", columns, about)
+    parquet = files.write_table(tmp_path / "t.parquet", columns, about)
+    assert pd.read_csv(csv).equals(pd.DataFrame(columns))
+    assert pd.read_parquet(parquet).equals(pd.DataFrame(columns))
+    assert json.loads((tmp_path / "t.csv.about.json").read_text()) == about
+    assert json.loads(pq.read_schema(parquet).metadata[b"coopetition"]) == about
+
+
+def test_other_suffixes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"end its name in \.csv or \.parquet"):
+        files.checked_table_path("result.xlsx")

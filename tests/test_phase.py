@@ -1,0 +1,79 @@
+"""Phase diagrams: the same verdicts as single trajectories, and what is known of the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from coopetition.integration import integrate
+from coopetition.models import get
+from coopetition.phase import MEASURES, parse_axis, phase
+from coopetition.predicted_landmarks import landmarks_of
+from coopetition.seeds import stream
+from coopetition.starts import random_start
+
+SAMPLING = 100.0  # model time between the diagram's samples: how closely it can place an event
+
+
+def test_the_texts_of_an_axis() -> None:
+    assert parse_axis("0.1,0.3").tolist() == [0.1, 0.3]
+    assert parse_axis("lin:0:1:3").tolist() == [0.0, 0.5, 1.0]
+    assert parse_axis("log:1e-2:1:3") == pytest.approx([0.01, 0.1, 1.0])
+
+
+@pytest.mark.parametrize("text", ["", "log:0:1:3", "lin:0:1", "lin:0:1:1", "a,b", "log:1:inf:3"])
+def test_unreadable_axes_say_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"use a number, a list .*, lin:.* or log:"):
+        parse_axis(text)
+
+
+def test_a_point_of_the_diagram_is_the_single_trajectory() -> None:
+    model = get("coopetition")
+    values = np.array([0.001, 0.1])
+    result = phase(model, {"mu1": values}, starts=1, until=16_000.0)
+    for k, mu1 in enumerate(values):
+        start = random_start(model, stream(0, "start/0"))
+        marks = landmarks_of(integrate(model, parameters={"mu1": mu1}, start=start))
+        assert marks is not None
+        assert marks.emergence is not None
+        assert abs(result.measures["emergence"][k] - marks.emergence.value) < SAMPLING
+        lasts = marks.crossover is None
+        assert result.measures["persistent"][k] == float(lasts)
+        assert result.measures["transient"][k] == float(not lasts)
+        if marks.crossover is not None:
+            assert abs(result.measures["crossover"][k] - marks.crossover.value) < SAMPLING
+
+
+def test_a_higher_floor_of_icl_shortens_its_life() -> None:
+    """Lifetimes fall with mu1 (arXiv 2503.05631, section 6): every quantile of them does."""
+    result = phase(get("coopetition"), {"mu1": np.array([0.03, 0.1, 0.3])}, starts=8)
+    vanishing = result.measures["vanishing"]
+    assert vanishing[0] > vanishing[1] > vanishing[2]
+
+
+def test_shares_add_up_and_the_table_is_long() -> None:
+    axes = {"alpha": np.array([0.03, 0.3]), "mu1": np.array([0.01, 0.1, 0.5])}
+    result = phase(get("coopetition"), axes, starts=4, until=8000.0)
+    shares = sum(result.measures[name] for name in ("persistent", "transient", "never"))
+    assert shares == pytest.approx(np.ones((2, 3)))
+    assert not result.failed.any()
+    columns = result.columns()
+    assert list(columns) == ["alpha", "mu1", *MEASURES, "failed"]
+    assert {len(values) for values in columns.values()} == {6}
+    assert columns["mu1"].tolist() == [0.01, 0.1, 0.5] * 2
+
+
+def test_failed_trajectories_are_counted_and_count_in_nothing_else() -> None:
+    result = phase(get("coopetition"), {"mu1": np.array([0.1, 0.2])}, starts=2, max_steps=3)
+    assert result.failed.tolist() == [1.0, 1.0]
+    assert np.isnan(result.measures["persistent"]).all()
+    assert "failed" in result.summary()
+
+
+def test_unfit_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="did you mean 'mu1'"):
+        phase(get("coopetition"), {"mu_1": np.array([0.1, 0.2])})
+    with pytest.raises(ValueError, match="no strategies icl and ciwl"):
+        phase(get("induction"), {"n_a": np.array([10.0, 20.0])})
+    with pytest.raises(ValueError, match="at least one axis"):
+        phase(get("coopetition"), {})
