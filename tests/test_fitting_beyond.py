@@ -1,0 +1,182 @@
+"""What follows a fit: profiles, comparison, prediction, posterior, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from fitted_curves import TRUTH, made_by, noisy
+
+from coopetition.errors import LogError
+from coopetition.fitting import (
+    Fit,
+    Parameter,
+    compare,
+    fit,
+    predict,
+    profile,
+    rank,
+    read_fits,
+    sample_posterior,
+    write_fits,
+)
+from coopetition.fitting.prediction import crossover_quantiles, verdict_shares
+from coopetition.fitting.profiles import THRESHOLD
+from coopetition.fitting.starts import polished
+from coopetition.landmarks import landmarks
+
+KNOWN = {name: TRUTH[name] for name in ("x_a", "x_b", "x_c", "x_d", "sequences_per_time")}
+QUICK = {"starts": 4, "screened": 512, "discrepancy": 0.0}
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fit:
+    """Six free parameters, noise of known size: a well-posed problem."""
+    return fit(noisy(made_by(TRUTH), 0.01, seed=1), fixed=KNOWN, **QUICK)
+
+
+def test_a_profile_is_chi2_minimised_over_the_rest(fitted: Fit) -> None:
+    found = profile(fitted, "mu1")
+    assert found.verdict == "identifiable"
+    assert found.lower < fitted.values["mu1"] < found.upper
+    at = fitted.free.index("mu1")
+    for end in (found.lower, found.upper):
+        held = fitted.problem.holding("mu1", end)
+        again = polished(held, np.delete(fitted.theta, at))
+        assert (again.cost - fitted.chi2) / fitted.variance == pytest.approx(THRESHOLD, rel=0.2)
+
+
+def test_profile_and_fisher_intervals_agree_where_the_data_are_good(fitted: Fit) -> None:
+    for name in ("mu1", "gain_icl", "n_d"):
+        found, stated = profile(fitted, name), fitted.parameter(name)
+        for a, b in ((found.lower, stated.lower), (found.upper, stated.upper)):
+            assert abs(np.log(a / stated.value)) == pytest.approx(
+                abs(np.log(b / stated.value)), rel=0.3
+            )
+
+
+def test_profiles_say_what_cannot_be_identified() -> None:
+    free = Parameter(name="n_b", value=20.0, lower=5.0, upper=80.0)
+    scaled = {"n_c": 20.0, "mu1": TRUTH["mu1"], "mu2": TRUTH["mu2"], "gain_icl": 1.8}
+    result = fit(made_by(TRUTH, points=40), parameters=[free], fixed=scaled, **QUICK | {
+        "discrepancy": 0.02})  # fmt: skip
+    # scaled so that the threshold is above the solver's rounding
+    loose = dataclasses.replace(result, variance=1.0)
+    assert profile(loose, "n_b", steps=6).verdict == "structurally non-identifiable"
+
+
+def test_profile_of_a_held_or_unknown_parameter_is_refused(fitted: Fit) -> None:
+    with pytest.raises(ValueError, match="unknown free parameter 'x_a'"):
+        profile(fitted, "x_a")
+
+
+def test_the_model_that_made_the_curves_is_preferred() -> None:
+    curves = noisy(made_by(TRUTH), 0.005, seed=2)
+    table = compare(curves, ["cooperation", "coopetition"], **QUICK)
+    assert table.fits[0].model.name == "coopetition"
+    assert table.rows[0].aicc < table.rows[1].aicc - 10
+    assert sum(row.weight for row in table.rows) == pytest.approx(1.0)
+    assert "coopetition" in table.summary()
+
+
+def test_models_are_compared_on_curves_that_all_predict() -> None:
+    table = compare(made_by(TRUTH, points=30), ["induction", "coopetition"], starts=2, screened=256)
+    assert {f.measurements.keys for f in table.fits} == {(("icl", "in_context_acc"),)}
+    assert any("flip/in_context_acc" in note for note in table.notes)
+
+
+def test_fits_of_different_measurements_are_not_compared(fitted: Fit) -> None:
+    other = fit(made_by(TRUTH, points=30, run="other"), starts=2, screened=256)
+    with pytest.raises(ValueError, match=r"made .* and other .* cannot be compared"):
+        rank([fitted, other])
+    with pytest.raises(ValueError, match="at least 2 fits"):
+        rank([fitted])
+
+
+def test_prediction_from_the_first_part_holds_the_rest() -> None:
+    whole = made_by(TRUTH, points=120)
+    end = whole.last_sequence
+    result = fit(noisy(whole, 0.01, seed=5).until(0.6 * end), fixed=KNOWN, **QUICK)
+    ahead = predict(result, end, draws=100)
+    truth = whole.curve("flip")
+    grid = ahead.curves.curve("flip").sequences
+    low, high = (ends["flip", "in_context_acc"] for ends in (ahead.lower, ahead.upper))
+    expected = np.interp(grid, truth.sequences, truth.values)
+    inside = (expected > low - 0.01) & (expected < high + 0.01)
+    assert np.mean(inside) > 0.9
+    assert ahead.verdict_probability["transient"] > 0.95
+    crossing = landmarks(whole, exact=True).crossover.value
+    assert ahead.crossover.lower < crossing * 1.02
+    assert ahead.crossover.upper > crossing * 0.98
+    assert any("extrapolates" in note for note in ahead.notes)
+    table = ahead.to_table()
+    assert {"lower", "upper", "value", "sequences", "evaluator"} <= set(table.columns)
+    assert (table["lower"] <= table["upper"]).all()
+
+
+def test_verdicts_and_crossovers_of_drawn_curves() -> None:
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    flip = np.array(
+        [[0.5, 0.7, 0.6, 0.4], [0.5, 0.7, 0.8, 0.9], [0.5, 0.55, 0.5, 0.5], [0.5, 0.6, 0.4, 0.2]]
+    )
+    assert verdict_shares(flip) == {"persistent": 0.25, "transient": 0.5, "never": 0.25}
+    found = crossover_quantiles(x, flip)
+    assert found.lower == pytest.approx(1.5)  # 0.6 falls to 0.4 between 1 and 2
+    assert found.median == pytest.approx(2.5)
+    assert found.upper is None  # one of the three that emerged never crosses
+    assert crossover_quantiles(x, flip[2:3]) is None
+
+
+@pytest.mark.parametrize("horizon", [0.0, -1.0, np.inf, np.nan])
+def test_unfit_horizons_are_refused(fitted: Fit, horizon: float) -> None:
+    with pytest.raises(ValueError, match="horizon must be a positive number"):
+        predict(fitted, horizon)
+
+
+def test_posterior_agrees_with_the_fisher_information(fitted: Fit) -> None:
+    pytest.importorskip("emcee")
+    found = sample_posterior(fitted, steps=400, seed=1)
+    for name in ("mu1", "gain_icl", "gain_ciwl"):
+        low, middle, high = found.quantiles(name)
+        stated = fitted.parameter(name)
+        spread = np.log(stated.upper / stated.lower)
+        assert np.log(high / low) == pytest.approx(spread, rel=0.4)
+        assert abs(np.log(middle / stated.value)) < 0.35 * spread
+    with pytest.raises(ValueError, match="unknown free parameter"):
+        found.quantiles("mu9")
+
+
+def test_saving_and_loading_is_the_identity(fitted: Fit, tmp_path) -> None:
+    path = write_fits(tmp_path / "fit.json", [fitted], settings={"until": None})
+    (back,) = read_fits(path)
+    for field in dataclasses.fields(Fit):
+        if field.name in ("covariance", "measurements"):
+            continue
+        assert getattr(back, field.name) == getattr(fitted, field.name), field.name
+    assert np.array_equal(back.covariance, fitted.covariance, equal_nan=True)
+    assert np.array_equal(back.measurements.sequences, fitted.measurements.sequences)
+    assert np.array_equal(
+        back.measurements.targets[1].values, fitted.measurements.targets[1].values
+    )
+    assert back.aicc == fitted.aicc
+    assert back.predict().curve("flip").values == pytest.approx(
+        fitted.predict().curve("flip").values, abs=0
+    )
+    content = json.loads(path.read_text())
+    assert {"version", "settings", "seed", "inputs"} <= set(content)
+
+
+def test_files_that_hold_no_fits_are_refused(tmp_path) -> None:
+    with pytest.raises(LogError, match="cannot read fits"):
+        read_fits(tmp_path / "missing.json")
+    (tmp_path / "text.json").write_text("nothing")
+    with pytest.raises(LogError, match="no JSON"):
+        read_fits(tmp_path / "text.json")
+    (tmp_path / "other.json").write_text("[1, 2]")
+    with pytest.raises(LogError, match="holds no fits"):
+        read_fits(tmp_path / "other.json")
+    (tmp_path / "half.json").write_text('{"format": "coopetition fits 1", "fits": [{"run": "a"}]}')
+    with pytest.raises(LogError, match="damaged"):
+        read_fits(tmp_path / "half.json")
