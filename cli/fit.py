@@ -163,12 +163,13 @@ def _entry(
 ) -> dict[str, Any]:
     """Landmarks, verdict and, where asked for, profiles and what is to come."""
     from coopetition.fitting import profile
-    from coopetition.landmarks import landmarks, verdict
+    from coopetition.landmarks import NAMES, landmarks, verdict
 
     predicted = result.predict()
     has_flip = ("flip", "in_context_acc") in predicted.curves
+    marks = landmarks(predicted, exact=True).as_dict()
     entry: dict[str, Any] = {
-        "landmarks": landmarks(predicted, exact=True).as_dict() if has_flip else None,
+        "landmarks": {name: marks[name] for name in NAMES} if has_flip else None,
         "verdict": verdict(predicted, exact=True) if has_flip else None,
         "horizon": predicted.last_sequence,
     }

@@ -136,7 +136,7 @@ def integrate(
     if output is not None:
         _write(output, trajectory, seed, start)
     if plot is not None:
-        from coopetition.trajectory_pictures import trajectory_figure
+        from coopetition.plot import trajectory_figure
 
         save_figure(trajectory_figure(trajectory, readout), plot)
     trajectory.require()

@@ -9,10 +9,12 @@ import click
 from coopetition.errors import CoopetitionError
 from coopetition.version import __version__
 
+from .demo import demo
 from .fit import fit
 from .integrate import integrate
 from .models import equations, models
 from .phase import phase
+from .report import report
 from .train import embeddings, train
 
 
@@ -52,3 +54,5 @@ main.add_command(phase)
 main.add_command(fit)
 main.add_command(train)
 main.add_command(embeddings)
+main.add_command(report)
+main.add_command(demo)

@@ -81,7 +81,7 @@ def phase(
         gains = {"until": until, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl}
         write_table(output, result.columns(), provenance("phase", {**settings, **gains}, seed=seed))
     if plot is not None:
-        from coopetition.trajectory_pictures import phase_figure
+        from coopetition.plot import phase_figure
 
         save_figure(phase_figure(result), plot)
     click.echo(result.summary())

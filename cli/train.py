@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from coopetition.train.trained_run import TrainedRun
     from coopetition.train.settings import TrainingSettings
+    from coopetition.train.trained_run import TrainedRun
 
 
 @click.command()
