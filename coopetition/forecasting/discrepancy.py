@@ -86,7 +86,7 @@ class Discrepancy:
             )
 
     def log_time(self, sequences: Array, pace: float) -> Array:
-        """Log-time u at sequences since the start; ``pace`` is the run's time scale over the base's."""
+        """Log-time u at sequences since the start; ``pace`` is time scale over the base's."""
         return np.asarray(np.log(sequences + self.early * pace))
 
     def correlation(self, u: Array, v: Array) -> Array:

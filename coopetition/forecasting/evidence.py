@@ -15,7 +15,7 @@ from .discrepancy import Discrepancy
 
 Array = NDArray[np.float64]
 
-MIN_POINTS = 3  # of a curve within the log; fewer say nothing of a shape
+MIN_POINTS = 2  # of a curve within the log: one point shows no change
 FLOOR = 0.003  # error left of any point: digitising, rounding
 AVERAGED = 5  # points of a block beyond this many add nothing: they share their sequences
 FAILED = -1e6  # log-likelihood of a simulation that failed

@@ -1,7 +1,7 @@
 """The toy models as theories of a run: from log parameters to accuracy curves, with derivatives.
 
 Vectors that take part in the same strategies and costs are interchangeable and start alike. S_v =
-1, y_v = 0 and the dimensions that a scaling symmetry makes meaningless are held (`gauge`). The readout
+1, y_v = 0 and dimensions that a scaling symmetry makes meaningless are held (`gauge`). The readout
 is that of `coopetition.readout` with gains of its own for flip, written as multiples of the shared
 ones, because runs agree far better on the multiple than on the gain.
 """

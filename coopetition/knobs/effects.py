@@ -19,7 +19,7 @@ from .covariates import NAMES, covariate
 
 Array = NDArray[np.float64]
 
-KIND_REACH = 1.0  # of other data, in units of a parameter's setting_spread
+KIND_REACH = 2.5  # of other data, in units of a parameter's setting_spread: another world
 SETTINGS_REACH = 0.2  # of what a sum of effects misses at one combination of settings
 PACE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
 

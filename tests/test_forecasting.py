@@ -1,0 +1,147 @@
+"""Forecasts of the published main run, by a map that has not seen it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from coopetition.curves import Curves
+from coopetition.errors import LogError
+from coopetition.forecasting import forecast, forecast_settings
+from coopetition.knobs import default_map
+from coopetition.logs import read_curves
+
+HORIZON = 2e7
+FEW = 400  # draws: enough for what is asserted here
+
+
+@pytest.fixture(scope="module")
+def main() -> Curves:
+    return read_curves("published:main")[0]
+
+
+@pytest.fixture(scope="module")
+def others():
+    return default_map().without("main")
+
+
+@pytest.fixture(scope="module")
+def quarter(main, others):
+    return forecast(main, others, until=5e6, horizon=HORIZON, draws=FEW)
+
+
+def test_a_quarter_of_the_log_tells_that_icl_is_transient(quarter):
+    assert quarter.verdict == "transient"
+    assert quarter.verdict_probability["transient"] > 0.9
+    assert quarter.telling
+    crossover = quarter.landmarks["crossover"]
+    assert abs(crossover.median - 6.3e6) < 0.2 * 6.3e6
+    assert crossover.lower > 5e6
+    assert sum(quarter.verdict_probability.values()) == pytest.approx(1.0)
+
+
+def test_bands_hold_what_happened(main, quarter):
+    later = quarter.sequences > 5e6
+    for evaluator in ("train", "icl", "ciwl", "flip"):
+        curve, band = main.curve(evaluator), quarter.bands[evaluator]
+        truth = np.interp(quarter.sequences[later], curve.sequences, curve.values)
+        inside = (truth > band.lower[later] - 0.02) & (truth < band.upper[later] + 0.02)
+        assert np.mean(inside) > 0.6, evaluator
+        assert np.all(band.lower <= band.median)
+        assert np.all(band.median <= band.upper)
+
+
+def test_nothing_after_the_cut_is_looked_at(main, others, quarter):
+    changed = {
+        key: dataclasses.replace(curve, values=np.where(curve.sequences > 5e6, 0.123, curve.values))
+        for key, curve in main.curves.items()
+    }
+    other = forecast(
+        dataclasses.replace(main, curves=changed), others, until=5e6, horizon=HORIZON, draws=FEW
+    )
+    np.testing.assert_array_equal(other.bands["flip"].median, quarter.bands["flip"].median)
+    assert other.landmarks == quarter.landmarks
+
+
+def test_landmarks_before_the_cut_are_the_logs(main, quarter):
+    emergence = quarter.landmarks["emergence"]
+    assert emergence.probability == 1.0
+    assert emergence.lower == emergence.upper == emergence.median
+    flip = main.curve("flip")
+    nearby = np.abs(flip.sequences - emergence.median) < 3e5
+    assert abs(np.mean(flip.values[nearby]) - 0.6) < 0.05
+
+
+def test_from_settings_alone(main, others):
+    found = forecast(main, others, until=0.0, horizon=HORIZON, draws=FEW)
+    assert found.until == 0.0
+    assert found.verdict == "transient"
+    same = forecast_settings(main.settings, others, horizon=HORIZON, run="main", draws=FEW)
+    np.testing.assert_array_equal(found.bands["icl"].upper, same.bands["icl"].upper)
+    wide = found.bands["flip"].upper - found.bands["flip"].lower
+    assert np.mean(wide) > 0.2
+
+
+def test_matched_exemplars_keep_icl_in_settings_alone(main):
+    matched = {**main.settings, "match_probability": 1.0}
+    knobs = default_map().without("mq")
+    plain = forecast_settings(main.settings, knobs, horizon=HORIZON, draws=FEW)
+    found = forecast_settings(matched, knobs, horizon=HORIZON, draws=FEW)
+    chance = found.verdict_probability["persistent"]
+    assert chance > 0.5 > plain.verdict_probability["persistent"]
+
+
+def test_too_short_a_log_is_said_to_be(main, others):
+    unsaid = {k: v for k, v in main.settings.items() if not k.startswith("n_")}
+    found = forecast(main, others, until=5e5, horizon=HORIZON, settings=unsaid, draws=FEW)
+    assert not found.telling
+    assert any("do not yet tell" in text for text in found.warnings)
+    assert any("do not say classes, exemplars" in text for text in found.warnings)
+    assert "do not yet tell" in found.summary()
+
+
+def test_a_shorter_log_leaves_more_open(main, others, quarter):
+    short = forecast(main, others, until=2e6, horizon=HORIZON, draws=FEW)
+
+    def width(found):
+        band = found.bands["flip"]
+        return np.mean((band.upper - band.lower)[found.sequences > 5e6])
+
+    assert width(short) > 1.5 * width(quarter)
+
+
+def test_tables_and_json_hold_the_forecast(quarter):
+    table = quarter.to_table()
+    assert list(table.columns) == [
+        "run", "evaluator", "metric", "sequences", "value", "lower", "upper"
+    ]  # fmt: skip
+    assert set(table["evaluator"]) == {"train", "icl", "ciwl", "flip"}
+    row = quarter.as_dict("bands.csv")
+    assert row["horizon"] == HORIZON
+    assert set(row["verdict_probability"]) == {"persistent", "transient", "never"}
+    assert set(row["crossover"]) == {"median", "lower", "upper"}
+    assert row["curves"] == "bands.csv"
+    with pytest.raises(ValueError, match="read-only"):
+        quarter.bands["flip"].median[0] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"horizon": 0.0}, "horizon"),
+        ({"horizon": 1e6, "until": 2e6}, "until"),
+        ({"level": 1.0}, "level"),
+        ({"draws": 10}, "draws"),
+    ],
+)
+def test_bad_arguments_are_named(main, others, changes, message):
+    with pytest.raises(ValueError, match=message):
+        forecast(main, others, **{"horizon": HORIZON, "until": 5e6, "draws": FEW, **changes})
+
+
+def test_a_log_without_accuracies_is_refused(others):
+    (lost,) = read_curves("published:icl_only")
+    with pytest.raises(LogError, match="a forecast needs"):
+        forecast(lost, others, until=3e7, horizon=5e7, draws=FEW)

@@ -1,0 +1,147 @@
+"""Theories of a run: curves as the package integrates and reads them, exact derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from tolerances import BATCH_ACCURACY, FINITE_DIFFERENCES
+
+from coopetition.forecasting import ToyTheory, parameter_names, toy_theory
+from coopetition.forecasting.theory import slopes_by_differences
+from coopetition.forecasting.toy_theory import interchangeable
+from coopetition.integration import integrate
+from coopetition.models import Model, Strategy, get
+from coopetition.observation import observe
+from coopetition.readout import Readout
+from coopetition.rivals import THEORIES, Kinetics, Logistics, LossComplexity
+
+TOYS = ("coopetition", "independent", "cooperation", "decay")
+TIMES = np.linspace(0.0, 2e7, 41)
+
+
+def centre(theory) -> np.ndarray:
+    return np.log([p.centre for p in theory.parameters])
+
+
+def test_a_toy_theory_is_the_model_integrated_and_observed():
+    theory = toy_theory("coopetition")
+    values = dict(zip(parameter_names(theory), np.exp(centre(theory)), strict=True))
+    start = [values["x_a"], 0, values["x_b"], 0, values["x_b"], 0, values["x_d"], 0]
+    named = {f"x_{v}": s for v, s in zip("abcd", start[::2], strict=True)}
+    ode_order = [named.get(n, 0.0) for n in theory._ode.state_names]
+    trajectory = integrate(
+        get("coopetition"),
+        parameters={
+            **{n: values[n] for n in ("alpha", "mu1", "mu2", "n_d")},
+            **{f"S_{v}": 1.0 for v in "abcd"},
+        },
+        start=ode_order,
+        times=TIMES / values["sequences_per_time"],
+        until=float(TIMES[-1] / values["sequences_per_time"]),
+    )
+    readout = Readout(
+        gain_icl=values["gain_icl"],
+        gain_ciwl=values["gain_ciwl"],
+        flip_gain_icl=values["gain_icl"] * values["flip_factor_icl"],
+        flip_gain_ciwl=values["gain_ciwl"] * values["flip_factor_ciwl"],
+        sequences_per_time=values["sequences_per_time"],
+    )
+    expected = observe(trajectory, readout)
+    found = theory.curves(centre(theory)[None], TIMES)
+    for evaluator in ("train", "icl", "ciwl", "flip"):
+        np.testing.assert_allclose(
+            found[evaluator][0], expected.curve(evaluator).values, atol=BATCH_ACCURACY
+        )
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_slopes_of_toy_theories_are_exact(name):
+    theory = toy_theory(name)
+    theta = centre(theory)
+    found = theory.slopes(theta, TIMES)
+    step = 1e-4
+    for j in range(len(theta)):
+        ends = []
+        for sign in (1, -1):
+            moved = theta.copy()
+            moved[j] += sign * step
+            ends.append(theory.slopes(moved, TIMES))
+        for evaluator, (_, slope) in found.items():
+            difference = (ends[0][evaluator][0] - ends[1][evaluator][0]) / (2 * step)
+            # the simulation's own tolerance, 1e-6, is divided by the step
+            np.testing.assert_allclose(slope[:, j], difference, atol=5e-3)
+
+
+@pytest.mark.parametrize("theory", THEORIES, ids=lambda t: t.name)
+def test_rivals_start_at_chance_and_stay_accuracies(theory):
+    rng = np.random.default_rng(0)
+    thetas = centre(theory) + rng.standard_normal((50, len(theory.parameters)))
+    for values in theory.curves(thetas, TIMES).values():
+        assert np.all((values >= 0) & (values <= 1))
+        assert values.shape == (50, len(TIMES))
+    slopes = theory.slopes(centre(theory), TIMES)
+    assert slopes is not None
+    for value, _ in slopes.values():
+        assert value[0] == pytest.approx(0.5, abs=0.05)
+    assert slopes["flip"][1].shape == (len(TIMES), len(theory.parameters))
+
+
+def test_differences_agree_with_a_derivative_known_in_closed_form():
+    theory = Logistics()
+    theta = centre(theory)
+    value, slope = slopes_by_differences(theory, theta, np.array([4e6]))["icl"]
+    gain = np.exp(theta[4])
+    strength = 1 / (1 + (3e6 / 4e6) ** 4)
+    by_gain = value * (1 - value) * gain * strength
+    np.testing.assert_allclose(slope[:, 4], by_gain, atol=FINITE_DIFFERENCES)
+
+
+def test_loss_complexity_weighs_both_alike_at_the_crossing():
+    theory = LossComplexity()
+    values = {p.name: np.full((1, 1), p.centre) for p in theory.dynamics}
+    s1, s2 = theory.strengths(values, np.array([0.0, float(values["crossing"][0, 0])]))
+    assert s1[0, 1] == pytest.approx(s2[0, 1])
+    assert s1[0, 0] == s2[0, 0] == 0
+
+
+def test_kinetics_solves_its_equations():
+    weight, selectivity, decay, driving, memorising = 0.2, 0.3, 0.4, 2e6, 6e6
+    theory = Kinetics()
+    values = {
+        name: np.full((1, 1), value)
+        for name, value in {
+            "weight": weight, "selectivity": selectivity, "decay": decay, "driving": driving,
+            "memorising": memorising,
+        }.items()
+    }  # fmt: skip
+    times = np.array([0.0, 5e5, 1e6, 1.3e6])  # ICL is complete at 1.9e6
+    found, _ = theory.strengths(values, times)
+
+    def flow(_, state):
+        w, beta = state
+        return [np.exp(beta) - decay * w, w * np.exp(beta)]
+
+    tau = memorising * -np.expm1(-times / memorising) / driving
+    exact = solve_ivp(flow, (0, tau[-1]), [weight, selectivity], t_eval=tau, rtol=1e-9)
+    np.testing.assert_allclose(found[0], np.tanh(exact.y[1] / 2), atol=BATCH_ACCURACY)
+
+
+def test_kinetics_never_forms_icl_if_memorising_is_too_fast():
+    theory = Kinetics()
+    thetas = np.stack([centre(theory)] * 2)
+    thetas[:, 0] = np.log([1e7, 2e5])
+    icl = theory.curves(thetas, TIMES)["icl"]
+    assert icl[0, -1] > 0.75
+    assert icl[1, -1] < 0.55
+
+
+def test_vectors_with_the_same_roles_are_interchangeable():
+    assert interchangeable(get("independent")) == (("a",), ("b", "c"), ("d",), ("e", "f"))
+    assert ("n_e" in parameter_names(toy_theory("independent"))) is True
+
+
+def test_a_model_without_both_strategies_is_refused():
+    lonely = Model(name="lonely", strategies=(Strategy("icl", ("a",)),), dimensions={"a": 3})
+    with pytest.raises(ValueError, match="a forecast needs icl and ciwl"):
+        ToyTheory(lonely)
