@@ -73,8 +73,9 @@ def report(paths: Sequence[str | os.PathLike[str]]) -> str:
 
     if not paths:
         raise ValueError("a report needs at least one path: a FIT.json, a log or a run folder")
+    given = [os.fspath(path) for path in paths]
     sections: list[Section] = []
-    for path in map(os.fspath, paths):
+    for path in given:
         if _holds_fits(path):
             from .fitting import read_fits
 
@@ -83,8 +84,8 @@ def report(paths: Sequence[str | os.PathLike[str]]) -> str:
             sections += [_of_curves(curves) for curves in read_curves(path)]
     source = resources.files("coopetition.data").joinpath("report.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    files = [path for path in map(os.fspath, paths) if Path(path).is_file()]
-    about = provenance("report", {"paths": [os.fspath(p) for p in paths]}, inputs=files)
+    files = [path for path in given if Path(path).is_file()]
+    about = provenance("report", {"paths": given}, inputs=files)
     return environment.from_string(source).render(
         sections=[_shown(section) for section in sections], about=about
     )
