@@ -18,4 +18,5 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="eme
 (run,) = train(preset("cpu-emergence"), folder)
 
 print(run.summary())
-print(landmarks(run.curves).summary())
+emergence = landmarks(run.curves).emergence
+print("no emergence" if emergence is None else f"emergence at {emergence.value:,.0f} sequences")

@@ -30,6 +30,17 @@ def test_in_context_learning_emerges(tmp_path):
     assert landmarks(curves).emergence.value < 150_000
 
 
+def test_in_context_learning_comes_and_goes(tmp_path):
+    run = trained(preset("cpu-transient"), tmp_path / "run")
+    found = landmarks(run.curves)
+    assert found.peak_flip.value > 0.65
+    assert found.peak.value < found.crossover.value < 240_000
+    assert run.final()["flip"] < 0.45
+    assert verdict(run.curves) == "transient"
+    loss = run.curves.curve("train", "loss").values
+    assert loss[-1] < loss[len(loss) // 2]  # and it goes while the loss still falls
+
+
 def test_matched_exemplars_persist(tmp_path):
     run = trained(preset("cpu-persistent"), tmp_path / "run")
     assert verdict(run.curves) == "persistent"

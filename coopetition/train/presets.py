@@ -75,6 +75,15 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "optimisation": {"lr": 3e-4, "batch_size": 16},
         "run": {"sequences": 200_000},
     },
+    "cpu-transient": {
+        "source": f"{_PAPER}, figure 1b in half a minute on a CPU: ICL comes and goes; 70 % of the "
+        "sequences repeat the query's exemplar, so that ICL comes before CIWL with few classes",
+        "data": {"n_classes": 4_000, "n_exemplars": 20, "spread": 0.6},
+        "sequences": {"match_probability": 0.7},
+        "optimisation": {"lr": 6e-4, "batch_size": 16},
+        "evaluation": {"every": 10_000},
+        "run": {"sequences": 240_000},
+    },
     "cpu-persistent": {
         "source": f"{_PAPER}, figure 6a in minutes on a CPU: matched exemplars keep ICL",
         **_CPU_3200,
