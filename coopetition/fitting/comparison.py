@@ -12,6 +12,7 @@ from ..curves import Curves
 from ..models import Model, get
 from ..readout import is_predicted
 from .joint_fit import fit
+from .parameters import model_parameters
 from .result import Fit
 from .settings import FitSettings
 
@@ -63,12 +64,12 @@ class Comparison:
     def summary(self) -> str:
         """The table as text."""
         lines = [
-            f"{'model':<28}{'free':>5}{'χ²':>10}{'AICc':>9}{'ΔAICc':>8}{'BIC':>9}{'weight':>8}"
+            f"{'model':<34}{'free':>5}{'χ²':>10}{'AICc':>9}{'ΔAICc':>8}{'BIC':>9}{'weight':>8}"
         ]
         best = self.rows[0].aicc
         for row in self.rows:
             lines.append(
-                f"{row.label:<28}{row.free:>5}{row.chi2:>10.1f}{row.aicc:>9.1f}"
+                f"{row.label:<34}{row.free:>5}{row.chi2:>10.1f}{row.aicc:>9.1f}"
                 f"{row.aicc - best:>8.1f}{row.bic:>9.1f}{row.weight:>8.3f}"
             )
         return "\n".join([*lines, "(weight = Akaike weight)", *self.notes])
@@ -162,7 +163,10 @@ def compare(
 
 
 def _label(result: Fit) -> str:
-    held = [p.name for p in result.declared if not p.vary and p.name[:2] not in ("n_", "S_", "y_")]
+    """The model's name, and how this fit of it departs from the default."""
+    usual = model_parameters(result.model, float(result.measurements.sequences[-1]))
+    free = {p.name for p in usual if p.vary}
+    held = [p.name for p in result.declared if not p.vary and p.name in free]
     parts = [result.model.name]
     if result.settings.separate_flip:
         parts.append("flip gains")
