@@ -25,3 +25,5 @@ LOCATED = 1e-6  # times of events located on an interpolant, relative
 BATCH_ACCURACY = 1e-3  # accuracies of a batch at loose tolerance and of one tight trajectory
 DRAWS = 0.15  # means and deviations over a few thousand correlated draws, in deviations
 GRID_LANDMARK = 0.02  # landmarks between grid points of a smooth curve, relative to its span
+DATA_ERROR = 0.02  # shares of variance measured on a few thousand sequences
+SOFTER = 0.04  # what a soft match explains beyond the sharp one, of the variance, at spread 1
