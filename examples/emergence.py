@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from coopetition.landmarks import landmarks
+from coopetition.plot import plot_curves
 from coopetition.train.loop import train
 from coopetition.train.presets import preset
 
@@ -20,3 +21,4 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="eme
 print(run.summary())
 emergence = landmarks(run.curves).emergence
 print("no emergence" if emergence is None else f"emergence at {emergence.value:,.0f} sequences")
+plot_curves(run.curves).figure.savefig(folder / "curves.png")

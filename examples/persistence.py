@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from coopetition.landmarks import verdict
+from coopetition.plot import plot_curves
 from coopetition.train.loop import train
 from coopetition.train.presets import preset
 
@@ -31,4 +32,5 @@ for run in runs:
     )
     for sequences, *accuracies in list(rows)[::4]:
         print(f"{sequences:9,.0f}  " + "  ".join(f"{accuracy:.3f}" for accuracy in accuracies))
+    plot_curves(run.curves).figure.savefig(run.folder / "curves.png")
 print(f"\neverything is in {folder}")

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from coopetition.landmarks import landmarks, verdict
+from coopetition.plot import plot_curves
 from coopetition.train.loop import train
 from coopetition.train.presets import preset
 
@@ -28,4 +29,5 @@ found = landmarks(run.curves)
 for name in ("emergence", "peak", "crossover"):
     mark = getattr(found, name)
     print(f"{name:<10} {mark.value:9,.0f} sequences" if mark else f"{name:<10} none")
+plot_curves(run.curves).figure.savefig(folder / "curves.png")
 print(f"{verdict(run.curves)}; everything is in {folder}")
