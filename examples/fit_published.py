@@ -1,8 +1,8 @@
 """Fit theories to the paper's main run, and find out what its curves do and do not determine.
 
 Catalogue models and a smaller one declared here are fitted to the four accuracy curves of the main
-run of arXiv 2503.05631 and compared. Then the toy model is looked at closely: what it becomes when d
-never moves (CIWL is what the shared circuits do by themselves), what gains of its own for flip
+run of arXiv 2503.05631 and compared. Then the toy model is looked at closely: what it becomes when
+d never moves (CIWL is what the shared circuits do by themselves), what gains of its own for flip
 bring, and which parameters the curves determine. (About 40 s on two cores.)
 
     python examples/fit_published.py [FOLDER]
@@ -14,15 +14,20 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from coopetition.fitting import compare, fit, predict, profile, rank
+from coopetition.fitting import compare, fit, predict, profile, rank, scaling_symmetries
 from coopetition.logs import read_curves
-from coopetition.models import Cost, Model, Strategy
+from coopetition.models import Cost, Model, Strategy, get
 from coopetition.plot import fit_figure, plot_profile
 
 STARTS = 6
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="fit-published-"))
 folder.mkdir(parents=True, exist_ok=True)
 (main,) = read_curves("published:main")
+
+print("scalings that no curve can see, with targets at 1 and no dimension held:")
+for scaling in scaling_symmetries(get("coopetition"), [f"S_{v}" for v in "abcd"]):
+    print("  " + ", ".join(f"{name} ^ {power:g}" for name, power in scaling.items()))
+print("so n_a = n_b = n_c costs no generality\n")
 
 # one shared circuit instead of two
 lean = Model(
