@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("settings", required=False, metavar="[SETTINGS.yaml|PRESET]")
+@click.argument("settings", nargs=-1, metavar="[SETTINGS.yaml|PRESET]…")
 @click.option(
     "-s", "--set", "changes", multiple=True, metavar="key=value", help="e.g. network.width=128"
 )
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--presets", "list_presets", is_flag=True, help="List the presets and leave.")
 def train(
-    settings: str | None,
+    settings: tuple[str, ...],
     changes: tuple[str, ...],
     output: Path | None,
     resume: bool,
@@ -39,7 +39,8 @@ def train(
 ) -> None:
     """Train a transformer as SETTINGS.yaml or a PRESET says, and measure which strategy answers.
 
-    Without settings the defaults are the papers' 2-layer network. RUN gets settings, curves and
+    Without settings the defaults are the papers' 2-layer network. Several settings that differ in
+    numbers only, and several seeds, train as one ensemble. RUN gets settings, curves and
     checkpoints; without -o it is runs/NAME.
     """
     if list_presets:
@@ -67,32 +68,35 @@ def train(
 
 
 def members_of(
-    given: str | None, changes: tuple[str, ...], seeds: int, *, resumed: Path | None
+    given: tuple[str, ...], changes: tuple[str, ...], seeds: int, *, resumed: Path | None
 ) -> tuple[TrainingSettings, ...]:
     """The settings of each run: those given, or those of the run to continue, with the changes."""
     from coopetition.train.ensemble_folder import holds_run, stored_settings
-    from coopetition.train.presets import preset
     from coopetition.train.settings import TrainingSettings
-    from coopetition.train.settings_files import read_settings, with_overrides
+    from coopetition.train.settings_files import with_overrides
 
-    if given is None and resumed is not None:
+    if not given and resumed is not None:
         if not holds_run(resumed):
             raise ValueError(f"{resumed} holds no run to continue; give settings to begin one")
         return tuple(with_overrides(member, changes) for member in stored_settings(resumed))
-    if given is None:
-        base = TrainingSettings()
-    elif given.endswith((".yaml", ".yml")) or Path(given).is_file():
-        base = read_settings(given)
-    else:
-        base = preset(given)
-    base = with_overrides(base, changes)
+    bases = [settings_named(name) for name in given] or [TrainingSettings()]
+    bases = [with_overrides(base, changes) for base in bases]
     if seeds == 1:
-        return (base,)
-    first = base.run.seed
+        return tuple(bases)
     return tuple(
         base.replace(name=f"{base.name}-seed{seed}", run=base.run.replace(seed=seed))
-        for seed in range(first, first + seeds)
+        for base in bases
+        for seed in range(base.run.seed, base.run.seed + seeds)
     )
+
+
+def settings_named(given: str) -> TrainingSettings:
+    """The settings in a file, or the preset of that name."""
+    from coopetition.train.presets import preset
+    from coopetition.train.settings_files import read_settings
+
+    is_file = given.endswith((".yaml", ".yml")) or Path(given).is_file()
+    return read_settings(given) if is_file else preset(given)
 
 
 def presets_listed() -> str:

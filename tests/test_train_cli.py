@@ -72,6 +72,18 @@ def test_train_trains_seeds_as_one(coopetition, tmp_path):
     assert all(Path(one["run"], "curves.csv").is_file() for one in said)
 
 
+def test_train_trains_settings_that_differ_in_numbers_as_one(coopetition, tmp_path):
+    result = coopetition(
+        *("train", "cpu-persistent", "cpu-never", *SMALL, "-o", tmp_path / "runs"),
+        *("--json", "--quiet"),
+    )
+    assert result.exit_code == 0, result.output
+    assert [one["name"] for one in json.loads(result.stdout)] == ["cpu-persistent", "cpu-never"]
+    result = coopetition("train", "cpu-never", "paper-12layer", *SMALL, "-o", tmp_path / "other")
+    assert result.exit_code == 2
+    assert "differs between the runs of an ensemble" in result.output
+
+
 def test_a_run_is_continued_with_more_sequences(coopetition, tmp_path):
     coopetition("train", *SMALL, "-o", tmp_path / "run", "--quiet")
     result = coopetition(
