@@ -84,15 +84,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "evaluation": {"every": 10_000},
         "run": {"sequences": 240_000},
     },
-    "cpu-transient-slow": {
-        "source": f"{_PAPER}, figure 1b in a minute on a CPU: as cpu-transient, and not by one "
-        "seed's chance",
-        "data": {"n_classes": 4_800, "n_exemplars": 20, "spread": 0.5},
-        "sequences": {"match_probability": 0.7},
-        "optimisation": {"lr": 5e-4, "batch_size": 16},
-        "evaluation": {"every": 10_000},
-        "run": {"sequences": 320_000},
-    },
     "cpu-persistent": {
         "source": f"{_PAPER}, figure 6a in minutes on a CPU: matched exemplars keep ICL",
         **_CPU_3200,
