@@ -18,6 +18,7 @@ from coopetition.fitting.measurements import measurements
 from coopetition.fitting.noise import overstatement, residual_noise
 from coopetition.fitting.parameters import gain_parameters, model_parameters
 from coopetition.fitting.problem import PENALTY, Problem, readout_form
+from coopetition.fitting.threads import one_blas_thread
 from coopetition.models import CATALOGUE, get
 from coopetition.readout import predicted_keys
 
@@ -216,3 +217,19 @@ def test_chi2_of_autocorrelated_residuals_overstates_a_constant_as_theory_says()
         1 + 2 * np.sum(np.exp(-np.arange(1, 500) / noise.length) * (1 - np.arange(1, 500) / 500))
     )
     assert overstatement(noise, [constant]) == pytest.approx(expected + noise.white, rel=1e-6)
+
+
+def test_small_linear_algebra_keeps_to_one_thread() -> None:
+    from threadpoolctl import threadpool_info
+
+    def blas_threads() -> list[int]:
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    with one_blas_thread():
+        inside = blas_threads()
+    assert inside == [1] * len(inside)
+    assert len(inside) >= 1
+    before = blas_threads()
+    with one_blas_thread():
+        pass
+    assert blas_threads() == before

@@ -23,6 +23,7 @@ from .result import SAME_OPTIMUM, Fit
 from .settings import FitSettings
 from .starts import Optimum, waterfall
 from .symmetry import scaling_symmetries
+from .threads import one_blas_thread
 
 
 def fit(
@@ -97,8 +98,9 @@ def fit(
     declared = adjusted(declared, fixed=fixed, replace=parameters)
     _require_enough(data, declared)
     problem = Problem(declared_model, declared, data, chosen)
-    starts = waterfall(problem, progress=progress)
-    return completed(problem, starts, seconds=time.perf_counter() - began)
+    with one_blas_thread():
+        starts = waterfall(problem, progress=progress)
+        return completed(problem, starts, seconds=time.perf_counter() - began)
 
 
 def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) -> Fit:

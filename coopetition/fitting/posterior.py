@@ -19,6 +19,7 @@ from ..errors import CoopetitionError, unknown_name
 from ..seeds import stream_seed
 from .draws import approximate_draws
 from .result import Fit
+from .threads import one_blas_thread
 
 CONVERGED = 30.0  # chain length in autocorrelation times from which quantiles can be trusted
 
@@ -132,7 +133,8 @@ def sample_posterior(
         random_state=np.random.RandomState(stream_seed(seed, "moves") % 2**32).get_state(),
     )
     # walkers that coincide are spread by the moves themselves
-    sampler.run_mcmc(state, steps, progress=progress, skip_initial_state_check=True)
+    with one_blas_thread():
+        sampler.run_mcmc(state, steps, progress=progress, skip_initial_state_check=True)
     chain = sampler.get_chain(discard=steps // 2)
     time = float(np.nanmax(emcee.autocorr.integrated_time(chain, quiet=True, tol=0)))
     thetas = chain.reshape(-1, k)

@@ -21,6 +21,7 @@ from ..readout import ACCURACY, Key
 from ..seeds import stream
 from .draws import approximate_draws
 from .result import Fit, predicted_curves
+from .threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,8 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
         raise ValueError(f"draws must be at least {FEWEST} for 90 % bands, not {draws}")
     grid = np.linspace(0.0, float(horizon), TIMES)
     keys = fit.measurements.keys
-    drawn = approximate_draws(fit, draws, stream(seed, "prediction"))
+    with one_blas_thread():
+        drawn = approximate_draws(fit, draws, stream(seed, "prediction"))
     found = fit.problem.predict(np.vstack([fit.theta[None, :], drawn.thetas]), grid, keys)
     complete = np.all([np.all(np.isfinite(values), axis=1) for values in found.values()], axis=0)
     if not complete[0] or np.sum(complete) < FEWEST:

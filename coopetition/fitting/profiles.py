@@ -20,6 +20,7 @@ from ..errors import unknown_name
 from .problem import Problem
 from .result import Fit
 from .starts import polished
+from .threads import one_blas_thread
 
 Verdict = Literal["identifiable", "practically non-identifiable", "structurally non-identifiable"]
 
@@ -92,7 +93,8 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
         raise ValueError(f"steps must be at least 2, not {steps}")
     problem = fit.problem
     j = fit.free.index(name)
-    sides = [_side(problem, fit, j, direction, steps) for direction in (-1, 1)]
+    with one_blas_thread():
+        sides = [_side(problem, fit, j, direction, steps) for direction in (-1, 1)]
     points = [*reversed(sides[0]), (float(fit.theta[j]), fit.chi2), *sides[1]]
     at = np.array([p[0] for p in points])
     chi2 = np.array([p[1] for p in points])
