@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .curves_options import log_options, read_logs
+from .forecast_entry import chosen_map, forecast_entry, map_option
 from .options import (
     checked_figure_path,
     finite,
@@ -40,8 +41,9 @@ if TYPE_CHECKING:
     "--horizon",
     type=float,
     metavar="SEQ",
-    help="Follow the fit to here: bands, and the odds of each verdict.",
+    help="Forecast to here: bands, and the odds of each verdict.",
 )
+@map_option
 @click.option("-p", "fixed", multiple=True, metavar="name=value", help="Hold a parameter.")
 @click.option("--starts", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--separate-flip", is_flag=True, help="Give flip gains of its own.")
@@ -64,6 +66,7 @@ def fit(
     models: tuple[str, ...],
     until: float | None,
     horizon: float | None,
+    map_file: Path | None,
     fixed: tuple[str, ...],
     starts: int,
     separate_flip: bool,
@@ -98,6 +101,7 @@ def fit(
     )
     held = numbers(split_assignments(fixed))
     declared = [get(name) for name in dict.fromkeys(models)]
+    knob_map = None if horizon is None else chosen_map(map_file)
     fits, entries, predictions = [], [], []
     for curves in read_logs(logs, columns, run):
         part = curves if until is None else curves.until(until)
@@ -106,7 +110,12 @@ def fit(
             prediction = _prediction(result, horizon, seed)
             fits.append(result)
             predictions.append(prediction)
-            entries.append(_entry(result, prediction, with_profiles, output))
+            entry = _entry(result, with_profiles)
+            if prediction is not None and knob_map is not None:
+                entry["forecast"] = forecast_entry(
+                    part, result, prediction, knob_map, seed=seed, output=output
+                )
+            entries.append(entry)
     if output is not None:
         asked = {"until": until, "horizon": horizon, "fixed": held, "models": list(models)}
         write_fits(output, fits, settings=asked, entries=entries)
@@ -158,10 +167,8 @@ def _json(result: Fit) -> dict[str, Any]:
     return {key: whole[key] for key in kept}
 
 
-def _entry(
-    result: Fit, prediction: Prediction | None, with_profiles: bool, output: Path | None
-) -> dict[str, Any]:
-    """Landmarks, verdict and, where asked for, profiles and what is to come."""
+def _entry(result: Fit, with_profiles: bool) -> dict[str, Any]:
+    """Landmarks, verdict and, where asked for, profiles."""
     from coopetition.fitting import profile
     from coopetition.landmarks import NAMES, landmarks, verdict
 
@@ -179,30 +186,7 @@ def _entry(
             name: {"value": p.best, "lower": p.lower, "upper": p.upper, "verdict": p.verdict}
             for name, p in profiles.items()
         }
-    if prediction is not None:
-        entry["forecast"] = _forecast(result, prediction, output)
     return entry
-
-
-def _forecast(result: Fit, prediction: Prediction, output: Path | None) -> dict[str, Any]:
-    import dataclasses
-
-    file = None
-    if output is not None:
-        from coopetition.files import write_atomically
-
-        table = prediction.to_table()
-        run = "".join(c if c.isalnum() or c in "-_." else "_" for c in result.run)
-        file = output.with_name(f"{output.stem}.{run}.{result.model.name}.csv")
-        write_atomically(file, table.to_csv(index=False))
-    crossover = prediction.crossover
-    return {
-        "horizon": prediction.horizon,
-        "verdict_probability": dict(prediction.verdict_probability),
-        "crossover": None if crossover is None else dataclasses.asdict(crossover),
-        "curves": None if file is None else str(file),
-        "notes": list(prediction.notes),
-    }
 
 
 def _said(entry: dict[str, Any]) -> str:
@@ -224,7 +208,12 @@ def _said(entry: dict[str, Any]) -> str:
     if "forecast" in entry:
         forecast = entry["forecast"]
         odds = ", ".join(f"{n} {p:.2f}" for n, p in forecast["verdict_probability"].items())
-        lines.append(f"at {forecast['horizon']:,.0f} sequences: {odds}")
+        basis = forecast["basis"]
+        lines.append(f"forecast from the {basis} at {forecast['horizon']:,.0f} sequences: {odds}")
+        if forecast["crossover"] is not None:
+            whens = (forecast["crossover"][name] for name in ("median", "lower", "upper"))
+            mid, low, high = ("beyond" if when is None else f"{when:,.0f}" for when in whens)
+            lines.append(f"  crossover {mid} [{low}, {high}]")
         lines += [f"  note: {note}" for note in forecast["notes"]]
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ import click
 from coopetition.errors import CoopetitionError
 from coopetition.version import __version__
 
+from .calibrate import calibrate
 from .demo import demo
 from .fit import fit
 from .integrate import integrate
@@ -52,6 +53,7 @@ main.add_command(equations)
 main.add_command(integrate)
 main.add_command(phase)
 main.add_command(fit)
+main.add_command(calibrate)
 main.add_command(train)
 main.add_command(embeddings)
 main.add_command(report)

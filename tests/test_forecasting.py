@@ -141,6 +141,12 @@ def test_bad_arguments_are_named(main, others, changes, message):
         forecast(main, others, **{"horizon": HORIZON, "until": 5e6, "draws": FEW, **changes})
 
 
+def test_a_run_that_the_map_has_seen_is_left_out_of_it(main, others, quarter):
+    found = forecast(main, default_map(), until=5e6, horizon=HORIZON, draws=FEW)
+    assert any("calibrated on this run: main" in text for text in found.warnings)
+    np.testing.assert_array_equal(found.bands["flip"].median, quarter.bands["flip"].median)
+
+
 def test_a_log_without_accuracies_is_refused(others):
     (lost,) = read_curves("published:icl_only")
     with pytest.raises(LogError, match="a forecast needs"):

@@ -43,7 +43,7 @@ def forecast(
     settings: Mapping[str, Any] | None = None,
     level: float = 0.9,
     draws: int = 2000,
-    moves: int = 3,
+    moves: int = 4,
     seed: int = 0,
 ) -> Forecast:
     """Forecast a run.
@@ -53,7 +53,8 @@ def forecast(
     curves
         The log. Its settings choose the prior; nothing after ``until`` is looked at.
     knob_map
-        The population the run is thought to belong to.
+        The population the run is thought to belong to. A run of the map with the same log is left
+        out of it, or the forecast would have seen the future.
     horizon
         Training sequences up to which to forecast.
     until
@@ -91,12 +92,13 @@ def forecast(
     'transient'
     """
     began = time.perf_counter()
+    seen_before = _same_log(curves, knob_map)
+    knob_map = knob_map.without(*seen_before)
     prior = knob_map.predict(curves.settings if settings is None else settings)
     cut = min(curves.last_sequence, horizon) if until is None else float(until)
     _check(cut, horizon, level, draws, prior.origin)
-    seen = cut > prior.origin
     log: Evidence | None = None
-    if seen:
+    if cut > prior.origin:
         share = (cut - prior.origin) / (horizon - prior.origin)
         log = evidence(
             curves.until(cut),
@@ -109,6 +111,7 @@ def forecast(
     return predicted(
         knob_map, prior, log, run=curves.run, horizon=horizon, level=level, draws=draws,
         moves=moves, seed=seed, source=curves.source, began=began,
+        notes=tuple(f"the map was calibrated on this run: {name} left out" for name in seen_before),
     )  # fmt: skip
 
 
@@ -148,6 +151,7 @@ def predicted(
     seed: int,
     source: Mapping[str, Any],
     began: float,
+    notes: tuple[str, ...] = (),
 ) -> Forecast:
     """The forecast of a prior and a log, if there is one; see `forecast`."""
     theory, rng = knob_map.the_theory(), stream(seed, "forecast")
@@ -201,6 +205,7 @@ def predicted(
         },
         telling=max(chances.values()) >= SURE,
         warnings=(
+            *notes,
             *prior.notes,
             *(log.notes if log is not None else ()),
             *_warnings(chances, log, strange),
@@ -229,6 +234,12 @@ def _check(until: float, horizon: float, level: float, draws: int, origin: float
         raise ValueError(f"level = {level!r}: must lie between 0 and 1, such as 0.9")
     if draws < 100:
         raise ValueError(f"draws = {draws!r}: quantiles need at least 100")
+
+
+def _same_log(curves: Curves, knob_map: KnobMap) -> list[str]:
+    """The runs of the map that were read from a file of the same checksum."""
+    own = curves.source.get("sha256")
+    return [run.run for run in knob_map.runs if own and run.source.get("sha256") == own]
 
 
 def _joined(

@@ -1,0 +1,173 @@
+"""Maps from settings to parameters: covariates, what the default map says, and maps on disk."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from coopetition.errors import CoopetitionError
+from coopetition.knobs import COVARIATES, covariates, default_map, load_map, save_map
+from coopetition.knobs.covariates import covariate, data_kind, head_start, pace_of, unusable
+from coopetition.logs import published_runs, read_curves
+from coopetition.logs.settings import settings_of_ours, settings_of_reference
+from coopetition.rivals import Logistics
+
+BASE = {
+    "depth": 2, "width": 64, "mlp_ratio": 0.0, "positions": "learned", "n_classes": 12800,
+    "n_exemplars": 20, "context_len": 2, "burstiness": 1, "lr": 1e-5, "batch_size": 32,
+    "weight_decay": 0.0, "match_probability": 0.0, "data": "bursty", "start": "scratch",
+}  # fmt: skip
+
+
+def test_the_base_is_0_in_every_covariate():
+    assert {value for value in covariates(BASE).values() if value is not None} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "value"),
+    [
+        ({"n_classes": 1600}, "classes", -3.0),
+        ({"n_exemplars": 5}, "exemplars", -2.0),
+        ({"match_probability": 1.0}, "matching", np.log(0.02 / 1.02)),
+        ({"mlp_ratio": 4.0}, "mlp", 1.0),
+        ({"depth": 1}, "one_layer", 1.0),
+        ({"depth": 8}, "depth", 2.0),
+        ({"positions": "rotary"}, "fixed_positions", 1.0),
+        ({"positions": "rotary", "depth": 12}, "fixed_positions", 0.0),
+        ({"lr": 1e-4}, "pace", -np.log(10)),
+        ({"batch_size": 64}, "pace", np.log(2)),
+        ({"start": "ciwl_only at 4e6"}, "head_start", 0.4),
+        ({"label_noise": 0.1}, "label_noise", 1.0),
+        ({"lr": None}, "pace", None),
+    ],
+)
+def test_a_setting_becomes_its_covariate(change, name, value):
+    assert covariates({**BASE, **change})[name] == pytest.approx(value)
+
+
+def test_settings_of_every_trainer_become_the_same_covariates():
+    ours = settings_of_ours(
+        {"data": {"n_classes": 3200, "spread": 1.0}, "optimisation": {"lr": 3e-4}}
+    )
+    theirs = settings_of_reference({"class_split": [3200], "lr": 3e-4, "train_bs": 32})
+    assert covariates(ours)["classes"] == covariates(theirs)["classes"] == -2.0
+    assert covariates(ours)["spread"] == 1.0
+    assert data_kind(ours) == "gaussian"
+    assert data_kind(theirs) == "unknown"
+    assert data_kind(BASE) == "omniglot"
+    assert pace_of(theirs) == pytest.approx(1 / 30)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"n_classes": 0}, {"match_probability": 1.5}, {"lr": -1.0, "batch_size": 32}]
+)
+def test_impossible_settings_are_named(settings):
+    (name,) = [n for n in settings if n != "batch_size"]
+    with pytest.raises(ValueError, match=name):
+        covariates(settings)
+
+
+def test_runs_of_another_kind_are_told_apart():
+    assert unusable(BASE) is None
+    assert unusable({**BASE, "start": "ciwl_only at 6e6"}) is None
+    assert head_start({"start": "ciwl_only at 6e6"}) == 6e6
+    assert "icl_only" in str(unusable({**BASE, "data": "icl_only"}))
+    assert "started from" in str(unusable({**BASE, "start": "layer 2 of main"}))
+    with pytest.raises(ValueError, match="did you mean 'matching'"):
+        covariate("matchin")
+
+
+def test_the_default_map_knows_its_runs():
+    knobs = default_map()
+    assert {run.run for run in knobs.runs} | set(knobs.excluded) == set(published_runs())
+    for run in knobs.runs:
+        (curves,) = read_curves(f"published:{run.run}")
+        assert run.source["sha256"] == curves.source["sha256"]
+        assert np.all(np.linalg.eigvalsh(run.information) > -1e-6)
+    assert "16 runs" in knobs.summary()
+
+
+@pytest.mark.parametrize(
+    ("change", "parameter", "sign"),
+    [
+        ({"match_probability": 0.6}, "mu1", -1),
+        ({"n_classes": 25_600}, "n_d", 1),
+        ({"depth": 1}, "x_a", -1),
+        ({"lr": 1e-4}, "sequences_per_time", -1),
+        ({"label_noise": 0.2}, "mu2", 1),
+    ],
+)
+def test_knobs_turn_parameters_the_known_way(change, parameter, sign):
+    plain = default_map().predict(BASE).median(parameter)
+    turned = default_map().predict({**BASE, **change}).median(parameter)
+    assert np.sign(np.log(turned / plain)) == sign
+
+
+def test_what_settings_do_not_say_widens_the_prediction():
+    whole = default_map().predict(BASE)
+    unsaid = default_map().predict({k: v for k, v in BASE.items() if k != "lr"})
+    other = default_map().predict({**BASE, "data_kind": "tokens"})
+    j = whole.names.index("sequences_per_time")
+    assert unsaid.covariance[j, j] > 4 * whole.covariance[j, j]
+    assert any("pace" in note for note in unsaid.notes)
+    assert np.all(np.diag(other.covariance) > np.diag(whole.covariance))
+    assert any("tokens" in note for note in other.notes)
+    assert whole.notes == ()
+
+
+def test_settings_seen_before_are_predicted_more_sharply():
+    seen = default_map().predict(BASE).covariance
+    new = default_map().predict({**BASE, "n_classes": 9051}).covariance
+    assert np.linalg.slogdet(seen)[1] < np.linalg.slogdet(new)[1]
+
+
+def test_runs_can_be_taken_out():
+    knobs = default_map().without("mq", "main")
+    assert len(knobs.runs) == len(default_map().runs) - 2
+    mean, spread = knobs.effect("matching", "mu1")
+    assert (mean, spread) == pytest.approx((1.0, 0.3))  # nothing left but what is believed
+    with pytest.raises(ValueError, match="did you mean 'main'"):
+        default_map().without("mian")
+    with pytest.raises(ValueError, match="unknown effect"):
+        knobs.effect("luck", "mu1")
+
+
+def test_maps_survive_the_disk(tmp_path):
+    path = save_map(default_map(), tmp_path / "map.json")
+    again = load_map(path)
+    before, after = default_map().predict(BASE), again.predict(BASE)
+    np.testing.assert_array_equal(before.mean, after.mean)
+    np.testing.assert_array_equal(before.covariance, after.covariance)
+    assert again.provenance == default_map().provenance
+    assert again.discrepancy == default_map().discrepancy
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"runs": None}, "no calibrated map"),
+        ({"theory": "nonsense"}, "no calibrated map"),
+        ({"parameters": ["a"]}, "other parameters"),
+    ],
+)
+def test_damaged_maps_are_refused(tmp_path, change, message):
+    content = json.loads(save_map(default_map(), tmp_path / "map.json").read_text())
+    (tmp_path / "map.json").write_text(json.dumps({**content, **change}))
+    with pytest.raises(CoopetitionError, match=message):
+        load_map(tmp_path / "map.json")
+
+
+def test_missing_files_and_theories_without_a_name_are_refused(tmp_path):
+    import dataclasses
+
+    with pytest.raises(CoopetitionError, match="cannot read the map"):
+        load_map(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="without its code"):
+        save_map(dataclasses.replace(default_map(), declared=Logistics()), tmp_path / "m.json")
+
+
+def test_every_covariate_says_what_one_unit_is():
+    assert all(c.meaning and c.reach > 0 and c.unknown >= 0 for c in COVARIATES)

@@ -1,0 +1,159 @@
+"""Calibration: the regression against brute force, effects that were put in, the shipped map."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from forecast_problems import run_of
+from tolerances import STANDARD_ERRORS
+
+from coopetition.errors import LogError
+from coopetition.knobs import calibrate, default_map
+from coopetition.knobs.effects import EffectPrior
+from coopetition.knobs.regression import expected_deviations, regress
+from coopetition.logs import published_runs, read_curves
+from coopetition.rivals import Logistics
+
+TIMES = np.linspace(0.0, 2e7, 60)
+SETTINGS = {
+    "depth": 2, "width": 64, "mlp_ratio": 0.0, "positions": "learned", "n_exemplars": 20,
+    "context_len": 2, "burstiness": 1, "lr": 1e-5, "batch_size": 32,
+}  # fmt: skip
+
+
+def test_regression_is_the_conditional_of_the_joint_normal():
+    rng = np.random.default_rng(0)
+    k, columns, runs = 2, 3, 4
+    prior = EffectPrior(
+        columns=("base", "p", "q"),
+        mean=rng.standard_normal((k, columns)),
+        spread=rng.uniform(0.5, 2.0, (k, columns)),
+    )
+    deviation = np.array([0.3, 0.1])
+    designs = rng.standard_normal((runs, columns))
+    designs[:, 2] = 0.0  # a covariate that no run has
+    measured = rng.standard_normal((runs, k))
+    noise = [a @ a.T + np.eye(k) for a in rng.standard_normal((runs, k, k))]
+    informations = np.linalg.inv(noise)
+    scores = np.einsum("rij,rj->ri", informations, measured)
+    found = regress(prior, deviation, designs, informations, scores)
+
+    # measured = E z + d + error, stacked: the effects are conditioned on it directly
+    design = np.concatenate([np.kron(np.eye(k), z[None]) for z in designs])
+    before = np.diag(prior.spread.ravel() ** 2)
+    spread = np.zeros((runs * k, runs * k))
+    for i, own in enumerate(noise):
+        spread[i * k : (i + 1) * k, i * k : (i + 1) * k] = own + np.diag(deviation)
+    gain = before @ design.T @ np.linalg.inv(design @ before @ design.T + spread)
+    mean = prior.mean.ravel() + gain @ (measured.ravel() - design @ prior.mean.ravel())
+    covariance = before - gain @ design @ before
+    np.testing.assert_allclose(found.mean.ravel(), mean)
+    size = k * columns
+    np.testing.assert_allclose(found.covariance.reshape(size, size), covariance, atol=1e-12)
+    at_mean, at_spread = found.at(designs[0])
+    row = np.kron(np.eye(k), designs[:1])
+    np.testing.assert_allclose(at_mean, row @ mean)
+    np.testing.assert_allclose(at_spread, row @ covariance @ row.T, atol=1e-12)
+
+
+def test_deviations_that_are_measured_exactly_are_their_own_expectation():
+    prior = EffectPrior(columns=("base",), mean=np.zeros((1, 1)), spread=np.full((1, 1), 1e-6))
+    truth = np.array([0.3, -0.2, 0.5])
+    sharp = np.full((3, 1, 1), 1e12)
+    designs, scores = np.ones((3, 1)), 1e12 * truth[:, None]
+    effects = regress(prior, np.array([0.1]), designs, sharp, scores)
+    found = expected_deviations(effects, np.array([0.1]), designs, sharp, scores)
+    np.testing.assert_allclose(found, np.sum(truth**2), rtol=1e-3)
+
+
+def made_runs() -> list:
+    """Runs of the logistic theory in which doubled classes make CIWL 1.5 times slower."""
+    theory, rng = Logistics(), np.random.default_rng(5)
+    runs = []
+    for number, classes in enumerate([800, 1600, 3200, 6400, 12800, 12800, 25600, 51200]):
+        theta = np.log([p.centre for p in theory.parameters])
+        theta = theta + 0.05 * rng.standard_normal(len(theta))
+        theta[1] += np.log(1.5) * np.log2(classes / 12800)
+        curves = {e: y[0] for e, y in theory.curves(theta[None], TIMES).items()}
+        noisy = {e: y + 0.005 * rng.standard_normal(len(y)) for e, y in curves.items()}
+        settings = {**SETTINGS, "n_classes": classes}
+        runs.append(run_of(noisy, TIMES, run=f"made{number}", settings=settings))
+    return runs
+
+
+@pytest.fixture(scope="module")
+def made():
+    return calibrate(made_runs(), theory=Logistics(), points=30)
+
+
+def test_an_effect_that_was_put_in_is_found(made):
+    mean, spread = made.effect("classes", "time_ciwl")
+    assert abs(mean - np.log(1.5)) < STANDARD_ERRORS * spread
+    assert abs(mean - np.log(1.5)) < 0.1
+    other, spread = made.effect("classes", "time_icl")
+    assert abs(other) < STANDARD_ERRORS * spread
+    assert made.theory == "logistics"
+    assert made.combinations[4] == made.runs[5].combination
+    assert len(made.combinations) == 7
+
+
+def test_settings_between_those_seen_are_predicted(made):
+    prior = made.predict({**SETTINGS, "n_classes": 9051})
+    truth = np.log(6e6) - 0.5 * np.log(1.5)
+    j = prior.names.index("time_ciwl")
+    assert abs(prior.mean[j] - truth) < 0.15
+    assert np.sqrt(prior.covariance[j, j]) < 0.5
+
+
+def test_deviations_shrink_towards_what_is_seen(made):
+    guess = np.array([p.seed_spread for p in Logistics().parameters])
+    assert np.all(np.sqrt(made.deviation) < 1.3 * guess)
+    assert np.sqrt(made.deviation[1]) < guess[1]  # 0.05 was put in, 0.2 guessed
+
+
+def test_one_name_for_two_runs_is_refused():
+    run = made_runs()[0]
+    with pytest.raises(LogError, match="rename one"):
+        calibrate([run, run], theory=Logistics())
+
+
+def test_nothing_to_calibrate_on_is_said():
+    (lost,) = read_curves("published:icl_only")
+    with pytest.raises(LogError, match="icl_only: trained on icl_only"):
+        calibrate([lost])
+
+
+def test_the_command_writes_a_map(tmp_path):
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    path = tmp_path / "map.json"
+    arguments = ["calibrate", "published:mq", "published:icl_only", "--until", "2e7", "--quiet"]
+    result = CliRunner().invoke(entry.load(), [*arguments, "-o", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "coopetition: 1 runs, 1 different settings" in result.stdout
+    assert "left out: icl_only" in result.stdout
+    content = json.loads(path.read_text())
+    assert content["runs"][0]["run"] == "mq"
+    assert content["provenance"]["settings"]["until"] == 2e7
+
+
+def test_the_command_names_what_is_wrong(tmp_path):
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    arguments = ["calibrate", "published:mq", "-o", str(tmp_path / "map.json"), "--until", "-1"]
+    result = CliRunner().invoke(entry.load(), arguments)
+    assert result.exit_code == 2
+    assert "--until" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_shipped_map_is_what_calibrating_gives():
+    shipped = default_map()
+    runs = [read_curves(f"published:{name}")[0] for name in published_runs()]
+    again = calibrate(runs, until=shipped.provenance["settings"]["until"])
+    settings = runs[0].settings
+    before, after = shipped.predict(settings), again.predict(settings)
+    spread = np.sqrt(np.diag(before.covariance))
+    assert np.all(np.abs(before.mean - after.mean) < 0.2 * spread)
