@@ -39,6 +39,10 @@ class TrainingError(CoopetitionError):
     """A training run cannot go on: the loss is no longer finite, the disk is full, …"""
 
 
+class Interrupted(TrainingError):
+    """A training run was asked to stop; it can be continued."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for a name that does not exist, with the nearest that does.
 

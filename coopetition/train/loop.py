@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import TrainingError
+from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
 from .devices import choose_device
@@ -172,7 +172,7 @@ class Run:
                 observer.advanced(self.sequences)
             if interruption.requested:
                 self.checkpoint(keep=False, attended=False)
-                raise TrainingError(
+                raise Interrupted(
                     f"interrupted at {self.sequences:,} sequences; continue with --resume"
                 )
 
