@@ -41,6 +41,8 @@ def test_the_base_is_0_in_every_covariate():
         ({"start": "ciwl_only at 4e6"}, "head_start", 0.4),
         ({"label_noise": 0.1}, "label_noise", 1.0),
         ({"lr": None}, "pace", None),
+        ({"match_error": 0.1}, "match_error", 0.0),
+        ({"match_error": 0.0}, "match_error", np.log(0.005 / 0.105)),
     ],
 )
 def test_a_setting_becomes_its_covariate(change, name, value):

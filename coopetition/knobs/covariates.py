@@ -19,6 +19,8 @@ UNMATCHED_ERROR = (
     0.02  # what is left of mu1 where every exemplar is matched, relative to where none is
 )
 
+NO_ERROR = 0.005  # measured errors below this are as good as none
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Covariate:
@@ -73,6 +75,16 @@ def _plain(
     def value(settings: Mapping[str, Any]) -> float | None:
         found = _number(settings, name)
         return None if found is None else function(found)
+
+    return value
+
+
+def _error(name: str, base: float) -> Callable[[Mapping[str, Any]], float | None]:
+    def value(settings: Mapping[str, Any]) -> float | None:
+        found = _number(settings, name)
+        if found is not None and not found >= 0:
+            raise ValueError(f"setting {name} = {found:g}: an error must be at least 0")
+        return None if found is None else math.log((found + NO_ERROR) / (base + NO_ERROR))
 
     return value
 
@@ -161,14 +173,14 @@ COVARIATES: tuple[Covariate, ...] = tuple(
         (
             "match_error",
             "measured match error in context × e",
-            _log2_of("match_error", 0.1),
+            _error("match_error", 0.1),
             0.0,
             0.15,
         ),
         (
             "probe_error",
             "measured error of a class probe × e",
-            _log2_of("probe_error", 0.01),
+            _error("probe_error", 0.1),
             0.0,
             0.15,
         ),

@@ -47,8 +47,8 @@ DIRECTED: Mapping[tuple[str, str], tuple[float, float]] = {
     ("label_noise", "mu2"): (0.7, 0.5),  # what cannot be memorised (B. Chan et al. 2024)
     ("input_noise", "mu2"): (0.5, 0.5),
     ("input_noise", "mu1"): (0.3, 0.5),
-    ("match_error", "mu1"): (0.7, 0.3),
-    ("probe_error", "mu2"): (0.5, 0.3),
+    ("match_error", "mu1"): (0.4, 0.4),
+    ("probe_error", "mu2"): (0.4, 0.4),
 }
 
 
