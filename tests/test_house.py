@@ -29,7 +29,7 @@ ORDER = (
     "readout", "observation", "predicted_landmarks", "phase",
     "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
     "train", "verification",
-    "palette", "pictures", "plot", "report",
+    "plot", "pictures", "report",
 )  # fmt: skip
 
 

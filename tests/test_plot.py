@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from coopetition.fitting import Fit, fit, predict, profile
 from coopetition.integration import integrate
 from coopetition.models import get
-from coopetition.palette import COLOURS
 from coopetition.plot import (
     fit_figure,
     plot_curves,
@@ -25,6 +24,7 @@ from coopetition.plot import (
     plot_residuals,
     plot_waterfall,
 )
+from coopetition.plot.style import COLOURS
 
 
 @pytest.fixture(scope="module")

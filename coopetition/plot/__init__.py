@@ -1,14 +1,14 @@
 """Plots: each takes a result and axes, returns the axes, and touches nothing else."""
 
-from ..trajectory_pictures import (
+from .curves import plot_curves, plot_phase
+from .fits import fit_figure, plot_fit, plot_profile, plot_residuals, plot_waterfall
+from .trajectories import (
     phase_figure,
     plot_accuracies,
     plot_losses,
     plot_strengths,
     trajectory_figure,
 )
-from .curves import plot_curves, plot_phase
-from .fits import fit_figure, plot_fit, plot_profile, plot_residuals, plot_waterfall
 
 __all__ = [
     "fit_figure",

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fitting import Fit
-from ..palette import new_axes
 from ..readout import ACCURACY
 from ..trajectory import Trajectory
-from .style import MILLION, OTHER, accuracy_axis, colour, sequences_axis
+from .style import MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

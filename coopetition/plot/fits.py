@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..fitting.profiles import THRESHOLD
-from ..palette import new_axes
-from .style import MILLION, OTHER, accuracy_axis, colour, sequences_axis
+from .style import MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

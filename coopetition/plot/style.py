@@ -1,16 +1,36 @@
-"""What plots of measured curves share: colours, axes with units."""
+"""What every plot shares: one colour a strategy, axes to draw on, their units."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-from ..palette import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {
+        "icl": "tab:blue",
+        "ciwl": "tab:green",
+        "flip": "tab:red",
+        "train": "black",
+        "total": "black",
+        "iwl": "tab:purple",
+        "cost": "tab:orange",
+    }
+)
 OTHER = "0.5"
 MILLION = 1e6
+
+
+def new_axes(ax: Axes | None) -> Axes:
+    """The axes given, or those of a new figure that no window belongs to."""
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(layout="constrained").subplots()
 
 
 def colour(name: str) -> str:

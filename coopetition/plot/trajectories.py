@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .observation import observe
-from .palette import COLOURS, new_axes
-from .readout import SHARED_FLIP, Readout
+from ..observation import observe
+from ..readout import SHARED_FLIP, Readout
+from .style import COLOURS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .phase import Phase
-    from .trajectory import Floats, Trajectory
+    from ..phase import Phase
+    from ..trajectory import Floats, Trajectory
 
 _SAMPLES = 2000
 _SMALLEST_LOSS = 1e-12
@@ -130,7 +130,7 @@ def plot_phase(
     ValueError
         If there are more than two axes or the measure is unknown.
     """
-    from .errors import unknown_name
+    from ..errors import unknown_name
 
     if measure not in result.measures:
         raise unknown_name("measure", measure, result.measures)
