@@ -141,6 +141,20 @@ def test_bad_arguments_are_named(main, others, changes, message):
         forecast(main, others, **{"horizon": HORIZON, "until": 5e6, "draws": FEW, **changes})
 
 
+def test_what_lies_beyond_the_end_of_a_log_is_forecast(main, others, quarter):
+    found = forecast(main.until(5e6), others, until=9e6, horizon=HORIZON, draws=FEW)
+    assert found.until == 5e6
+    np.testing.assert_array_equal(found.bands["flip"].median, quarter.bands["flip"].median)
+
+
+def test_a_log_without_flip_can_be_forecast(main, others):
+    kept = {key: curve for key, curve in main.curves.items() if key[0] in ("icl", "ciwl")}
+    blind = dataclasses.replace(main, curves=kept)
+    found = forecast(blind, others, until=8e6, horizon=HORIZON, draws=FEW)
+    assert found.verdict == "transient"
+    assert found.landmarks["emergence"].lower < found.landmarks["emergence"].upper
+
+
 def test_a_run_that_the_map_has_seen_is_left_out_of_it(main, others, quarter):
     found = forecast(main, default_map(), until=5e6, horizon=HORIZON, draws=FEW)
     assert any("calibrated on this run: main" in text for text in found.warnings)

@@ -58,6 +58,8 @@ def test_settings_of_every_trainer_become_the_same_covariates():
     assert covariates(ours)["spread"] == 1.0
     assert data_kind(ours) == "gaussian"
     assert data_kind(theirs) == "unknown"
+    for file, kind in (("omniglot_resnet18.h5", "omniglot"), ("gaussian_3200x20.h5", "gaussian")):
+        assert data_kind(settings_of_reference({"train_bs": 32, "data_file": file})) == kind
     assert data_kind(BASE) == "omniglot"
     assert pace_of(theirs) == pytest.approx(1 / 30)
 

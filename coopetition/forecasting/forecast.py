@@ -58,7 +58,8 @@ def forecast(
     horizon
         Training sequences up to which to forecast.
     until
-        Sequences of the log to use: all when None, none (settings alone) when 0.
+        Sequences of the log to use, at most all it has: all when None, none (settings alone)
+        when 0.
     settings
         The run's settings, where the log does not hold them.
     level
@@ -95,8 +96,8 @@ def forecast(
     seen_before = _same_log(curves, knob_map)
     knob_map = knob_map.without(*seen_before)
     prior = knob_map.predict(curves.settings if settings is None else settings)
-    cut = min(curves.last_sequence, horizon) if until is None else float(until)
-    _check(cut, horizon, level, draws, prior.origin)
+    _check(0.0 if until is None else until, horizon, level, draws, prior.origin)
+    cut = min(curves.last_sequence, horizon if until is None else float(until))
     log: Evidence | None = None
     if cut > prior.origin:
         share = (cut - prior.origin) / (horizon - prior.origin)
@@ -182,11 +183,8 @@ def predicted(
         bands[evaluator] = Band(
             median=read_only(median), lower=read_only(lower), upper=read_only(upper)
         )
-    x, flip = _joined(sequences, futures["flip"], log, "flip")
-    same, icl = _joined(sequences, futures["icl"], log, "icl")
-    if len(same) != len(x):  # one of the two is not in the log: read both from the paths
-        x, flip, icl = sequences, futures["flip"], futures["icl"]
-    marks = landmarks_of_paths(x, flip, icl)
+    flip, icl = (_joined(sequences, futures[name], log, name) for name in ("flip", "icl"))
+    marks = landmarks_of_paths(sequences, flip, icl)
     chances = verdict_probabilities(flip)
     quantiles = np.exp(np.quantile(thetas, reach, axis=0))
     strange = float(np.median(prior.distance(thetas))) if log is not None else 0.0
@@ -242,17 +240,15 @@ def _same_log(curves: Curves, knob_map: KnobMap) -> list[str]:
     return [run.run for run in knob_map.runs if own and run.source.get("sha256") == own]
 
 
-def _joined(
-    sequences: Array, futures: Array, log: Evidence | None, evaluator: str
-) -> tuple[Array, Array]:
-    """The log up to its end, then the paths."""
+def _joined(sequences: Array, futures: Array, log: Evidence | None, evaluator: str) -> Array:
+    """The log up to its end, then the paths; the paths alone where the log has no such curve."""
     record = None if log is None else log.record(evaluator)
     if log is None or record is None:
-        return sequences, futures
+        return futures
     ahead = sequences > log.until * (1 + 1e-9)
     past = np.interp(sequences[~ahead], record.sequences + log.origin, record.values)
     behind = np.broadcast_to(past, (len(futures), len(past)))
-    return sequences, np.concatenate([behind, futures[:, ahead]], axis=1)
+    return np.concatenate([behind, futures[:, ahead]], axis=1)
 
 
 def _warnings(

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import unknown_name
 
+UNKNOWN_KIND = "unknown"
 BASE_KIND = "omniglot"  # image features of drawn characters, the published runs' data
 UNMATCHED_ERROR = (
     0.02  # what is left of mu1 where every exemplar is matched, relative to where none is
@@ -247,22 +248,28 @@ def pace_of(settings: Mapping[str, Any]) -> float:
 def data_kind(settings: Mapping[str, Any]) -> str:
     """What the exemplars are; runs on other kinds of data get an offset of their own.
 
+    Settings that say something, but not what the data are, are taken to be of the base's kind;
+    those that say nothing are ``unknown``.
+
     Examples
     --------
-    >>> data_kind({"data_kind": "gaussian"}), data_kind({})
-    ('gaussian', 'omniglot')
+    >>> data_kind({"data_kind": "gaussian"}), data_kind({"n_classes": 1600}), data_kind({})
+    ('gaussian', 'omniglot', 'unknown')
     """
     if "data_kind" in settings:
         return str(settings["data_kind"])
     original = settings.get("original")
     if not isinstance(original, Mapping):
-        return BASE_KIND
+        return BASE_KIND if settings else UNKNOWN_KIND
     data = original.get("data")
     if isinstance(data, Mapping):
         return str(data.get("kind", "gaussian"))
-    # a trainer's file without the part that names the data has its default; the reference's
-    # config does not say what the exemplars are
-    return "unknown" if "train_bs" in original else "gaussian"
+    if "train_bs" not in original:  # our trainer's file, its data left at the default
+        return "gaussian"
+    # the reference reads exemplars from a file and says no more of them than its name
+    name = str(original.get("data_file", "")).lower()
+    known = {"omniglot": BASE_KIND, "gauss": "gaussian"}
+    return next((kind for part, kind in known.items() if part in name), UNKNOWN_KIND)
 
 
 def unusable(settings: Mapping[str, Any]) -> str | None:
