@@ -19,6 +19,7 @@ from .options import (
     save_figure,
     split_assignments,
 )
+from .posterior_entry import posterior_entry
 
 if TYPE_CHECKING:
     from coopetition.fitting import Fit, Prediction
@@ -54,6 +55,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Intervals from profile likelihoods, with a verdict on each parameter.",
 )
+@click.option(
+    "--posterior",
+    "posterior_steps",
+    type=click.IntRange(min=10),
+    metavar="STEPS",
+    help="Sample the posterior so many steps with emcee (pip install 'coopetition[posterior]').",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @json_option
 @click.option("-o", "output", type=output_file, metavar="FIT.json", help="Keep the fits.")
@@ -72,6 +80,7 @@ def fit(
     separate_flip: bool,
     losses: bool,
     with_profiles: bool,
+    posterior_steps: int | None,
     seed: int,
     as_json: bool,
     output: Path | None,
@@ -111,6 +120,10 @@ def fit(
             fits.append(result)
             predictions.append(prediction)
             entry = _entry(result, with_profiles)
+            if posterior_steps is not None:
+                entry["posterior"] = posterior_entry(
+                    result, posterior_steps, seed=seed, output=output, progress=not quiet
+                )
             if prediction is not None and knob_map is not None:
                 entry["forecast"] = forecast_entry(
                     part, result, prediction, knob_map, seed=seed, output=output
@@ -205,6 +218,11 @@ def _said(entry: dict[str, Any]) -> str:
         lines.append(
             f"  profile of {name}: {p['value']:.4g} [{ends[0]}, {ends[1]}], {p['verdict']}"
         )
+    for name, q in entry.get("posterior", {}).get("parameters", {}).items():
+        lines.append(
+            f"  posterior of {name}: {q['median']:.4g} [{q['lower']:.4g}, {q['upper']:.4g}]"
+        )
+    lines += [f"  note: {note}" for note in entry.get("posterior", {}).get("notes", ())]
     if "forecast" in entry:
         forecast = entry["forecast"]
         odds = ", ".join(f"{n} {p:.2f}" for n, p in forecast["verdict_probability"].items())

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from fitted_curves import TRUTH, made_by, noisy
@@ -94,3 +95,20 @@ def test_wrong_use_and_unfit_logs_end_with_one_line(
     assert result.exit_code == code
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_posterior_samples_are_summed_up_and_kept(
+    command: click.Command, log: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("emcee")
+    kept = tmp_path / "FIT.json"
+    result = run(
+        command, log, "--starts", 2, "--json", "-o", kept, "--posterior", 40, "-p", "n_d=160",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    (entry,) = json.loads(result.stdout)
+    samples = pd.read_parquet(entry["posterior"]["samples"])
+    assert "n_d" not in samples  # held, so not sampled
+    for name, said in entry["posterior"]["parameters"].items():
+        assert said["lower"] <= said["median"] <= said["upper"]
+        assert said["median"] == pytest.approx(samples[name].median())
