@@ -76,7 +76,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "run": {"sequences": 200_000},
     },
     "cpu-transient": {
-        # the race between the strategies hangs on the seed: 0 peaks at 0.79, 2 at 0.63, 1 never comes
+        # the race hangs on the seed: 0 peaks at 0.79, 2 at 0.63, and with 1 ICL never comes
         "source": f"{_PAPER}, figure 1b in half a minute on a CPU: ICL comes and goes; 70 % of the "
         "sequences repeat the query's exemplar, so that ICL comes before CIWL with few classes",
         "data": {"n_classes": 4_000, "n_exemplars": 20, "spread": 0.6},
