@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from forecast_problems import Folded, Line, run_of
 from tolerances import DRAWS
@@ -12,7 +14,7 @@ from coopetition.forecasting.paths import paths
 from coopetition.forecasting.sampling import posterior
 
 TIMES = np.linspace(0.0, 100.0, 15)
-ONE_SCALE = Discrepancy(scales=(1.0,), weights=(1.0,), early=50.0)
+ONE_SCALE = Discrepancy(scales=(1.0,), weights=(1.0,), early=50.0, trust=1.0)
 
 
 class NormalPrior(ParameterPrior):
@@ -43,6 +45,22 @@ def test_population_is_the_gaussian_posterior_of_a_linear_theory():
     assert np.all(np.abs(found.thetas.mean(axis=0) - mean) < DRAWS * spread)
     assert np.all(np.abs(found.thetas.std(axis=0) / spread - 1) < DRAWS)
     assert found.evaluations > 3000
+
+
+def test_less_trust_leaves_more_open():
+    theory = Line()
+    measured = 0.5 + theory.design(TIMES) @ np.array([0.8, -1.0])
+    found = []
+    for trust in (1.0, 0.25):
+        form = dataclasses.replace(ONE_SCALE, trust=trust)
+        log = evidence(run_of({"flip": measured}, TIMES), form, until=100.0, points=15)
+        zero = theory.slopes(np.zeros(2), log.times)
+        jacobian = log.residuals(zero, 0)[1]
+        spread = np.sqrt(np.diag(np.linalg.inv(trust * jacobian.T @ jacobian + np.eye(2))))
+        thetas = posterior(theory, PRIOR, log, np.random.default_rng(4), draws=3000).thetas
+        assert np.all(np.abs(thetas.std(axis=0) / spread - 1) < DRAWS)
+        found.append(thetas[:, 1].std())
+    assert found[1] > found[0]
 
 
 def test_both_modes_survive():

@@ -10,7 +10,12 @@ points for independent would be far too sure. s_e differs between evaluators, λ
 are missed more than others); λ is not fixed but averaged over. The factor √(4 p (1 − p)) lets the
 discrepancy vanish where an accuracy saturates.
 
-Reference: Kennedy & O'Hagan 2001, J. R. Stat. Soc. B 63:425 (model discrepancy).
+That is what a theory misses of a curve's shape. That its equations are not those of a transformer
+means more: no θ is the true one, and the one that fits the beginning best need not fit the end.
+Forecasts therefore raise the likelihood to a power below 1, which widens the posterior (`trust`).
+
+References: Kennedy & O'Hagan 2001, J. R. Stat. Soc. B 63:425 (discrepancy); Miller & Dunson 2019,
+J. Am. Stat. Assoc. 114:1113 (powers of the likelihood).
 """
 
 from __future__ import annotations
@@ -47,6 +52,8 @@ class Discrepancy:
         Standard deviation of a point's own error at p = ½ where no standard error is known.
     scales, weights
         Values of λ and their prior probabilities.
+    trust
+        Power to which forecasts raise the likelihood of a log.
 
     Raises
     ------
@@ -68,12 +75,13 @@ class Discrepancy:
     noise: float = 0.008
     scales: tuple[float, ...] = (0.6, 1.0, 1.7, 3.0)
     weights: tuple[float, ...] = (0.2, 0.4, 0.28, 0.12)
+    trust: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
         object.__setattr__(self, "scales", tuple(self.scales))
         object.__setattr__(self, "weights", tuple(self.weights))
-        positive = {"length": self.length, "early": self.early, "noise": self.noise}
+        positive = {name: getattr(self, name) for name in ("length", "early", "noise", "trust")}
         positive |= {f"spread[{name!r}]": value for name, value in self.spread.items()}
         for name, value in positive.items():
             if not value > 0:

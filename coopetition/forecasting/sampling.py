@@ -42,7 +42,7 @@ class Population:
     thetas
         Shape ``(draws, k)``.
     log_likelihood
-        Shape ``(draws,)``.
+        Times the trust, shape ``(draws,)``.
     steps
         Steps from prior to posterior.
     evaluations
@@ -67,7 +67,7 @@ def posterior(
     draws: int = 2000,
     moves: int = 4,
 ) -> Population:
-    """Draw from the posterior of θ.
+    """Draw from the posterior of θ, p(θ) p(log | θ)^trust.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def posterior(
     """
 
     def log_likelihood(thetas: Array) -> Array:
-        return evidence.log_likelihood(theory.curves(thetas, evidence.times))
+        curves = theory.curves(thetas, evidence.times)
+        return evidence.discrepancy.trust * evidence.log_likelihood(curves)
 
     thetas = prior.sample(FIRST * draws, rng)
     likelihood, density = log_likelihood(thetas), prior.log_density(thetas)
