@@ -136,7 +136,10 @@ def sample_posterior(
     with one_blas_thread():
         sampler.run_mcmc(state, steps, progress=progress, skip_initial_state_check=True)
     chain = sampler.get_chain(discard=steps // 2)
-    time = float(np.nanmax(emcee.autocorr.integrated_time(chain, quiet=True, tol=0)))
+    # a parameter that never moved has no autocorrelation time: as good as an endless one
+    with np.errstate(invalid="ignore", divide="ignore"):
+        times = emcee.autocorr.integrated_time(chain, quiet=True, tol=0)
+    time = float(np.max(np.where(np.isfinite(times), times, np.inf)))
     thetas = chain.reshape(-1, k)
     notes: tuple[str, ...] = ()
     if not time * CONVERGED < len(chain):
