@@ -39,5 +39,6 @@ __all__ = [
     "covariates",
     "default_map",
     "load_map",
+    "map_from_json",
     "save_map",
 ]
