@@ -93,12 +93,13 @@ class Landmarks:
         }
 
     def summary(self) -> str:
-        """One line a landmark."""
+        """One line a landmark; of the final values, accuracies and losses."""
         lines = []
         for name in NAMES:
             mark = getattr(self, name)
             lines.append(f"{name:<10} {_words(mark, name == 'peak_flip')}")
-        lines += [f"final {name:<10} {_words(mark, True)}" for name, mark in self.final.items()]
+        told = {n: mark for n, mark in self.final.items() if "/" not in n or n.endswith("/loss")}
+        lines += [f"final {name:<10} {_words(mark, True)}" for name, mark in told.items()]
         return "\n".join([f"{self.run} (to {self.horizon:,.0f} sequences)", *lines])
 
 

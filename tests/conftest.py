@@ -42,3 +42,13 @@ def reference_vectors(toy_reference: Mapping[str, Any]) -> list[tuple[dict, dict
 def reference_starts(reference_vectors: list[tuple[dict, dict]]) -> list[Start]:
     """The reduced start of each seed."""
     return [project(get("coopetition"), *vectors) for vectors in reference_vectors]
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short training run that nothing interrupted; to be read only."""
+    from short_runs import go, small
+
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    go(small(), folder)
+    return folder
