@@ -36,7 +36,10 @@ ROUNDS = 14
 SCREENED, POLISHED = 1500, 6  # draws looked at, and fitted, for a run's first optimum
 FIRST_EVALUATIONS, EVALUATIONS = 25, 8
 GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
+REACH = 2.5  # of the first belief's deviations within which a run's θ is looked for
 DAMPING = 0.6  # of the effects' change a round: undamped they swing
+SHARPEST = 1e6  # largest eigenvalue of a log's information on θ: 0.1 % of a parameter
+FAILED = "the theory cannot be simulated where it fits the log best"
 MISS = 30.0  # standardised residual of a simulation that failed
 
 
@@ -107,21 +110,25 @@ def calibrate(
     )
     rng = stream(seed, "calibration")
     guess = np.array([p.seed_spread**2 for p in chosen.parameters])
+    # what no log determines would otherwise spread further with every round
+    most = np.array([p.setting_spread**2 for p in chosen.parameters])
     designs = np.array([knobs.design(run.settings, run.kind) for run in members])
     mean = knobs.prior.mean.copy()
     for turn in _shown(range(ROUNDS), progress):
         found = []
         for member, log, z in zip(knobs.runs, logs, designs, strict=True):
             omega = np.diag(1.0 / knobs.deviation)
+            wide = guess + knobs.prior.spread**2 @ z**2
+            middle, reach = knobs.prior.mean @ z, REACH * np.sqrt(wide)
             if turn > 0:
                 starts = member.optimum[None]
             elif first is not None and member.run in first:
                 starts = np.asarray(first[member.run])[None]
             else:
-                wide = knobs.deviation + knobs.prior.spread**2 @ z**2
                 starts = _screened(chosen, log, mean @ z, wide, rng)
             evaluations = EVALUATIONS if turn else FIRST_EVALUATIONS
-            optimum = _optimum(chosen, log, mean @ z, omega, starts, evaluations)
+            limits = (middle - reach, middle + reach)
+            optimum = _optimum(chosen, log, mean @ z, omega, starts, evaluations, limits)
             found.append(_informed(chosen, log, member, optimum))
         knobs = dataclasses.replace(knobs, runs=tuple(found))
         effects = knobs.effects
@@ -134,8 +141,11 @@ def calibrate(
             np.array([run.score for run in found]),
         )
         deviation = (squares + GUESS_WEIGHT * guess) / (len(found) + GUESS_WEIGHT)
+        deviation = np.minimum(deviation, most)
         knobs = dataclasses.replace(knobs, deviation=deviation)
-    return knobs
+    failed = {run.run: FAILED for run in knobs.runs if not run.information.any()}
+    kept = tuple(run for run in knobs.runs if run.run not in failed)
+    return dataclasses.replace(knobs, runs=kept, excluded={**excluded, **failed})
 
 
 def _members(
@@ -201,9 +211,15 @@ def _scale(theory: Theory, log: Evidence, theta: Array) -> int:
 
 
 def _optimum(
-    theory: Theory, log: Evidence, mean: Array, omega: Array, starts: Array, evaluations: int
+    theory: Theory,
+    log: Evidence,
+    mean: Array,
+    omega: Array,
+    starts: Array,
+    evaluations: int,
+    limits: tuple[Array, Array],
 ) -> Array:
-    """The best of the starts after least squares with the prior, shape ``(k,)``."""
+    """The best of the starts after least squares with the prior, within limits, ``(k,)``."""
     from scipy.optimize import least_squares
 
     root = np.sqrt(omega)  # diagonal
@@ -223,7 +239,8 @@ def _optimum(
         return kept[key]
 
     best: tuple[float, Array] | None = None
-    for start in starts:
+    inside = 1e-6 * (limits[1] - limits[0])  # least squares starts off the limits
+    for start in np.clip(starts, limits[0] + inside, limits[1] - inside):
         scale = _scale(theory, log, start)
         kept.clear()
 
@@ -237,6 +254,7 @@ def _optimum(
             residuals,
             start,
             jac=jacobian,
+            bounds=limits,
             x_scale="jac",
             max_nfev=evaluations,
             ftol=1e-6,
@@ -259,16 +277,16 @@ def _informed(
     """The run with the quadratic form of its log-likelihood at the optimum."""
     slopes = theory.slopes(optimum, log.times)
     if slopes is None:
-        raise FitError(
-            f"the simulation of {theory.name} fails at the optimum of run {log.run}; leave it out"
-        )
+        nothing = np.zeros((len(optimum), len(optimum)))
+        return dataclasses.replace(member, information=nothing, score=nothing[0])
     residuals, jacobian = log.residuals(slopes, _scale(theory, log, optimum))
-    information = jacobian.T @ jacobian
+    sizes, directions = np.linalg.eigh(jacobian.T @ jacobian)
+    # beyond this a direction is known exactly, and larger numbers only lose digits
+    share = np.minimum(1.0, SHARPEST / np.maximum(sizes, 1e-300))
+    information = (directions * np.maximum(sizes, 0.0) * share) @ directions.T
+    slope = (directions * share) @ (directions.T @ (jacobian.T @ residuals))
     return dataclasses.replace(
-        member,
-        optimum=optimum,
-        information=information,
-        score=information @ optimum - jacobian.T @ residuals,
+        member, optimum=optimum, information=information, score=information @ optimum - slope
     )
 
 
