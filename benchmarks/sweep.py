@@ -6,7 +6,7 @@
 The first trains what is not trained yet in FOLDER, one ensemble after another in each process, and
 continues what was interrupted. The second writes the curves and the settings of what is finished to
 the package's data. All runs: 64-dimensional Gaussian classes, the paper's 2-layer network of width
-64, Adam, batches of 16, 400,000 sequences.
+64, Adam, batches of 16, 320,000 or 400,000 sequences.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SEQUENCES = 400_000
 EVERY = 16_000
 
 FEW = {"n_classes": 3200, "spread": 0.6}
+PASSING = {"match": 0.7, "lr": 5e-4, "sequences": 320_000}  # the preset cpu-transient-slow
 # Members of an ensemble share classes (the unembedding's size) and the kind of weight decay. The
 # order mixes what is varied, so that a broken-off sweep is still spread over all of it.
 ENSEMBLES: dict[str, list[dict[str, Any]]] = {
@@ -37,32 +38,44 @@ ENSEMBLES: dict[str, list[dict[str, Any]]] = {
     ],
     "base": [{}, {"n_exemplars": 10}, {"spread": 0.4}, {"match": 0.5}],
     "decay-all": [{"wd": 0.1}, {"wd": 0.3}, {"wd": 1.0}],
-    "often-matched": [
-        {**FEW, "match": 0.9},
-        {**FEW, "match": 0.9, "spread": 0.8},
-        {**FEW, "match": 1.0, "spread": 1.0},
-        {**FEW, "match": 0.9, "n_exemplars": 10},
+    "transient": [{**PASSING, "match": share} for share in (0.7, 1.0, 0.9, 0.4)],
+    "transient-few": [
+        {**PASSING, "n_classes": 3200, "match": 0.7},
+        {**PASSING, "n_classes": 3200, "match": 1.0},
+        {**PASSING, "n_classes": 3200, "match": 0.9},
+        {**PASSING, "n_classes": 3200, "match": 0.7, "spread": 0.7},
+    ],
+    "transient-mixed": [
+        {**PASSING, "spread": 0.7},
+        {**PASSING, "n_exemplars": 10},
+        {**PASSING, "n_exemplars": 40},
+        {**PASSING, "lr": 3e-4},
+    ],
+    "transient-many": [
+        {**PASSING, "n_classes": 7200},
+        {**PASSING, "n_classes": 7200, "match": 0.9},
+        {**PASSING, "n_classes": 7200, "match": 0.4},
+    ],
+    "transient-decay": [{**PASSING, "wd": 0.1}, {**PASSING, "wd": 0.3}, {**PASSING, "wd": 1.0}],
+    "transient-decay-attention": [
+        {**PASSING, "wd": 0.3, "on": "attention"},
+        {**PASSING, "wd": 1.0, "on": "attention"},
+    ],
+    "transient-fewest": [
+        {**PASSING, "n_classes": 2000, "match": 1.0},
+        {**PASSING, "n_classes": 2000, "match": 0.9, "spread": 0.7},
+        {**PASSING, "n_classes": 2000, "match": 1.0, "n_exemplars": 5},
+        {**PASSING, "n_classes": 2000, "match": 0.7, "lr": 3e-4},
+    ],
+    "transient-decay-embeddings": [
+        {**PASSING, "wd": 0.3, "on": "embeddings"},
+        {**PASSING, "wd": 1.0, "on": "embeddings"},
     ],
     "many-classes": [
         {"n_classes": 6400},
         {"n_classes": 6400, "n_exemplars": 10},
         {"n_classes": 6400, "match": 0.5, "spread": 0.6},
     ],
-    "around-base": [
-        {"match": 1.0},
-        {"match": 0.3, "spread": 0.6},
-        {"lr": 4.5e-4},
-        {"n_exemplars": 40},
-    ],
-    "few-classes": [
-        {"n_classes": 1600, "spread": 0.6, "match": 1.0},
-        {"n_classes": 1600, "spread": 1.0, "match": 1.0},
-        {"n_classes": 1600, "spread": 0.8, "match": 0.9},
-        {"n_classes": 1600, "spread": 0.6, "match": 0.5},
-    ],
-    "decay-attention": [{"wd": 0.3, "on": "attention"}, {"wd": 1.0, "on": "attention"}],
-    "decay-embeddings": [{"wd": 0.3, "on": "embeddings"}, {"wd": 1.0, "on": "embeddings"}],
-    "rates": [{"lr": 2e-4}, {"lr": 6e-4}, {"match": 0.9}, {"spread": 0.8}],
 }
 SHORT = {"n_classes": "c", "n_exemplars": "e", "spread": "s", "match": "m"}
 
@@ -105,7 +118,7 @@ def settings_of(changes: dict[str, Any]) -> Any:
             "n_sequences": 600,
         },
         run={
-            "sequences": SEQUENCES,
+            "sequences": values.get("sequences", SEQUENCES),
             "seed": seed_of(changes),
             "per_sequence": False,
             "checkpoint_every": 100_000,
@@ -116,7 +129,7 @@ def settings_of(changes: dict[str, Any]) -> Any:
 
 def train_ensemble(name: str, folder: str) -> str:
     """Train or continue one ensemble; what to say of it."""
-    os.nice(5)
+    os.nice(max(0, 5 - os.nice(0)))  # a worker trains several
     from coopetition.landmarks import verdict
     from coopetition.train.loop import train
 
@@ -137,15 +150,59 @@ def peak_of(curves: Any) -> float:
     return float("nan") if peak is None else float(peak.value)
 
 
-def train_all(folder: Path, processes: int) -> None:
-    """Train what is missing, some ensembles at a time."""
+def train_all(folder: Path, processes: int, first: list[str]) -> None:
+    """Train what is missing, some ensembles at a time, those named first before the others."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
+    order = sorted(ENSEMBLES, key=lambda name: first.index(name) if name in first else len(first))
     with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
-        waiting = [pool.submit(train_ensemble, name, str(folder)) for name in ENSEMBLES]
+        waiting = [pool.submit(train_ensemble, name, str(folder)) for name in order]
         for done in concurrent.futures.as_completed(waiting):
             sys.stdout.write(done.result() + "\n")
             sys.stdout.flush()
+
+
+def kept() -> tuple[list[dict[str, Any]], list[Any]]:
+    """What the package has of other origin: runs made while looking for presets."""
+    import pandas as pd
+
+    from coopetition.logs.small_runs import CURVES_TABLE, SETTINGS_TABLE
+
+    if not (DATA / SETTINGS_TABLE).exists():
+        return [], []
+    rows = pd.read_csv(DATA / SETTINGS_TABLE)
+    rows = rows[rows["origin"] != "sweep"]
+    curves = pd.read_csv(DATA / CURVES_TABLE)
+    return rows.to_dict("records"), [curves[curves["run"].isin(rows["run"])]]
+
+
+def collect(folder: Path) -> tuple[int, int]:
+    """Write all runs that are finished; how many, and how many of them are of this sweep."""
+    import pandas as pd
+
+    from coopetition.files import write_atomically
+    from coopetition.logs import read_curves
+    from coopetition.logs.small_runs import CURVES_TABLE, EVALUATORS, SETTINGS_TABLE, VARIED
+
+    rows, tables = kept()
+    for ensemble, members in ENSEMBLES.items():
+        for settings in map(settings_of, members):
+            place = folder / ensemble / settings.name
+            if not (place / "curves.csv").exists():
+                continue
+            (run,) = read_curves(place)
+            if run.last_sequence < settings.run.sequences:
+                continue
+            own = {key: run.settings[key] for key in VARIED}
+            rows.append({"run": run.run, **own, "origin": "sweep"})
+            of_each = {name: run.curve(name) for name in EVALUATORS}
+            columns = {name: curve.values.round(4) for name, curve in of_each.items()}
+            x = of_each["flip"].sequences.astype(int)
+            n = settings.evaluation.n_sequences
+            tables.append(pd.DataFrame({"run": run.run, "sequences": x, "n": n, **columns}))
+    for name, table in ((SETTINGS_TABLE, pd.DataFrame(rows)), (CURVES_TABLE, pd.concat(tables))):
+        write_atomically(DATA / name, table.to_csv(index=False, lineterminator="\n"))
+    return len(rows), sum(row["origin"] == "sweep" for row in rows)
 
 
 def main() -> None:
@@ -153,9 +210,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--first", nargs="*", default=[], choices=list(ENSEMBLES))
+    parser.add_argument("--collect", action="store_true", help="write what is finished")
     arguments = parser.parse_args()
+    if arguments.collect:
+        total, own = collect(arguments.folder)
+        sys.stdout.write(f"{total} runs, {own} of them of this sweep\n")
+        return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    train_all(arguments.folder, arguments.processes)
+    train_all(arguments.folder, arguments.processes, arguments.first)
 
 
 if __name__ == "__main__":

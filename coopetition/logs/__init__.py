@@ -3,6 +3,14 @@
 from .columns import Columns, parse_columns
 from .published import published_runs
 from .reading import read_curves
+from .small_runs import small_runs
 from .writing import write_curves
 
-__all__ = ["Columns", "parse_columns", "published_runs", "read_curves", "write_curves"]
+__all__ = [
+    "Columns",
+    "parse_columns",
+    "published_runs",
+    "read_curves",
+    "small_runs",
+    "write_curves",
+]

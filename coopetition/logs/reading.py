@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from .published import (
     published_source,
 )
 from .settings import settings_of_ours
+from .small_runs import PREFIX as SMALL
+from .small_runs import small_settings, small_table
 from .tables import RawRun, raw_runs
 
 FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in the order they are looked for
@@ -39,8 +42,8 @@ def read_curves(
         A file: a table as CSV, Parquet or JSONL (tidy: ``run, evaluator, metric, sequences,
         value, sem, n``; or wide: ``sequences`` and a column for each curve), or a ``log.h5`` of the
         reference. Or a run's folder with ``curves.csv``, ``curves.parquet`` or ``log.h5`` in it, or
-        a folder of such folders. Or ``published:NAME``, one of `published_runs`. The format is told
-        by the contents.
+        a folder of such folders. Or ``published:NAME``, one of `published_runs`, or ``cpu:NAME``,
+        one of `small_runs`. The format is told by the contents.
     columns
         Which column holds what, where their names don't say it, as in
         ``"flip=eval_flip,sequences=step*32"`` or a mapping of the same; see `parse_columns`.
@@ -70,6 +73,8 @@ def read_curves(
     text = os.fspath(source)
     if text.startswith(PREFIX):
         runs = _published(text, mapping)
+    elif text.startswith(SMALL):
+        runs = _small(text, mapping)
     else:
         runs = _from_path(Path(text).expanduser(), mapping)
     if run is None:
@@ -93,6 +98,20 @@ def _published(text: str, columns: Columns | None) -> tuple[Curves, ...]:
         raws = raw_runs(read_csv(path), None, name=name)
     source |= published_source(name)
     return _cleaned(raws, published_settings(name), source, published_notes(name))
+
+
+def _small(text: str, columns: Columns | None) -> tuple[Curves, ...]:
+    name = text.removeprefix(SMALL)
+    if columns is not None:
+        raise ValueError(f"columns cannot be given for {text}: its columns are known")
+    import io
+
+    import pandas as pd
+
+    settings, table = small_settings(name), small_table(name)
+    source = {"path": text, "sha256": hashlib.sha256(table.encode()).hexdigest(), "format": "small"}
+    raws = raw_runs(pd.read_csv(io.StringIO(table), dtype=str), None, name=name)
+    return _cleaned(raws, settings, source, ())
 
 
 def _from_path(path: Path, columns: Columns | None) -> tuple[Curves, ...]:
