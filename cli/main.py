@@ -15,8 +15,10 @@ from .fit import fit
 from .integrate import integrate
 from .models import equations, models
 from .phase import phase
+from .propose import propose
 from .report import report
 from .train import embeddings, train
+from .verify import verify
 
 
 class Commands(click.Group):
@@ -56,5 +58,7 @@ main.add_command(fit)
 main.add_command(calibrate)
 main.add_command(train)
 main.add_command(embeddings)
+main.add_command(propose)
+main.add_command(verify)
 main.add_command(report)
 main.add_command(demo)

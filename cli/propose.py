@@ -1,0 +1,244 @@
+"""Proposing settings in which in-context learning lasts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import checked_figure_path, finite, input_file, json_option, save_figure
+
+if TYPE_CHECKING:
+    from coopetition import Curves
+    from coopetition.knobs import KnobMap
+    from coopetition.proposal import Experiment, Move, Proposals
+    from coopetition.train.settings import TrainingSettings
+
+SEEDS = 1000  # proposals are trained with seeds of their own, from here
+
+
+@click.command()
+@click.argument("fits", metavar="[FIT.json|LOG]...", nargs=-1)
+@click.option("--settings", type=input_file, metavar="BASE.yaml", help="The base's settings.")
+@click.option("--budget", type=float, metavar="SEQ", help="Where ICL is to be there; default: "
+              "the end of the base's run.")  # fmt: skip
+@click.option("--count", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--move", "moves", multiple=True, metavar="NAME[=[log:]LOW:HIGH][@PRICE]",
+              help="A setting that may move; match_probability, n_classes, n_exemplars and spread "
+              "where none is named.")  # fmt: skip
+@click.option("--sure", type=float, default=0.8, show_default=True,
+              help="Probability that suffices; the cheapest that reach it come first.")  # fmt: skip
+@click.option("--map", "map_file", type=input_file, metavar="MAP.json",
+              help="From coopetition calibrate; else the shipped one for such data.")  # fmt: skip
+@click.option("--candidates", type=click.IntRange(min=4), default=200, show_default=True)
+@click.option("--experiments", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Also name so many runs that would sharpen the map most.")  # fmt: skip
+@click.option("--boundary", metavar="NAME,NAME", help="Two settings, for --plot.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="The boundary of persistent ICL, or probability against cost.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("-o", "output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
+def propose(
+    fits: tuple[str, ...],
+    settings: Path | None,
+    budget: float | None,
+    count: int,
+    moves: tuple[str, ...],
+    sure: float,
+    map_file: Path | None,
+    candidates: int,
+    experiments: int,
+    boundary: str | None,
+    plot: Path | None,
+    seed: int,
+    output: Path | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    r"""Propose settings near a base in which ICL lasts to the budget.
+
+    The base is BASE.yaml, or the run of the first FIT.json or LOG; what these logs say sharpens
+    the map from settings to dynamics. DIR gets a settings file for each proposal, ready for
+    `coopetition train`, and the predictions that `coopetition verify` scores.
+
+    \b
+    coopetition propose published:main --budget 2e7
+    coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
+    """
+    from coopetition.knobs import load_map
+    from coopetition.proposal import default_moves, parse_move, with_runs
+    from coopetition.proposal import propose as search
+    from coopetition.proposal.knowledge import map_for
+    from coopetition.proposal.storage import require_new
+
+    checked_figure_path(plot)
+    pair = boundary_names(boundary, plot)
+    if output is not None:
+        require_new(output)
+    logs = logs_of(fits)
+    short, full = base_of(logs, settings)
+    chosen = load_map(map_file) if map_file is not None else map_for(short)
+    knob_map = with_runs(chosen, logs)
+    horizon = budget or (logs[0].last_sequence if logs and settings is None else full.run.sequences)
+    allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
+    found = search(
+        short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
+        looked_at=candidates, seed=seed, progress=not quiet,
+    )  # fmt: skip
+    teaching = informative(found, knob_map, experiments)
+    files = written(found, full, knob_map, output, {"fits": list(fits)})
+    if plot is not None:
+        draw(found, knob_map, allowed, pair, plot, seed)
+    if as_json:
+        click.echo(json.dumps(finite(as_plain(found, files, teaching))))
+        return
+    click.echo(found.summary())
+    for one in teaching:
+        changes = ", ".join(f"{name} = {value:g}" for name, value in one.candidate.changes.items())
+        click.echo(f"experiment: {changes} would teach {one.gain:.2f} nats")
+    if output is not None:
+        click.echo(f"settings and predictions: {output}/; check them with coopetition verify")
+
+
+def logs_of(sources: tuple[str, ...]) -> list[Curves]:
+    """The runs of fits and logs; a fit is followed to the log it was made from."""
+    from coopetition.fitting.storage import read_fits
+    from coopetition.logs import read_curves
+
+    found: list[Curves] = []
+    for source in sources:
+        if not source.endswith(".json"):
+            found += read_curves(source)
+            continue
+        for fit in read_fits(source):
+            path = fit.measurements.source.get("path")
+            if path is None:
+                raise ValueError(f"{source} does not say which log run {fit.run} was read from")
+            (curves,) = read_curves(log_folder(str(path)), run=fit.run)
+            found.append(curves)
+    named: dict[str, Curves] = {curves.run: curves for curves in found}  # several models, one run
+    return list(named.values())
+
+
+def log_folder(path: str) -> str:
+    """A run's folder where its log lies in one with settings, else the log itself."""
+    file = Path(path)
+    beside = ("settings.yaml", "config.json")
+    return str(file.parent) if any((file.parent / name).exists() for name in beside) else path
+
+
+def base_of(logs: list[Curves], settings: Path | None) -> tuple[dict[str, Any], TrainingSettings]:
+    """The base by short names, and as settings that can be trained."""
+    from coopetition.logs.settings import settings_of_ours
+    from coopetition.train.settings_files import as_plain as tree_of
+    from coopetition.train.settings_files import read_settings
+    from coopetition.train.short_names import from_short_names
+
+    if settings is not None:
+        full = read_settings(settings)
+        return settings_of_ours(tree_of(full)), full
+    if not logs:
+        raise ValueError("no base: give FIT.json, a LOG or --settings BASE.yaml")
+    if not logs[0].settings:
+        raise ValueError(
+            f"the log of run {logs[0].run} does not hold its settings: give --settings BASE.yaml"
+        )
+    return dict(logs[0].settings), from_short_names(logs[0].settings)
+
+
+def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
+    """The two settings of a boundary."""
+    if text is None:
+        return None
+    if plot is None:
+        raise ValueError(f"--boundary {text} is drawn into a file: give --plot FILE")
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2:
+        raise ValueError(f"--boundary {text}: write two settings, e.g. match_probability,n_classes")
+    return names[0], names[1]
+
+
+def informative(found: Proposals, knob_map: KnobMap, count: int) -> tuple[Experiment, ...]:
+    """The runs that would teach most among those looked at."""
+    from coopetition.proposal import most_informative
+
+    if not count:
+        return ()
+    screened = [one.candidate for one in found.screened]
+    return most_informative(found.base, screened, knob_map, budget=found.budget, count=count)
+
+
+def written(
+    found: Proposals,
+    base: TrainingSettings,
+    knob_map: KnobMap,
+    folder: Path | None,
+    asked: dict[str, Any],
+) -> dict[str, str]:
+    """Settings files by proposal, and everything else that belongs into the folder."""
+    from coopetition.proposal.storage import settings_file, write_proposals
+    from coopetition.train.settings_files import write_settings
+    from coopetition.train.short_names import with_short_names
+
+    if folder is None:
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for number, proposal in enumerate(found.proposals):
+        changed = with_short_names(base, {n: to for n, (_, to) in proposal.changes.items()})
+        run = changed.run.replace(seed=SEEDS + number, sequences=round(found.budget))
+        path = settings_file(folder, proposal)
+        write_settings(changed.replace(name=proposal.name, run=run), path)
+        files[proposal.name] = str(path)
+    write_proposals(found, folder, knob_map, settings=asked)
+    return files
+
+
+def draw(
+    found: Proposals,
+    knob_map: KnobMap,
+    allowed: list[Move],
+    pair: tuple[str, str] | None,
+    path: Path,
+    seed: int,
+) -> None:
+    """The boundary over two settings, or probability against cost."""
+    from coopetition.errors import unknown_name
+    from coopetition.proposal import boundary
+    from coopetition.proposal_pictures import plot_boundary, plot_frontier
+
+    if pair is None:
+        save_figure(plot_frontier(found).figure, path)
+        return
+    named = {move.setting: move for move in allowed}
+    for name in pair:
+        if name not in named:
+            raise unknown_name("setting that may move", name, named)
+    over = boundary(
+        found.base, knob_map, named[pair[0]], named[pair[1]], budget=found.budget, seed=seed
+    )
+    save_figure(plot_boundary(over).figure, path)
+
+
+def as_plain(
+    found: Proposals, files: dict[str, str], teaching: tuple[Experiment, ...]
+) -> dict[str, Any]:
+    """What `--json` says."""
+    return {
+        "base": {"verdict_probability": dict(found.base_forecast.verdict_probability)},
+        "budget": found.budget,
+        "proposals": [p.as_dict(files.get(p.name)) for p in found.proposals],
+        "frontier": [
+            {"cost": s.candidate.cost, "probability_persistent": s.persistent,
+             "changes": dict(s.candidate.changes)}
+            for s in found.frontier
+        ],
+        "experiments": [
+            {"changes": dict(one.candidate.changes), "gain": one.gain} for one in teaching
+        ],
+        "notes": list(found.notes),
+    }  # fmt: skip

@@ -1,0 +1,42 @@
+"""Verifying proposals by training them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import finite, json_option, output_file
+
+
+@click.command()
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
+@click.option("--no-train", is_flag=True, help="Score finished runs only.")
+@click.option(
+    "--update",
+    type=output_file,
+    metavar="MAP.json",
+    help="Write a map that has learnt from these runs.",
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
+def verify(
+    folder: Path, device: str, no_train: bool, update: Path | None, quiet: bool, as_json: bool
+) -> None:
+    """Train the proposals in DIR, and compare what was predicted with what came.
+
+    DIR is what `coopetition propose -o DIR` wrote. Finished runs are read, broken-off ones
+    continued; the predictions are never rewritten. Verdicts go to DIR/verdicts.json.
+    """
+    from coopetition.knobs import save_map
+    from coopetition.verification import updated_map
+    from coopetition.verification import verify as verify_folder
+
+    found = verify_folder(folder, device=device, train_missing=not no_train, progress=not quiet)
+    if update is not None:
+        save_map(updated_map(folder, found), update)
+    click.echo(json.dumps(finite(found.as_dict())) if as_json else found.summary())

@@ -1,0 +1,36 @@
+"""Settings in which in-context learning should last; the verb is `propose`.
+
+`boundary` maps where it stops lasting, `most_informative` finds the run worth making next,
+`with_runs` adds what new runs say to a map.
+"""
+
+from .boundary import Boundary, boundary
+from .candidates import Candidate, candidates
+from .design import Experiment, most_informative
+from .knowledge import with_runs
+from .mechanism import Mechanism, mechanism
+from .moves import Move, default_moves, parse_move
+from .outcome_regression import OutcomeRegression, regress_outcomes
+from .result import Proposal, Proposals, Screened
+from .search import propose
+
+__all__ = [
+    "Boundary",
+    "Candidate",
+    "Experiment",
+    "Mechanism",
+    "Move",
+    "OutcomeRegression",
+    "Proposal",
+    "Proposals",
+    "Screened",
+    "boundary",
+    "candidates",
+    "default_moves",
+    "mechanism",
+    "most_informative",
+    "parse_move",
+    "propose",
+    "regress_outcomes",
+    "with_runs",
+]

@@ -1,0 +1,103 @@
+"""Where ICL stops being persistent, over any two settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import read_only
+from ..forecasting import forecast_settings
+from ..knobs import KnobMap
+from .candidates import plain
+from .moves import Move
+
+Array = NDArray[np.float64]
+
+DRAWS = 150
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Boundary:
+    """Probability of persistent ICL over two settings.
+
+    Parameters
+    ----------
+    first, second
+        The two moves.
+    first_values, second_values
+        Shapes ``(m,)`` and ``(n,)``.
+    persistent
+        Probability, shape ``(m, n)``.
+    base
+        Values of both settings at the base.
+    budget
+        In sequences.
+    """
+
+    first: Move
+    second: Move
+    first_values: Array
+    second_values: Array
+    persistent: Array
+    base: tuple[float, float]
+    budget: float
+
+
+def boundary(
+    base: Mapping[str, Any],
+    knob_map: KnobMap,
+    first: Move,
+    second: Move,
+    *,
+    budget: float,
+    points: int = 13,
+    seed: int = 0,
+) -> Boundary:
+    """Probability of persistent ICL on a grid over two settings, the others as in the base.
+
+    Parameters
+    ----------
+    base
+        Settings by short name.
+    knob_map
+        From settings to parameters.
+    first, second
+        The settings and their ranges.
+    budget
+        Sequences at which ICL is to be there.
+    points
+        Grid points of each.
+    seed
+        Of all randomness; the same for each point, so that the picture is smooth.
+
+    Raises
+    ------
+    ValueError
+        If both are the same setting, or there are fewer than two points.
+    """
+    if first.setting == second.setting:
+        raise ValueError(f"both settings are {first.setting}: give two different ones")
+    if points < 2:
+        raise ValueError(f"points = {points}: a picture needs at least 2")
+    start = plain(base)
+    shares = np.linspace(0.0, 1.0, points)
+    values = [np.unique([move.at(float(share)) for share in shares]) for move in (first, second)]
+    chance = np.empty((len(values[0]), len(values[1])))
+    for i, one in enumerate(values[0]):
+        for j, other in enumerate(values[1]):
+            settings = {**start, first.setting: float(one), second.setting: float(other)}
+            seen = forecast_settings(settings, knob_map, horizon=budget, draws=DRAWS, seed=seed)
+            chance[i, j] = seen.verdict_probability["persistent"]
+    return Boundary(
+        first=first,
+        second=second,
+        first_values=read_only(values[0]),
+        second_values=read_only(values[1]),
+        persistent=read_only(chance),
+        base=(float(start[first.setting]), float(start[second.setting])),
+        budget=float(budget),
+    )

@@ -1,0 +1,120 @@
+"""Settings near a base: every knob alone at several levels, and mixtures spread over all."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import unknown_name
+from ..knobs.covariates import data_kind
+from .moves import Move, cost_of
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Changes to a base, and what they cost.
+
+    Parameters
+    ----------
+    changes
+        New values by setting; a setting that stays is not among them.
+    cost
+        In the units of `Move.price`.
+    """
+
+    changes: Mapping[str, float]
+    cost: float
+
+    def settings(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        """The base with the changes."""
+        return {**base, **self.changes}
+
+
+def candidates(
+    base: Mapping[str, Any],
+    moves: Sequence[Move],
+    *,
+    count: int = 200,
+    levels: int = 8,
+    seed: int = 0,
+) -> tuple[Candidate, ...]:
+    """Changes worth looking at, without repetitions, the cheapest first.
+
+    Parameters
+    ----------
+    base
+        Settings by short name.
+    moves
+        What may move.
+    count
+        About how many in all.
+    levels
+        Values of each setting that are tried alone.
+    seed
+        Of the scrambled Sobol sequence that mixtures come from. Two settings are moved in half of
+        the mixtures, any number in the others.
+
+    Raises
+    ------
+    ValueError
+        If nothing may move, or the base lacks a setting that may.
+
+    Examples
+    --------
+    >>> move = Move(setting="match_probability", lower=0.0, upper=1.0, unit=0.5)
+    >>> [c.changes for c in candidates({"match_probability": 0.0}, [move], levels=2)]
+    [{'match_probability': 0.5}, {'match_probability': 1.0}]
+    """
+    from scipy.stats import qmc
+
+    if not moves:
+        raise ValueError("no setting may move: name at least one")
+    for move in moves:
+        if move.setting not in base:
+            raise unknown_name("setting of the base", move.setting, base)
+    by_name = {move.setting: move for move in moves}
+    found: dict[tuple[tuple[str, float], ...], Candidate] = {}
+
+    def add(changes: Mapping[str, float]) -> None:
+        kept = {
+            name: value
+            for name, value in changes.items()
+            if not by_name[name].near(value, float(base[name]))
+        }
+        if kept:
+            key = tuple(sorted(kept.items()))
+            found[key] = Candidate(changes=kept, cost=cost_of(moves, base, kept))
+
+    for move in moves:
+        for level in range(levels + 1):
+            add({move.setting: move.at(level / levels)})
+    if len(moves) > 1 and count > len(found):
+        wanted = count - len(found)
+        power = max(1, int(np.ceil(np.log2(wanted))))
+        draws = qmc.Sobol(len(moves) + 1, rng=np.random.default_rng(seed)).random_base2(power)
+        for draw in draws[:wanted]:
+            add(_mixture(moves, draw))
+    return tuple(sorted(found.values(), key=lambda candidate: candidate.cost))
+
+
+def plain(base: Mapping[str, Any]) -> dict[str, Any]:
+    """The base by short names alone, with its kind of data told by name.
+
+    Curves of our trainer keep the whole settings file under ``original``, which would go on
+    saying what a changed setting was before.
+    """
+    kept = {name: value for name, value in base.items() if name != "original"}
+    return {**kept, "data_kind": data_kind(base)}
+
+
+def _mixture(moves: Sequence[Move], draw: Array) -> dict[str, float]:
+    """Two settings where the last number is below ½, else all; shape ``(moves + 1,)``."""
+    pairs = [(i, j) for i in range(len(moves)) for j in range(i)]
+    chosen = pairs[int(2 * draw[-1] * len(pairs))] if draw[-1] < 0.5 else range(len(moves))
+    return {moves[i].setting: moves[i].at(float(draw[i])) for i in chosen}

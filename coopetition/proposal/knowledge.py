@@ -1,0 +1,79 @@
+"""What runs add to a map: the base's own log sharpens proposals, verified runs the next map."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+from ..curves import Curves
+from ..files import provenance
+from ..knobs import KnobMap, calibrate, default_map, map_from_json
+from ..knobs.covariates import data_kind
+
+SMALL_MAP = "small_map.json"
+
+
+@functools.cache
+def small_map() -> KnobMap:
+    """The map calibrated on the small runs of our trainer, ``cpu:*``.
+
+    Examples
+    --------
+    >>> small_map().kinds
+    ('gaussian',)
+    """
+    text = (resources.files("coopetition.data") / SMALL_MAP).read_text(encoding="utf-8")
+    return map_from_json(text, SMALL_MAP)
+
+
+def map_for(settings: Mapping[str, Any]) -> KnobMap:
+    """The shipped map whose runs are of the settings' kind of data.
+
+    Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
+    """
+    return small_map() if data_kind(settings) in small_map().kinds else default_map()
+
+
+def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> KnobMap:
+    """The map with what further runs say; runs it has by name are left as they are.
+
+    Each new run's parameters are fitted under what the map predicts of its settings, and its
+    quadratic log-likelihood joins the map's. Effects follow anew; the deviations' variances, which
+    a few runs cannot change much, stay.
+
+    Parameters
+    ----------
+    knob_map
+        A map of a toy model of the catalogue.
+    runs
+        Logs with their settings. Runs that cannot be used are named in `KnobMap.excluded`.
+    seed
+        Of the fits' starts.
+
+    Raises
+    ------
+    LogError
+        If runs are given and none of the new ones can be used.
+    """
+    known = {run.run for run in knob_map.runs}
+    new = [curves for curves in runs if curves.run not in known]
+    if not new:
+        return knob_map
+    own = calibrate(
+        new,
+        theory=knob_map.declared or knob_map.theory,
+        until=knob_map.provenance.get("settings", {}).get("until"),
+        discrepancy=knob_map.discrepancy,
+        first={curves.run: knob_map.predict(curves.settings).mean for curves in new},
+        seed=seed,
+    )
+    origin = provenance("calibrate", {"added": [run.run for run in own.runs]}, seed=seed)
+    return dataclasses.replace(
+        knob_map,
+        runs=(*knob_map.runs, *own.runs),
+        excluded={**knob_map.excluded, **own.excluded},
+        provenance={**origin, "before": dict(knob_map.provenance)},
+    )

@@ -1,0 +1,160 @@
+"""Why a change of settings should keep ICL: which parameters it moves, and what each does alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..forecasting.theory import Theory
+from ..knobs import KnobMap
+
+Array = NDArray[np.float64]
+
+SHOWN = 3  # parameters named in words
+LEAST = 0.02  # change of flip at the budget from which a parameter is worth naming
+TIMES = 60
+
+MEANINGS: Mapping[str, str] = {
+    "alpha": "the cost of holding both circuits",
+    "mu1": "the error ICL cannot get below",
+    "mu2": "the error CIWL cannot get below",
+    "n_d": "the slowness of CIWL's own circuit",
+    "n_a": "the slowness of ICL's own circuit",
+    "n_b": "the slowness of the shared circuits",
+    "rate": "the speed of training",
+    "x_a": "the start of ICL's own circuit",
+    "x_b": "the start of the shared circuits",
+    "x_d": "the start of CIWL's own circuit",
+    "gain_icl": "the confidence of ICL",
+    "gain_ciwl": "the confidence of CIWL",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shift:
+    """What a change of settings does to one parameter, and what this alone does to flip.
+
+    Parameters
+    ----------
+    parameter
+        Its name.
+    before, after
+        Medians.
+    flip
+        Flip accuracy at the budget if no other parameter changed.
+    """
+
+    parameter: str
+    before: float
+    after: float
+    flip: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mechanism:
+    """How a change of settings acts, along the medians of the parameters.
+
+    Parameters
+    ----------
+    flip_before, flip_after
+        Flip accuracy at the budget.
+    shifts
+        Of every parameter, the one that matters most first.
+    budget
+        In sequences.
+    """
+
+    flip_before: float
+    flip_after: float
+    shifts: tuple[Shift, ...]
+    budget: float
+
+    def in_words(self, changes: Mapping[str, tuple[float, float]]) -> str:
+        """A sentence or two."""
+        what = " and ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in changes.items())
+        worth = [s for s in self.shifts if abs(s.flip - self.flip_before) >= LEAST][:SHOWN]
+        ending = "" if len(changes) > 1 else "s"
+        parts = [
+            f"{'raise' if s.after > s.before else 'lower'}{ending} {s.parameter}"
+            f"{_meaning(s.parameter)} from {s.before:.3g} to {s.after:.3g}"
+            f" (alone: flip {s.flip:.2f})"
+            for s in worth
+        ]
+        moved = "; ".join(parts) if parts else f"move{ending} no parameter that matters alone"
+        return (
+            f"{what} {moved}; at the medians flip at {self.budget:,.0f} sequences goes from "
+            f"{self.flip_before:.2f} to {self.flip_after:.2f}."
+        )
+
+
+def _meaning(parameter: str) -> str:
+    return f", {MEANINGS[parameter]}," if parameter in MEANINGS else ""
+
+
+def mechanism(
+    knob_map: KnobMap,
+    base: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    budget: float,
+) -> Mechanism:
+    """Compare the medians of the parameters at two settings, and what each difference does.
+
+    Parameters
+    ----------
+    knob_map
+        From settings to parameters.
+    base, settings
+        Before and after, by short name.
+    budget
+        Sequences at which flip is compared.
+
+    Examples
+    --------
+    >>> from coopetition.knobs import default_map
+    >>> from coopetition.logs import read_curves
+    >>> base = dict(read_curves("published:main")[0].settings)
+    >>> matched = {**base, "match_probability": 1.0}
+    >>> found = mechanism(default_map(), base, matched, budget=2e7)
+    >>> found.shifts[0].parameter
+    'mu1'
+    """
+    theory = knob_map.the_theory()
+    before, after = knob_map.predict(base), knob_map.predict(settings)
+    differs = np.flatnonzero(~np.isclose(before.mean, after.mean, rtol=0.0, atol=1e-9))
+    thetas = np.tile(before.mean, (len(differs) + 2, 1))
+    thetas[1] = after.mean
+    thetas[np.arange(len(differs)) + 2, differs] = after.mean[differs]
+    flips = _final_flips(theory, thetas, budget - before.origin)
+    shifts = [
+        Shift(
+            parameter=before.names[j],
+            before=float(np.exp(before.mean[j])),
+            after=float(np.exp(after.mean[j])),
+            flip=float(flip),
+        )
+        for j, flip in zip(differs, flips[2:], strict=True)
+    ]
+    return Mechanism(
+        flip_before=float(flips[0]),
+        flip_after=float(flips[1]),
+        shifts=tuple(ordered(shifts, float(flips[0]))),
+        budget=budget,
+    )
+
+
+def ordered(shifts: Sequence[Shift], flip_before: float) -> list[Shift]:
+    """Those that move flip most first; among equals, those that move most."""
+    return sorted(
+        shifts,
+        key=lambda s: (-round(abs(s.flip - flip_before), 3), -abs(np.log(s.after / s.before))),
+    )
+
+
+def _final_flips(theory: Theory, thetas: Array, until: float) -> Array:
+    times = np.linspace(0.0, until, TIMES)
+    return theory.curves(thetas, times)["flip"][:, -1]

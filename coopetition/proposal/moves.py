@@ -1,0 +1,198 @@
+"""Which settings may move, how far, and what a move costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import unknown_name
+
+DIGITS = 2  # significant digits of a proposed number: nobody trains 3,187 classes
+FACTOR = 4.0  # how far a number on a logarithmic scale may move by default, either way
+NEAR = 0.04  # share of the range below which a change is none
+CHANGE = 0.1  # cost of touching a setting at all, so that few large changes beat many small ones
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Move:
+    """A setting that may move.
+
+    Parameters
+    ----------
+    setting
+        Its short name, as in `Curves.settings`.
+    lower, upper
+        Between which values, ends included.
+    log
+        Whether equal ratios count as equal moves, not equal differences.
+    whole
+        Whether it is a whole number.
+    price
+        Cost of a move by one unit: a factor of 2 on a logarithmic scale, else half of a share or
+        1.
+
+    Raises
+    ------
+    ValueError
+        If the range is empty, or negative on a logarithmic scale, or the price is.
+
+    Examples
+    --------
+    >>> match = Move(setting="match_probability", lower=0.0, upper=1.0, unit=0.5)
+    >>> match.cost(0.0, 1.0)
+    2.1
+    """
+
+    setting: str
+    lower: float
+    upper: float
+    log: bool = False
+    whole: bool = False
+    unit: float = 1.0
+    price: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lower) and self.lower < self.upper < math.inf):
+            raise ValueError(
+                f"{self.setting} may move from {self.lower:g} to {self.upper:g}: give a range with "
+                "its lower end first"
+            )
+        if self.log and self.lower <= 0:
+            raise ValueError(
+                f"{self.setting} from {self.lower:g}: a logarithmic range starts above 0"
+            )
+        if not (self.price >= 0 and self.unit > 0):
+            raise ValueError(f"{self.setting}: price {self.price:g} must not be negative")
+
+    def at(self, share: float) -> float:
+        """The value at a share of the range, with few digits."""
+        if self.log:
+            value = self.lower * (self.upper / self.lower) ** share
+        else:
+            value = self.lower + share * (self.upper - self.lower)
+        return self.tidy(value)
+
+    def tidy(self, value: float) -> float:
+        """The value with few digits, within the range."""
+        if self.log:
+            value = float(f"{value:.{DIGITS}g}")
+        else:
+            value = round(value, max(0, DIGITS - math.floor(math.log10(self.upper - self.lower))))
+        value = float(round(value)) if self.whole else value
+        return min(max(value, self.lower), self.upper)
+
+    def near(self, value: float, other: float) -> bool:
+        """Whether two values are nearer than is worth a change."""
+        if self.log:
+            share = math.log(value / other) / math.log(self.upper / self.lower)
+        else:
+            share = (value - other) / (self.upper - self.lower)
+        return abs(share) < NEAR
+
+    def cost(self, before: float, after: float) -> float:
+        """What it costs to go from one value to another."""
+        if after == before:
+            return 0.0
+        distance = abs(math.log2(after / before)) if self.log else abs(after - before)
+        return CHANGE + self.price * distance / self.unit
+
+
+_SHARE: Mapping[str, Any] = {"lower": 0.0, "upper": 1.0, "unit": 0.5}
+# how settings move where nothing is said; a lower and an upper end of None are FACTOR around base
+_KINDS: Mapping[str, Mapping[str, Any]] = {
+    "match_probability": _SHARE,
+    "n_classes": {"log": True, "whole": True},
+    "n_exemplars": {"log": True, "whole": True},
+    "spread": {"log": True},
+    "lr": {"log": True},
+    "batch_size": {"log": True, "whole": True},
+    "width": {"log": True, "whole": True},
+    "weight_decay": {"lower": 0.0, "upper": 1.0, "unit": 0.5},
+    "label_noise": {"lower": 0.0, "upper": 0.5, "unit": 0.25},
+    "input_noise": {"lower": 0.0, "upper": 1.0, "unit": 0.5},
+    "zipf_exponent": {"lower": 0.0, "upper": 2.0},
+    "mlp_ratio": {"lower": 0.0, "upper": 4.0, "unit": 4.0},
+}
+DEFAULT = ("match_probability", "n_classes", "n_exemplars", "spread")
+
+
+def default_moves(base: Mapping[str, Any], names: Sequence[str] = DEFAULT) -> tuple[Move, ...]:
+    """Moves of the named settings around a base; those the base does not have are left out.
+
+    Parameters
+    ----------
+    base
+        Settings by short name.
+    names
+        Which may move.
+
+    Raises
+    ------
+    ValueError
+        If a setting is not one that can be moved; the message names the nearest.
+
+    Examples
+    --------
+    >>> [move.setting for move in default_moves({"n_classes": 3200, "match_probability": 0.0})]
+    ['match_probability', 'n_classes']
+    """
+    found = []
+    for name in names:
+        if name not in _KINDS:
+            raise unknown_name("setting to move", name, _KINDS)
+        kind = dict(_KINDS[name])
+        value = base.get(name)
+        if not isinstance(value, int | float):
+            continue
+        if kind.get("log"):
+            if value <= 0:
+                continue
+            kind = {"lower": value / FACTOR, "upper": value * FACTOR, **kind}
+        if kind.get("whole"):
+            kind["lower"], kind["upper"] = max(1.0, round(kind["lower"])), round(kind["upper"])
+        found.append(Move(setting=name, **kind))
+    return tuple(found)
+
+
+def parse_move(text: str, base: Mapping[str, Any]) -> Move:
+    """A move written ``name``, ``name=lower:upper`` or ``name=log:lower:upper``, then ``@price``.
+
+    Raises
+    ------
+    ValueError
+        If the text has another form, or the base has no such number.
+
+    Examples
+    --------
+    >>> parse_move("n_classes=1600:12800@3", {"n_classes": 3200}).price
+    3.0
+    """
+    head, _, price_text = text.partition("@")
+    name, _, range_text = head.partition("=")
+    known = default_moves(base, [name])
+    if not known:
+        raise ValueError(f"--move {text}: the base has no number {name} to move; add it there")
+    (move,) = known
+    form = "write name=lower:upper@price, e.g. match_probability=0:1@2"
+    try:
+        if price_text:
+            move = dataclasses.replace(move, price=float(price_text))
+        if range_text:
+            parts = range_text.split(":")
+            log = parts[0] == "log"
+            lower, upper = (float(part) for part in parts[int(log) :])
+            move = dataclasses.replace(move, lower=lower, upper=upper, log=move.log or log)
+    except ValueError as error:
+        raise ValueError(f"--move {text}: {error}; {form}") from None
+    return move
+
+
+def cost_of(moves: Sequence[Move], base: Mapping[str, Any], changes: Mapping[str, Any]) -> float:
+    """The cost of changes to a base, added up."""
+    return sum(
+        move.cost(float(base[move.setting]), float(changes[move.setting]))
+        for move in moves
+        if move.setting in changes
+    )

@@ -1,0 +1,142 @@
+"""A baseline without a theory: verdicts regressed on settings.
+
+Multinomial logistic regression with a normal prior on its weights,
+
+    log p(v | z) = w_v · z − log Σ_u exp(w_u · z),   w_v ~ N(0, τ²),
+
+z the covariates of `coopetition.knobs` that differ between the runs, standardised, and a constant
+(whose prior is wide). It predicts no curves and gives no reasons: a map that does not beat it has
+learnt nothing from its theory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import unknown_name
+from ..forecasting.outcomes import VERDICTS
+from ..knobs import covariates
+
+Array = NDArray[np.float64]
+
+WIDTH = 1.5  # τ: one standard deviation of a covariate moves odds by up to about e^3
+CONSTANT_WIDTH = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class OutcomeRegression:
+    """A fitted regression.
+
+    Parameters
+    ----------
+    names
+        The covariates used.
+    centre, scale
+        With which they are standardised, shape ``(names,)``.
+    weights
+        Shape ``(verdicts, names + 1)``, the constant's last.
+    """
+
+    names: tuple[str, ...]
+    centre: Array
+    scale: Array
+    weights: Array
+
+    def predict(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """Probabilities of the verdicts at a run's settings."""
+        values = extended(settings)
+        z = (np.array([values[name] for name in self.names]) - self.centre) / self.scale
+        chances = _softmax(self.weights @ np.append(z, 1.0))
+        return {verdict: float(p) for verdict, p in zip(VERDICTS, chances, strict=True)}
+
+
+def extended(settings: Mapping[str, Any]) -> dict[str, float]:
+    """The covariates, unknown ones 0, weight decay told apart by where it acts, and the horizon.
+
+    Settings may say under ``horizon`` to how many sequences the verdict refers.
+    """
+    values = {name: value or 0.0 for name, value in covariates(settings).items()}
+    decay = values.pop("weight_decay")
+    where = str(settings.get("weight_decay_on", "all"))
+    for part in ("all", "attention", "embeddings"):
+        values[f"weight_decay_{part}"] = decay if where == part else 0.0
+    for name in ("match_probability", "horizon"):
+        given = settings.get(name)
+        values[name] = float(given) if isinstance(given, int | float) else 0.0
+    values["horizon"] = math.log1p(values["horizon"])
+    return values
+
+
+def regress_outcomes(
+    settings: Sequence[Mapping[str, Any]], verdicts: Sequence[str], *, width: float = WIDTH
+) -> OutcomeRegression:
+    """Fit the regression.
+
+    Parameters
+    ----------
+    settings
+        Of the runs, by short name.
+    verdicts
+        What became of ICL in each.
+    width
+        τ.
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, as many verdicts as runs are not given, or one is unknown.
+
+    Examples
+    --------
+    >>> runs = [{"match_probability": share} for share in (0.0, 0.1, 0.9, 1.0)]
+    >>> found = regress_outcomes(runs, ["never", "never", "persistent", "persistent"])
+    >>> found.predict({"match_probability": 0.95})["persistent"] > 0.8
+    True
+    """
+    from scipy.optimize import minimize
+
+    if not settings or len(settings) != len(verdicts):
+        raise ValueError(
+            f"{len(settings)} settings and {len(verdicts)} verdicts: give one verdict a run"
+        )
+    for verdict in verdicts:
+        if verdict not in VERDICTS:
+            raise unknown_name("verdict", verdict, VERDICTS)
+    rows = [extended(one) for one in settings]
+    names = tuple(name for name in rows[0] if len({row[name] for row in rows}) > 1)
+    raw = np.array([[row[name] for name in names] for row in rows]).reshape(len(rows), len(names))
+    centre, scale = raw.mean(axis=0), raw.std(axis=0)
+    z = np.column_stack([(raw - centre) / scale, np.ones(len(raw))])
+    target = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
+    tau = np.append(np.full(len(names), width), CONSTANT_WIDTH)
+
+    def cost(flat: Array) -> tuple[float, Array]:
+        weights = flat.reshape(len(VERDICTS), -1)
+        logits = z @ weights.T
+        top = logits.max(axis=1, keepdims=True)
+        total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+        value = np.sum(total) - np.sum(logits * target) + 0.5 * np.sum((weights / tau) ** 2)
+        slope = (_softmax(logits) - target).T @ z + weights / tau**2
+        return float(value), slope.ravel()
+
+    start = np.zeros(len(VERDICTS) * z.shape[1])
+    found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    if not math.isfinite(found.fun):
+        raise ValueError("covariates of the runs are not finite: leave those runs out")
+    return OutcomeRegression(
+        names=names,
+        centre=centre,
+        scale=scale,
+        weights=found.x.reshape(len(VERDICTS), -1),
+    )
+
+
+def _softmax(logits: Array) -> Array:
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))

@@ -1,0 +1,133 @@
+"""Results: a proposal, and all that were found around a base."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..forecasting import Forecast
+from .candidates import Candidate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Proposal:
+    """Settings in which ICL is expected to last.
+
+    Parameters
+    ----------
+    name
+        Of its files.
+    changes
+        From and to, by setting.
+    settings
+        All settings by short name.
+    cost
+        Of the changes.
+    probability_persistent
+        That ICL is persistent at the budget.
+    forecast
+        Predicted curves with bands, landmarks, probabilities of all verdicts.
+    mechanism
+        Why, in words and numbers.
+    """
+
+    name: str
+    changes: Mapping[str, tuple[float, float]]
+    settings: Mapping[str, Any]
+    cost: float
+    probability_persistent: float
+    forecast: Forecast = dataclasses.field(repr=False)
+    mechanism: str
+
+    def as_dict(self, file: str | None = None) -> dict[str, Any]:
+        """Plain values for JSON; ``file`` is the settings file."""
+        return {
+            "name": self.name,
+            "settings": file,
+            "changes": {name: list(pair) for name, pair in self.changes.items()},
+            "probability_persistent": self.probability_persistent,
+            "verdict_probability": dict(self.forecast.verdict_probability),
+            "cost": self.cost,
+            "mechanism": self.mechanism,
+        }
+
+    def summary(self) -> str:
+        """One paragraph."""
+        changes = ", ".join(f"{n} {a:g} → {b:g}" for n, (a, b) in self.changes.items())
+        return (
+            f"{self.name}: {changes} (cost {self.cost:.2f}); persistent with probability "
+            f"{self.probability_persistent:.2f}\n    {self.mechanism}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Screened:
+    """A candidate and what a quick look says of it.
+
+    Parameters
+    ----------
+    candidate
+        The changes.
+    verdict_probability
+        Of ``persistent, transient, never``.
+    """
+
+    candidate: Candidate
+    verdict_probability: Mapping[str, float]
+
+    @property
+    def persistent(self) -> float:
+        """Probability that ICL is persistent at the budget."""
+        return self.verdict_probability["persistent"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Proposals:
+    """What was found around a base.
+
+    Parameters
+    ----------
+    base
+        Its settings by short name.
+    base_forecast
+        What is expected of the base itself.
+    budget
+        Sequences at which ICL is to be there.
+    sure
+        Probability from which the cheapest is preferred.
+    proposals
+        The best first: the sufficiently probable by cost, then the others by probability.
+    screened
+        All that was looked at, cheapest first.
+    notes
+        What a reader has to know, a sentence each.
+    provenance
+        Version, map, seed, settings of the search.
+    """
+
+    base: Mapping[str, Any]
+    base_forecast: Forecast = dataclasses.field(repr=False)
+    budget: float
+    sure: float
+    proposals: tuple[Proposal, ...]
+    screened: tuple[Screened, ...] = dataclasses.field(repr=False)
+    notes: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def frontier(self) -> tuple[Screened, ...]:
+        """Candidates that no cheaper one matches in probability, cheapest first."""
+        found: list[Screened] = []
+        for one in sorted(self.screened, key=lambda s: (s.candidate.cost, -s.persistent)):
+            if not found or one.persistent > found[-1].persistent:
+                found.append(one)
+        return tuple(found)
+
+    def summary(self) -> str:
+        """The base, the proposals and the notes, as text."""
+        chances = self.base_forecast.verdict_probability
+        said = ", ".join(f"{name} {share:.2f}" for name, share in chances.items())
+        lines = [f"base at {self.budget:,.0f} sequences: {said}"]
+        lines += [f"{i}. {p.summary()}" for i, p in enumerate(self.proposals, start=1)]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -1,0 +1,198 @@
+"""The verb `propose`: settings near a base in which ICL is expected to last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import CoopetitionError
+from ..forecasting import Forecast, forecast_settings
+from ..knobs import KnobMap
+from ..version import __version__
+from .candidates import Candidate, candidates, plain
+from .mechanism import mechanism
+from .moves import Move, default_moves
+from .result import Proposal, Proposals, Screened
+
+SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
+SPARE = 1.5  # so many times the wanted proposals are looked at closely
+
+
+def propose(
+    base: Mapping[str, Any],
+    knob_map: KnobMap,
+    *,
+    budget: float,
+    moves: Sequence[Move] | None = None,
+    count: int = 5,
+    sure: float = 0.8,
+    looked_at: int = 200,
+    seed: int = 0,
+    progress: bool = False,
+) -> Proposals:
+    """Propose settings near a base in which ICL is persistent at the budget.
+
+    Candidates are forecast from their settings with few draws, all with the same random numbers,
+    and the promising ones again with many. First come those whose probability of persistent ICL is
+    at least ``sure``, the cheapest first, then the others, the most probable first. Of candidates
+    that change the same settings only the best is taken while others are left.
+
+    Parameters
+    ----------
+    base
+        Settings by short name, as in `Curves.settings`.
+    knob_map
+        From settings to distributions of parameters.
+    budget
+        Sequences at which ICL is to be there.
+    moves
+        Which settings may move, how far and at what price; `default_moves` when None.
+    count
+        Most proposals.
+    sure
+        Probability that suffices.
+    looked_at
+        About how many candidates to look at.
+    seed
+        Of all randomness.
+    progress
+        Whether to show progress on stderr.
+
+    Returns
+    -------
+    Proposals
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or nothing may move.
+    CoopetitionError
+        If the simulations of every candidate failed.
+    """
+    if not (math.isfinite(budget) and budget > 0):
+        raise ValueError(f"budget = {budget!r}: must be a positive number of sequences")
+    if count < 1:
+        raise ValueError(f"count = {count}: at least 1 proposal must be asked for")
+    if not 0 < sure < 1:
+        raise ValueError(f"sure = {sure}: must lie between 0 and 1, such as 0.8")
+    base = plain(base)
+    allowed = default_moves(base) if moves is None else tuple(moves)
+    found = candidates(base, allowed, count=looked_at, seed=seed)
+    screened, failures = _screened(base, found, knob_map, budget, seed, progress)
+    if not screened:
+        raise CoopetitionError(f"no candidate could be simulated; the first: {failures[0]}")
+    close = promising(screened, sure, math.ceil(SPARE * count))
+    reached: list[tuple[Candidate, Forecast]] = [
+        (one.candidate, _forecast(base, one.candidate, knob_map, budget, DRAWS, seed))
+        for one in close
+    ]
+    reached.sort(key=lambda pair: rank(pair[1].verdict_probability["persistent"], pair[0], sure))
+    chosen = [
+        _proposal(f"proposal-{i:02d}", base, candidate, forecast, knob_map, budget)
+        for i, (candidate, forecast) in enumerate(reached[:count], start=1)
+    ]
+    own = forecast_settings(base, knob_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
+    notes = [*own.warnings, *failures]
+    best = max(p.probability_persistent for p in chosen)
+    if best < sure:
+        notes.append(
+            f"no candidate is persistent with probability {sure:g} (the best: {best:.2f}); allow "
+            "more moves or a wider range"
+        )
+    return Proposals(
+        base=base,
+        base_forecast=own,
+        budget=float(budget),
+        sure=sure,
+        proposals=tuple(chosen),
+        screened=tuple(screened),
+        notes=tuple(dict.fromkeys(notes)),
+        provenance={
+            "version": __version__,
+            "map": {**knob_map.provenance, "runs": [run.run for run in knob_map.runs]},
+            "moves": [vars(move) for move in allowed],
+            "seed": seed,
+            "draws": {"screening": SCREEN_DRAWS, "forecast": DRAWS},
+        },
+    )
+
+
+def rank(persistent: float, candidate: Candidate, sure: float) -> tuple[float, ...]:
+    """Sort key: the sufficiently probable by cost, then the others by probability."""
+    if persistent >= sure:
+        return (0.0, candidate.cost, -persistent)
+    return (1.0, -persistent, candidate.cost)
+
+
+def promising(screened: Sequence[Screened], sure: float, count: int) -> list[Screened]:
+    """The best candidates, one for each set of settings that is changed as long as they last."""
+    in_order = sorted(screened, key=lambda s: rank(s.persistent, s.candidate, sure))
+    first: dict[frozenset[str], Screened] = {}
+    for one in in_order:
+        first.setdefault(frozenset(one.candidate.changes), one)
+    others = [one for one in in_order if first[frozenset(one.candidate.changes)] is not one]
+    good = [one for one in first.values() if one.persistent >= sure]
+    poor = [one for one in first.values() if one.persistent < sure]
+    second = [one for one in others if one.persistent >= sure]
+    return [*good, *second, *poor, *others][:count]
+
+
+def _forecast(
+    base: Mapping[str, Any],
+    candidate: Candidate,
+    knob_map: KnobMap,
+    budget: float,
+    draws: int,
+    seed: int,
+) -> Forecast:
+    settings = candidate.settings(base)
+    return forecast_settings(settings, knob_map, horizon=budget, draws=draws, seed=seed)
+
+
+def _screened(
+    base: Mapping[str, Any],
+    found: Sequence[Candidate],
+    knob_map: KnobMap,
+    budget: float,
+    seed: int,
+    progress: bool,
+) -> tuple[list[Screened], list[str]]:
+    """A quick look at every candidate, and what failed."""
+    from tqdm.auto import tqdm
+
+    screened, failures = [], []
+    for candidate in tqdm(found, desc="candidates", leave=False, disable=not progress):
+        try:
+            seen = _forecast(base, candidate, knob_map, budget, SCREEN_DRAWS, seed)
+        except CoopetitionError as error:
+            failures.append(str(error))
+            continue
+        screened.append(Screened(candidate=candidate, verdict_probability=seen.verdict_probability))
+    return screened, failures
+
+
+def _proposal(
+    name: str,
+    base: Mapping[str, Any],
+    candidate: Candidate,
+    forecast: Forecast,
+    knob_map: KnobMap,
+    budget: float,
+) -> Proposal:
+    settings = candidate.settings(base)
+    changes = {
+        setting: (float(base[setting]), float(value))
+        for setting, value in candidate.changes.items()
+    }
+    return Proposal(
+        name=name,
+        changes=changes,
+        settings=settings,
+        cost=candidate.cost,
+        probability_persistent=float(np.round(forecast.verdict_probability["persistent"], 4)),
+        forecast=forecast,
+        mechanism=mechanism(knob_map, base, settings, budget=budget).in_words(changes),
+    )

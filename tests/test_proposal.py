@@ -1,0 +1,216 @@
+"""Proposals: moves and their prices, candidates, ranking, reasons, boundary and experiments."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition.knobs import default_map
+from coopetition.logs import read_curves
+from coopetition.proposal import (
+    Candidate,
+    Move,
+    Screened,
+    boundary,
+    candidates,
+    default_moves,
+    mechanism,
+    most_informative,
+    parse_move,
+    propose,
+    with_runs,
+)
+from coopetition.proposal.design import gain
+from coopetition.proposal.search import promising, rank
+
+HORIZON = 2e7
+
+
+@pytest.fixture(scope="module")
+def base():
+    (main,) = read_curves("published:main")
+    return dict(main.settings)
+
+
+@pytest.fixture(scope="module")
+def found(base):
+    match, classes = default_moves(base, ["match_probability", "n_classes"])
+    return propose(
+        base, default_map(), budget=HORIZON, moves=[match, classes], count=3, sure=0.7, looked_at=24
+    )
+
+
+MATCH = Move(setting="match_probability", lower=0.0, upper=1.0, unit=0.5)
+CLASSES = Move(setting="n_classes", lower=100, upper=10_000, log=True, whole=True)
+
+
+def test_moves_cost_distance_and_a_little_for_being_made():
+    assert CLASSES.cost(800, 1600) == pytest.approx(1.1)
+    assert CLASSES.cost(1600, 400) == pytest.approx(2.1)
+    assert MATCH.cost(0.5, 0.5) == 0
+    assert dataclasses.replace(MATCH, price=3.0).cost(0.0, 0.25) == pytest.approx(1.6)
+
+
+@given(share=st.floats(0, 1))
+def test_values_lie_in_the_range_with_few_digits(share):
+    value = CLASSES.at(share)
+    assert 100 <= value <= 10_000
+    assert value == float(f"{value:.2g}")
+    assert 0 <= MATCH.at(share) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("match_probability", (0.0, 1.0, False, 1.0)),
+        ("match_probability=0:0.5@2", (0.0, 0.5, False, 2.0)),
+        ("n_classes=log:800:3200", (800, 3200, True, 1.0)),
+        ("n_classes@0.5", (400, 6400, True, 0.5)),
+    ],
+)
+def test_moves_are_read(text, expected):
+    move = parse_move(text, {"match_probability": 0.0, "n_classes": 1600})
+    assert (move.lower, move.upper, move.log, move.price) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["n_classes=5", "n_classes=9:1", "n_classes=a:b", "spread", "x=1:2"]
+)
+def test_moves_that_cannot_be_read_are_refused(text):
+    with pytest.raises(ValueError, match="move"):
+        parse_move(text, {"n_classes": 1600})
+
+
+def test_candidates_are_different_near_and_within_the_ranges():
+    base = {"match_probability": 0.5, "n_classes": 1000}
+    every = candidates(base, [MATCH, CLASSES], count=60)
+    assert len(every) > 50
+    keys = {tuple(sorted(one.changes.items())) for one in every}
+    assert len(keys) == len(every)
+    assert [one.cost for one in every] == sorted(one.cost for one in every)
+    for one in every:
+        assert one.changes
+        for name, value in one.changes.items():
+            assert value != base[name]
+        assert one.settings(base) == {**base, **one.changes}
+    assert any(len(one.changes) == 2 for one in every)
+    assert every == candidates(base, [MATCH, CLASSES], count=60)
+
+
+def test_nothing_may_move_is_refused(base):
+    with pytest.raises(ValueError, match="no setting may move"):
+        candidates(base, [])
+    with pytest.raises(ValueError, match="n_clases"):
+        candidates(base, [dataclasses.replace(CLASSES, setting="n_clases")])
+
+
+def screened(cost, chance, *names):
+    chances = {"persistent": chance, "transient": 1 - chance, "never": 0.0}
+    changes = dict.fromkeys(names, 1.0)
+    return Screened(candidate=Candidate(changes=changes, cost=cost), verdict_probability=chances)
+
+
+def test_the_cheapest_of_the_sufficiently_probable_comes_first():
+    dear, cheap, unsure = screened(3, 0.99, "a"), screened(1, 0.85, "b"), screened(0.5, 0.6, "c")
+    order = sorted([dear, cheap, unsure], key=lambda s: rank(s.persistent, s.candidate, 0.8))
+    assert order == [cheap, dear, unsure]
+
+
+def test_other_settings_before_more_of_the_same():
+    first, again, other = screened(1, 0.9, "a"), screened(2, 0.95, "a"), screened(3, 0.9, "b")
+    assert promising([again, other, first], 0.8, 2) == [first, other]
+    assert promising([again, other, first], 0.8, 3) == [first, other, again]
+
+
+def test_matching_exemplars_keeps_icl_in_the_papers_run(found, base):
+    chances = found.base_forecast.verdict_probability
+    assert chances["transient"] > 0.5
+    assert "match_probability" in found.proposals[0].changes
+    best = found.proposals[0]
+    assert best.probability_persistent > chances["persistent"] + 0.3
+    assert "mu1" in best.mechanism
+    assert "lower" in best.mechanism
+    assert best.settings["n_exemplars"] == base["n_exemplars"]
+
+
+def test_the_frontier_rises_with_cost(found):
+    front = found.frontier
+    assert [s.candidate.cost for s in front] == sorted(s.candidate.cost for s in front)
+    chances = [s.persistent for s in front]
+    assert all(a < b for a, b in itertools.pairwise(chances))
+    assert max(s.persistent for s in found.screened) == chances[-1]
+
+
+def test_proposals_say_what_they_stand_on(found):
+    text = found.summary()
+    assert "proposal-01" in text
+    assert found.provenance["seed"] == 0
+    assert "main" in found.provenance["map"]["runs"]
+    plain = found.proposals[0].as_dict("a.yaml")
+    assert plain["settings"] == "a.yaml"
+    assert set(plain) >= {"changes", "probability_persistent", "cost", "mechanism"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"budget": 0}, "budget"), ({"count": 0}, "count"), ({"sure": 1.0}, "sure")],
+)
+def test_wrong_arguments_are_refused_before_work(base, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        propose(base, default_map(), **{"budget": HORIZON, **wrong})
+
+
+def test_a_mechanism_without_a_change_moves_nothing(base):
+    same = mechanism(default_map(), base, base, budget=HORIZON)
+    assert same.shifts == ()
+    assert same.flip_before == same.flip_after
+
+
+def test_single_shifts_add_up_to_the_whole_where_there_is_one(base):
+    matched = {**base, "match_probability": 1.0}
+    found = mechanism(default_map(), base, matched, budget=HORIZON)
+    assert found.shifts[0].parameter == "mu1"
+    assert found.shifts[0].after < 0.1 * found.shifts[0].before
+    assert found.flip_before < 0.5 < found.flip_after
+
+
+def test_the_boundary_runs_between_never_matched_and_always(base):
+    match, classes = default_moves(base, ["match_probability", "n_classes"])
+    grid = boundary(base, default_map(), match, classes, budget=HORIZON, points=3)
+    assert grid.persistent.shape == (3, 3)
+    assert grid.persistent[-1, 1] > 0.5 > grid.persistent[0, 1]
+    with pytest.raises(ValueError, match="two different"):
+        boundary(base, default_map(), match, match, budget=HORIZON)
+
+
+def test_a_run_teaches_and_a_second_like_it_teaches_less(base):
+    (mq,) = read_curves("published:mq")
+    without = default_map().without("mq")
+    settings = {**base, "match_probability": 1.0}
+    first = gain(without, settings, budget=HORIZON)
+    again = gain(with_runs(without, [mq]), settings, budget=HORIZON)
+    assert first > again > 0
+
+
+def test_the_most_informative_is_the_best_of_those_looked_at(base):
+    match, classes = default_moves(base, ["match_probability", "n_classes"])
+    every = candidates(base, [match, classes], count=20)
+    best = most_informative(base, every, default_map(), budget=HORIZON, count=3)
+    gains = [gain(default_map(), one.settings(base), budget=HORIZON) for one in every]
+    assert [one.gain for one in best] == pytest.approx(sorted(gains, reverse=True)[:3])
+
+
+def test_runs_already_known_change_nothing_and_new_ones_are_learnt_from():
+    (run,) = read_curves("published:c12800_ex5")
+    assert with_runs(default_map(), [run]) is default_map()
+    without = default_map().without("c12800_ex5")
+    again = with_runs(without, [run])
+    assert {r.run for r in again.runs} == {r.run for r in default_map().runs}
+    near = default_map().predict(run.settings).mean
+    far = without.predict(run.settings).mean
+    learnt = again.predict(run.settings).mean
+    spread = np.sqrt(default_map().deviation)
+    assert np.linalg.norm((learnt - near) / spread) < np.linalg.norm((far - near) / spread)

@@ -1,0 +1,213 @@
+"""Verification of proposals: what came is compared with what was predicted, and nothing else."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from coopetition.curves import Curve, Curves
+from coopetition.errors import CoopetitionError
+from coopetition.knobs import default_map
+from coopetition.logs import read_curves, write_curves
+from coopetition.proposal import default_moves, propose
+from coopetition.proposal.storage import PREDICTIONS, read_predictions, write_proposals
+from coopetition.train.settings import TrainingSettings
+from coopetition.train.settings_files import read_settings, write_settings
+from coopetition.train.short_names import from_short_names, with_short_names
+from coopetition.verification import VERDICTS, updated_map, verify
+
+BUDGET = 2e7
+POINTS = 41
+
+
+def proposals_in(folder):
+    """Two proposals in a folder, and what was proposed."""
+    (main,) = read_curves("published:main")
+    base = dict(main.settings)
+    moves = default_moves(base, ["match_probability"])
+    found = propose(base, default_map(), budget=BUDGET, moves=moves, count=2, looked_at=8)
+    for proposal in found.proposals:
+        run = TrainingSettings().run.replace(sequences=int(BUDGET))
+        full = with_short_names(
+            TrainingSettings(name=proposal.name, run=run),
+            {name: to for name, (_, to) in proposal.changes.items()},
+        )
+        write_settings(full, folder / f"{proposal.name}.yaml")
+    write_proposals(found, folder, default_map())
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    return folder, proposals_in(folder)
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy of the folder that a test may change."""
+    return shutil.copytree(made[0], tmp_path / "proposals")
+
+
+def runs_of(shapes):
+    """A trainer that writes curves of the given flips, one after the other."""
+    left = list(shapes)
+
+    def trainer(settings, run):
+        flip = left.pop(0)
+        x = np.linspace(0.0, BUDGET, POINTS)
+        run.mkdir(parents=True)
+        curves = {
+            (name, "in_context_acc"): Curve(
+                evaluator=name, metric="in_context_acc", sequences=x, values=values
+            )
+            for name, values in (("flip", flip(x / BUDGET)), ("train", 0.5 + 0.4 * x / BUDGET))
+        }
+        write_curves(run / "curves.csv", [Curves(run=settings.name, curves=curves)])
+        write_settings(settings, run / "settings.yaml")
+
+    return trainer
+
+
+def lasting(u):
+    return 0.5 + 0.4 * np.minimum(4 * u, 1)
+
+
+def passing(u):
+    return np.where(u < 0.3, 0.5 + u, np.maximum(0.8 - 1.2 * (u - 0.3), 0.05))
+
+
+def test_predictions_are_read_as_they_were_written(made):
+    folder, found = made
+    for prediction, proposal in zip(read_predictions(folder), found.proposals, strict=True):
+        assert prediction.name == proposal.name
+        assert prediction.changes == proposal.changes
+        assert dict(prediction.verdict_probability) == dict(proposal.forecast.verdict_probability)
+        band = proposal.forecast.bands["flip"]
+        table = prediction.table()
+        written = table[table["evaluator"] == "flip"]["lower"].to_numpy()
+        np.testing.assert_allclose(written, band.lower)
+
+
+def test_settings_files_hold_the_changes(made):
+    folder, found = made
+    for proposal in found.proposals:
+        settings = read_settings(folder / f"{proposal.name}.yaml")
+        assert settings.sequences.match_probability == proposal.changes["match_probability"][1]
+
+
+def test_hits_and_misses_are_counted(folder):
+    result = verify(folder, trainer=runs_of([lasting, passing]))
+    predicted = [one.prediction.verdict for one in result.results]
+    assert [one.measured for one in result.results] == ["persistent", "transient"]
+    assert result.score["total"] == 2
+    assert result.score["hits"] == sum(
+        a == b for a, b in zip(predicted, ["persistent", "transient"], strict=True)
+    )
+    first = result.results[0]
+    chances = first.prediction.verdict_probability
+    expected = sum((p - (name == "persistent")) ** 2 for name, p in chances.items())
+    assert first.brier == pytest.approx(expected)
+    assert first.final_flip == pytest.approx(0.9)
+    assert first.peak_flip == pytest.approx(0.9, abs=0.02)
+    assert 0 <= first.coverage <= 1
+    assert "came true" in result.summary()
+
+
+def test_coverage_counts_points_within_the_bands(folder):
+    prediction = read_predictions(folder)[0]
+    table = prediction.table()
+    flip = table[table["evaluator"] == "flip"]
+
+    def median(u):
+        return np.interp(u * BUDGET, flip["sequences"], flip["value"], left=0.5)
+
+    result = verify(folder, trainer=runs_of([median, lambda u: np.ones_like(u)]))
+    assert result.results[0].rmse["flip"] == pytest.approx(0, abs=1e-3)
+    x = np.linspace(0.0, BUDGET, POINTS)[1:]
+    train = table[table["evaluator"] == "train"]
+    lower, upper = (np.interp(x, train["sequences"], train[end]) for end in ("lower", "upper"))
+    y = 0.5 + 0.4 * x / BUDGET
+    expected = 0.5 * (1.0 + np.mean((y >= lower) & (y <= upper)))
+    assert result.results[0].coverage == pytest.approx(expected)
+
+
+def test_what_is_finished_is_not_trained_again(folder):
+    first = verify(folder, trainer=runs_of([lasting, passing]))
+    again = verify(folder, trainer=runs_of([]))
+    assert again.as_dict() == first.as_dict()
+
+
+def test_an_interruption_keeps_what_is_there(folder):
+    with pytest.raises(IndexError):
+        verify(folder, trainer=runs_of([lasting]))
+    assert len(json.loads((folder / VERDICTS).read_text())["results"]) == 1
+    assert verify(folder, train_missing=False).score["total"] == 1
+    assert verify(folder, trainer=runs_of([passing])).score["total"] == 2
+
+
+def test_nothing_trained_is_no_score(folder):
+    result = verify(folder, train_missing=False)
+    assert result.score == {"hits": 0, "total": 0, "brier": None, "coverage": None}
+    assert result.summary() == "nothing was verified"
+
+
+def test_predictions_are_never_rewritten(folder, made):
+    with pytest.raises(ValueError, match="never rewritten"):
+        write_proposals(made[1], folder, default_map())
+    verify(folder, trainer=runs_of([lasting, passing]))
+    path = folder / PREDICTIONS
+    path.write_text(path.read_text().replace('"sure": 0.8', '"sure": 0.7'))
+    with pytest.raises(CoopetitionError, match="changed after"):
+        verify(folder, train_missing=False)
+
+
+def test_other_settings_than_predicted_are_refused(folder):
+    settings = folder / "proposal-01.yaml"
+    settings.write_text(settings.read_text().replace("lr: ", "lr: 2"))
+    with pytest.raises(CoopetitionError, match="not what was predicted"):
+        verify(folder, train_missing=False)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"format": "coopetition proposals 1"}'])
+def test_damaged_predictions_are_said_to_be(tmp_path, content):
+    (tmp_path / PREDICTIONS).write_text(content)
+    with pytest.raises(CoopetitionError, match=PREDICTIONS):
+        verify(tmp_path)
+
+
+def test_a_run_too_short_is_said_to_be(folder):
+    def short(settings, run):
+        runs_of([lasting])(settings, run)
+        (curves,) = read_curves(run)
+        write_curves(run / "curves.csv", [curves.until(BUDGET / 2)])
+
+    with pytest.raises(CoopetitionError, match="ends before the budget"):
+        verify(folder, trainer=short)
+
+
+def test_an_updated_map_knows_the_runs_and_the_old_one_stays(folder):
+    before = (folder / "map.json").read_bytes()
+    result = verify(folder, trainer=runs_of([lasting, passing]))
+    names = {run.run for run in updated_map(folder, result).runs}
+    assert names - {run.run for run in default_map().runs} == {
+        "proposals/proposal-01",
+        "proposals/proposal-02",
+    }
+    assert (folder / "map.json").read_bytes() == before
+
+
+def test_short_names_reach_their_sections():
+    changed = with_short_names(TrainingSettings(), {"n_classes": 1600.0, "lr": 3e-4})
+    assert (changed.data.n_classes, changed.optimisation.lr) == (1600, 3e-4)
+    with pytest.raises(ValueError, match="n_clases"):
+        with_short_names(TrainingSettings(), {"n_clases": 3})
+
+
+def test_settings_of_published_runs_can_be_trained_on_gaussian_classes():
+    (mq,) = read_curves("published:mq")
+    settings = from_short_names(mq.settings)
+    assert settings.sequences.match_probability == 1
+    assert settings.data.kind == "gaussian"
+    assert settings.optimisation.lr == mq.settings["lr"]
