@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .sweep import spread_runs, sweep_options, wants_sweep
+
 if TYPE_CHECKING:
     from coopetition.train.settings import TrainingSettings
+    from coopetition.train.sweeps import Sweep
     from coopetition.train.trained_run import TrainedRun
 
 
 @click.command()
 @click.argument("settings", nargs=-1, metavar="[SETTINGS.yaml|PRESET]…")
+@click.option(
+    "--settings", "named", multiple=True, metavar="SETTINGS.yaml|PRESET", help="The same."
+)
 @click.option(
     "-s", "--set", "changes", multiple=True, metavar="key=value", help="e.g. network.width=128"
 )
@@ -26,8 +32,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a list for seeds).")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--presets", "list_presets", is_flag=True, help="List the presets and leave.")
+@sweep_options
 def train(
     settings: tuple[str, ...],
+    named: tuple[str, ...],
     changes: tuple[str, ...],
     output: Path | None,
     resume: bool,
@@ -36,15 +44,25 @@ def train(
     as_json: bool,
     quiet: bool,
     list_presets: bool,
+    **spread: Any,
 ) -> None:
     """Train a transformer as SETTINGS.yaml or a PRESET says, and measure which strategy answers.
 
     Without settings the defaults are the papers' 2-layer network. Several settings that differ in
     numbers only, and several seeds, train as one ensemble. RUN gets settings, curves and
     checkpoints; without -o it is runs/NAME.
+
+    SETTINGS.yaml with a `grid` or `runs` in it is a sweep. Its runs, and with --executor any runs,
+    are spread over workers; each gets a folder in RUN, and RUN gets tables of them all.
     """
     if list_presets:
         click.echo(presets_listed())
+        return
+    settings += named
+    if wants_sweep(settings, spread["executor"]):
+        sweep = sweep_of(settings, changes, seeds)
+        spread |= {"device": device, "as_json": as_json, "quiet": quiet}
+        spread_runs(sweep, output, settings, resume=resume, **spread)
         return
     from coopetition.train.loop import train as run_training
 
@@ -88,6 +106,17 @@ def members_of(
         for base in bases
         for seed in range(base.run.seed, base.run.seed + seeds)
     )
+
+
+def sweep_of(given: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sweep:
+    """The runs to spread over workers: those of a sweep's file, or those of any settings."""
+    from coopetition.train.sweeps import Sweep, is_sweep, read_sweep
+
+    if len(given) == 1 and is_sweep(given[0]):
+        return read_sweep(given[0], overrides=changes, seeds=seeds)
+    members = members_of(given, changes, seeds, resumed=None)
+    name = members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
+    return Sweep(name=name, members=members, varied=("run.seed",) if seeds > 1 else ())
 
 
 def settings_named(given: str) -> TrainingSettings:

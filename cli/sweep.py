@@ -1,0 +1,179 @@
+"""The part of `train` that spreads runs over workers: its options, and what it says at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from coopetition.train.sweep_run import SweepResult
+    from coopetition.train.sweeps import Sweep
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+ON_GPU = 32  # runs of an ensemble, where nothing else is said
+
+
+def sweep_options(command: Command) -> Command:
+    """The options of `train` that concern many runs on many workers, in one argument ``spread``."""
+    for option in reversed(
+        [
+            click.option(
+                "--executor",
+                metavar="KIND",
+                help="Spread runs over workers: local, dask:ADDRESS or slurm.  [default for a "
+                "sweep: local]",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(min=1),
+                help="Local processes, or Slurm jobs at one time.  [default: a CPU or GPU each]",
+            ),
+            click.option(
+                "--retries",
+                type=click.IntRange(min=0),
+                default=2,
+                show_default=True,
+                help="How often a run is tried again whose worker died.",
+            ),
+            click.option(
+                "--ensemble",
+                type=click.IntRange(min=1),
+                help=f"Most runs a worker trains as one.  [default: 1 on CPUs, {ON_GPU} on GPUs]",
+            ),
+            click.option(
+                "--slurm",
+                multiple=True,
+                metavar="key=value",
+                help="For jobs, as submitit names it: timeout_min=60, slurm_partition=gpu …",
+            ),
+            click.option(
+                "--tables",
+                type=click.Choice(["csv", "parquet"]),
+                default="csv",
+                show_default=True,
+                help="Format of a sweep's tables.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def wants_sweep(settings: tuple[str, ...], executor: str | None) -> bool:
+    """Whether these are runs for workers: a sweep's file, or anything with an executor.
+
+    Raises
+    ------
+    ValueError
+        If a sweep is given together with other settings.
+    """
+    from coopetition.train.sweeps import is_sweep
+
+    sweeps = [name for name in settings if is_sweep(name)]
+    if sweeps and len(settings) > 1:
+        raise ValueError(f"settings = {' '.join(settings)}: {sweeps[0]} is a sweep; give it alone")
+    return executor is not None or bool(sweeps)
+
+
+def spread_runs(
+    sweep: Sweep,
+    output: Path | None,
+    sources: tuple[str, ...],
+    *,
+    resume: bool,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+    executor: str | None,
+    workers: int | None,
+    retries: int,
+    ensemble: int | None,
+    slurm: tuple[str, ...],
+    tables: str,
+) -> None:
+    """Train a sweep, write its tables, and fail if a run did; ``sources`` are what it came from."""
+    from coopetition.errors import TrainingError
+    from coopetition.train.executors import open_executor
+    from coopetition.train.sweep_run import train_sweep
+    from coopetition.train.sweep_tables import write_sweep_tables
+
+    from .options import split_assignments
+
+    folder = output or Path("runs") / sweep.name
+    about = {"command": sys.argv[1:]}
+    inputs = [Path(source) for source in sources if Path(source).is_file()]
+    given = {key: plain(value) for key, value in split_assignments(slurm, "--slurm").items()}
+    with open_executor(
+        executor or "local", workers=workers, folder=folder / "jobs", device=device, slurm=given
+    ) as hands:
+        result = train_sweep(
+            sweep,
+            folder,
+            executor=hands,
+            resume=resume,
+            retries=retries,
+            device=device,
+            largest=ensemble or (ON_GPU if on_gpu(device) else 1),
+            progress=not quiet,
+            about=about,
+            inputs=inputs,
+        )
+    curves, runs = write_sweep_tables(result, suffix=tables, about=about, inputs=inputs)
+    if as_json:
+        said = {"sweep": str(folder), "curves": str(curves), "table": str(runs)}
+        click.echo(json.dumps({**said, "runs": results_of(result)}, indent=2))
+    else:
+        click.echo(f"{result.summary()}\ncurves: {curves}\ntable: {runs}")
+    if result.failed:
+        count = f"{len(result.failed)} of {len(result.runs)} runs"
+        first = result.failed[0]
+        raise TrainingError(
+            f"{count} did not come to an end, such as {first.settings.name}: {first.error}; the "
+            f"others are in {folder}; continue with --resume"
+        )
+
+
+def on_gpu(device: str) -> bool:
+    """Whether runs compute on a GPU."""
+    if device != "auto":
+        return device.startswith("cuda")
+    from coopetition.train.executors import cuda_devices
+
+    return bool(cuda_devices())
+
+
+def results_of(result: SweepResult) -> list[dict[str, Any]]:
+    """What `--json` says of each run."""
+    from coopetition.train.sweep_tables import readings
+
+    from .options import finite
+
+    empty: dict[str, Any] = {"landmarks": None, "verdict": None, "horizon": None, "final": {}}
+    rows = []
+    for run in result.runs:
+        speed = run.sequences / run.seconds if run.sequences and run.seconds else None
+        rows.append(
+            {
+                "run": str(run.folder),
+                "name": run.settings.name,
+                "seed": run.settings.run.seed,
+                "status": run.status,
+                "error": run.error or None,
+                "attempts": run.attempts,
+                "sequences": run.sequences,
+                "seconds": run.seconds,
+                "sequences_per_second": speed,
+                **(empty if run.curves is None else readings(run.curves)),
+            }
+        )
+    return list(finite(rows))
+
+
+def plain(text: str) -> int | str:
+    """A number where it is one."""
+    return int(text) if text.isdigit() else text

@@ -1,0 +1,208 @@
+"""Sweeps on workers that die, stop and come back: nothing is lost, nothing trained twice."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_sweeps import COMMON, attempts, curves, eventually, go, half_way, sweep
+
+from coopetition.errors import TrainingError
+from coopetition.train.dispatch import Silence, dispatch
+from coopetition.train.local_executor import LocalExecutor
+from coopetition.train.settings import TrainingSettings
+from coopetition.train.sweep_run import RECORD
+from coopetition.train.sweep_tables import write_sweep_tables
+from coopetition.train.sweeps import make_sweep
+from coopetition.train.tasks import Outcome, Task
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with LocalExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, workers):
+    folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    result = go(folder, workers)
+    assert not result.failed, result.summary()
+    return folder
+
+
+def test_a_killed_worker_loses_nothing_and_nothing_is_trained_twice(undisturbed, tmp_path, workers):
+    names = [member.name for member in sweep().members]
+    victim = tmp_path / "sweep" / names[1]
+
+    def kill():
+        os.kill(eventually(lambda: half_way(victim)), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    result = go(tmp_path / "sweep", workers)
+    killer.join()
+    assert not result.failed, result.summary()
+    tried = {name: attempts(tmp_path / "sweep" / name) for name in names}
+    assert {name: len(each) for name, each in tried.items()} == {
+        n: 1 + (n == names[1]) for n in names
+    }
+    first, second = tried[names[1]]
+    assert second["process"] != first["process"]
+    assert second["from_sequences"] > 0
+    assert curves(tmp_path / "sweep") == curves(undisturbed)
+
+
+def test_what_is_finished_is_not_touched_again(undisturbed, workers):
+    def state():
+        return {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")}
+
+    before = state()
+    result = go(undisturbed, workers, resume=True)
+    assert not result.failed
+    assert state() == before
+    with pytest.raises(ValueError, match="holds a sweep already: continue it with --resume"):
+        go(undisturbed, workers)
+
+
+def test_a_sweep_that_grows_trains_what_is_new(undisturbed, tmp_path, workers):
+    go(tmp_path / "sweep", workers, wanted=make_sweep(base(), grid={"run.seed": [0]}))
+    grown = make_sweep(base(), grid={"run.seed": [0, 1]})
+    result = go(tmp_path / "sweep", workers, wanted=grown, resume=True, largest=8)
+    assert [run.attempts for run in result.runs] == [1, 1]
+    assert [len(attempts(run.folder)) for run in result.runs] == [1, 1]
+
+
+def base(**run):
+    short = {**COMMON["run"], "sequences": 400, **run}
+    return TrainingSettings(name="short", **{**COMMON, "run": short})
+
+
+def test_a_failure_is_told_and_stops_nobody(tmp_path, workers):
+    explode = {"optimisation.optimizer": "sgd", "optimisation.lr": 1e30}
+    wanted = make_sweep(base(), runs=[{"name": "bad", **explode}, {"name": "good"}])
+    result = go(tmp_path / "sweep", workers, wanted=wanted)
+    bad, good = result.runs
+    assert (bad.status, good.status) == ("failed", "finished")
+    assert bad.attempts == 1  # it would fail again
+    assert "no longer finite" in bad.error
+    assert "1 of 2 runs finished" in result.summary()
+    _, table = write_sweep_tables(result)
+    rows = pd.read_csv(table, index_col="run")
+    assert rows.loc["bad", "error"] == bad.error
+    assert rows.loc["bad", "optimisation.lr"] == 1e30
+
+
+def test_a_damaged_record_is_told(tmp_path, workers):
+    (tmp_path / RECORD).write_text("{")
+    with pytest.raises(TrainingError.__base__, match="damaged"):
+        go(tmp_path, workers, resume=True)
+
+
+def test_an_ensemble_is_one_task_with_a_member_that_diverges(tmp_path, workers):
+    sgd = {"optimisation.optimizer": "sgd"}
+    runs = [{"name": "a", **sgd}, {"name": "b", **sgd, "optimisation.lr": 1e30}]
+    wanted = make_sweep(base(), runs=runs)
+    result = go(tmp_path / "sweep", workers, wanted=wanted, largest=2)
+    assert [run.status for run in result.runs] == ["finished", "diverged"]
+    assert {run.folder.parent.name for run in result.runs} == {"a_and_1_more"}
+    assert result.runs[0].curves.last_sequence == 400
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_tables_hold_every_run(undisturbed, workers, suffix):
+    result = go(undisturbed, workers, resume=True)
+    curves_at, runs_at = write_sweep_tables(result, suffix=suffix)
+    read = pd.read_csv if suffix == "csv" else pd.read_parquet
+    table, rows = read(curves_at), read(runs_at)
+    for run in result.runs:
+        own = table[table["run"] == run.settings.name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, run.curves.to_table(), check_exact=True)
+    assert list(rows["run"]) == [run.settings.name for run in result.runs]
+    assert list(rows["run.seed"]) == [0, 1, 0, 1]
+    assert set(rows["status"]) == {"finished"}
+    assert set(rows["verdict"]) <= {"never", "transient", "persistent"}
+    assert list(rows["final_flip"]) == [run.curves.curve("flip").values[-1] for run in result.runs]
+    with pytest.raises(ValueError, match="use csv or parquet"):
+        write_sweep_tables(result, suffix="xlsx")
+
+
+def die_once(task):
+    """Stands in for training: the first to try kills its process, which breaks a pool."""
+    folder = Path(task.folder)
+    folder.mkdir(exist_ok=True)
+    try:
+        (folder / "tried").touch(exist_ok=False)
+    except FileExistsError:
+        return Outcome(names=task.names, runs=({"name": task.names[0]},))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tasks_in(folder, count):
+    return [Task(folder=str(folder / f"{i}"), members=({"name": f"{i}"},)) for i in range(count)]
+
+
+class Notes(Silence):
+    """A watcher that remembers."""
+
+    def __init__(self):
+        self.notes, self.counts = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def count(self, *, done, running, failed):
+        self.counts.append((done, failed))
+
+
+def test_a_broken_pool_is_replaced(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    watcher = Notes()
+    outcomes = dispatch(
+        tasks_in(tmp_path, 2),
+        lambda: ProcessPoolExecutor(1, context),
+        retries=3,
+        watcher=watcher,
+        work=die_once,
+    )
+    assert [outcome.error for outcome in outcomes] == ["", ""]
+    assert any("its worker died; trying again" in note for note in watcher.notes)
+    assert watcher.counts[-1] == (2, 0)
+
+
+def test_retries_end(tmp_path, workers):
+    watcher = Notes()
+    (outcome,) = dispatch(tasks_in(tmp_path, 1), workers, retries=0, watcher=watcher, work=die_once)
+    assert outcome.error == "its worker died"
+    assert watcher.counts[-1] == (0, 1)
+    with pytest.raises(ValueError, match="retries = -1"):
+        dispatch([], workers, retries=-1)
+    with pytest.raises(ValueError, match="workers = 0"):
+        LocalExecutor(0)
+
+
+def test_a_worker_that_dies_leaves_the_others_alone():
+    with LocalExecutor(2) as executor:
+        sleeping = executor.submit(time.sleep, 0.5)
+        lost = executor.submit(os._exit, 1)
+        with pytest.raises(BrokenExecutor):
+            lost.result()
+        assert sleeping.result() is None
+        assert executor.submit(os.getpid).result() != os.getpid()
+
+
+def test_any_executor_will_do_and_stops_with_what_it_has_begun(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+        outcomes = dispatch(tasks_in(tmp_path, 3), executor, work=slow)
+    assert all("continue with --resume" in outcome.error for outcome in outcomes)
+
+
+def slow(task):
+    time.sleep(1)
+    return Outcome(names=task.names)
