@@ -19,7 +19,7 @@ COMMON = {
     "network": {"width": 16, "heads": 2},
     "optimisation": {"batch_size": 4, "lr": 1e-2},
     "evaluation": {"n_sequences": 20, "every": 400},
-    "run": {"sequences": 3_200, "checkpoint_every": 200, "block": 16, "per_sequence": False},
+    "run": {"sequences": 4_800, "checkpoint_every": 200, "block": 16, "per_sequence": False},
 }
 GRID = {"sequences.match_probability": [0.0, 1.0], "run.seed": [0, 1]}
 

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from small_sweeps import (
     COMMON,
     GRID,
@@ -24,6 +27,7 @@ from small_sweeps import (
 )
 
 from coopetition.errors import TrainingError
+from coopetition.logs import read_curves
 from coopetition.train import executors
 from coopetition.train.executors import SubmititExecutor, open_executor
 from coopetition.train.local_executor import LocalExecutor
@@ -70,6 +74,68 @@ def test_a_sweep_whose_command_ends_early_is_continued(undisturbed, tmp_path, nu
     assert [run["attempts"] for run in runs] == [2, 1, 1, 1]
     assert attempts(first)[1]["from_sequences"] > 0
     assert curves(tmp_path / "sweep") == curves(undisturbed)
+
+
+@pytest.fixture
+def coopetition():
+    (entry,) = entry_points(group="console_scripts", name="coopetition")
+    command = entry.load()
+    return lambda *arguments: CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_a_failed_run_gives_exit_code_1_after_the_others_are_done(coopetition, tmp_path):
+    explode = {"name": "bad", "optimisation.optimizer": "sgd", "optimisation.lr": 1e30}
+    short = {**COMMON, "run": {"sequences": 400}, "runs": [explode, {"name": "good"}]}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(short, sort_keys=False))
+    arguments = ("--device", "cpu", "--workers", 1, "--tables", "parquet")
+    result = coopetition("train", tmp_path / "sweep.yaml", *arguments, "-o", tmp_path / "out")
+    assert result.exit_code == 1, result.output
+    assert "1 of 2 runs finished" in result.stdout
+    assert "bad: failed: the loss is no longer finite" in result.stdout
+    assert "running=1, failed=0" in result.stderr
+    assert "1/2" in result.stderr
+    assert "such as bad: the loss is no longer finite" in result.stderr
+    assert (tmp_path / "out" / "sweep_runs.parquet").is_file()
+    (good,) = read_curves(tmp_path / "out", run="good")
+    assert good.last_sequence == 400
+    again = coopetition("train", tmp_path / "sweep.yaml", *arguments, "-o", tmp_path / "out")
+    assert again.exit_code == 2
+    assert "continue it with --resume" in again.output
+
+
+def test_seeds_of_any_settings_are_spread_with_an_executor(coopetition, tmp_path):
+    small = [f"-s{section}.{k}={v}" for section in COMMON for k, v in COMMON[section].items()]
+    result = coopetition(
+        *("train", "--settings", "cpu-never", *small, "-srun.sequences=400", "--seeds", 2),
+        *("--executor", "local", "--workers", 1, "--ensemble", 2, "--device", "cpu"),
+        *("-o", tmp_path, "--json", "--quiet"),
+    )
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert [run["name"] for run in said["runs"]] == ["cpu-never-seed0", "cpu-never-seed1"]
+    assert {run["sequences"] for run in said["runs"]} == {400}
+    assert Path(said["curves"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sweep.yaml", "cpu-never"], "is a sweep; give it alone"),
+        (["sweep.yaml", "--executor", "slrum"], "did you mean 'slurm'"),
+        (["sweep.yaml", "--slurm", "time"], "write name=value"),
+        (["sweep.yaml", "-s", "network.widht=3"], "did you mean 'network.width'"),
+        (["sweep.yaml", "--seeds", "2"], "lists run.seed already"),
+    ],
+)
+def test_wrong_usage_of_a_sweep_has_exit_code_2(
+    coopetition, tmp_path, monkeypatch, arguments, says
+):
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.yaml").write_text("grid: {run.seed: [0, 1]}\n")
+    result = coopetition("train", *arguments, "--device", "cpu", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert says in result.output
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,16 @@ import pytest
 from small_sweeps import COMMON, attempts, curves, eventually, go, half_way, sweep
 
 from coopetition.errors import TrainingError
+from coopetition.logs import read_curves
+from coopetition.train import worker
 from coopetition.train.dispatch import Silence, dispatch
 from coopetition.train.local_executor import LocalExecutor
+from coopetition.train.ownership import FolderTaken, owned
 from coopetition.train.settings import TrainingSettings
 from coopetition.train.sweep_run import RECORD
 from coopetition.train.sweep_tables import write_sweep_tables
 from coopetition.train.sweeps import make_sweep
-from coopetition.train.tasks import Outcome, Task
+from coopetition.train.tasks import Outcome, Task, make_tasks
 
 
 @pytest.fixture(scope="module")
@@ -198,11 +201,34 @@ def test_a_worker_that_dies_leaves_the_others_alone():
 
 def test_any_executor_will_do_and_stops_with_what_it_has_begun(tmp_path):
     with ThreadPoolExecutor(1) as executor:
-        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
         outcomes = dispatch(tasks_in(tmp_path, 3), executor, work=slow)
     assert all("continue with --resume" in outcome.error for outcome in outcomes)
 
 
 def slow(task):
+    signal.raise_signal(signal.SIGINT)  # as Ctrl-C while it runs
     time.sleep(1)
     return Outcome(names=task.names)
+
+
+def test_workers_see_a_cuda_device_each():
+    with LocalExecutor(2, devices=("3", "5")) as executor:
+        seen = [executor.submit(os.getenv, "CUDA_VISIBLE_DEVICES") for _ in range(4)]
+        assert {future.result() for future in seen} == {"3", "5"}
+
+
+def test_a_folder_at_work_is_left_alone(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(worker, "PATIENCE", 0.0)
+    (task,) = make_tasks([base()], tmp_path)
+    with owned(Path(task.folder)):
+        outcome = worker.train_task(task)
+    assert "is being trained by process" in outcome.error
+    assert outcome.retry
+    assert attempts(Path(task.folder)) == []
+    with owned(tmp_path), pytest.raises(FolderTaken):
+        go(tmp_path, workers)
+
+
+def test_the_runs_of_a_sweep_are_read_with_their_settings(undisturbed):
+    found = {run.run: run.settings["seed"] for run in read_curves(undisturbed)}
+    assert found == {member.name: member.run.seed for member in sweep().members}
