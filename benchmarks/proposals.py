@@ -1,0 +1,219 @@
+"""How far settings alone tell what becomes of ICL in small runs, and whether proposals come true.
+
+    python benchmarks/proposals.py outcomes [--strict]
+    python benchmarks/proposals.py experiment FOLDER [--processes 2]
+
+``outcomes`` predicts the verdict of every small run (``cpu:*``) from its settings, by a map without
+the runs of those settings and by baselines. The runs left out still had a part in the map's
+deviations; with ``--strict`` the map is calibrated anew for each setting (half an hour). The
+outcome is clear where flip ends outside .45 to .55.
+
+``experiment`` proposes ten settings near a transient base with the shipped map, trains all of them
+and compares. Begun again, it continues; the predictions are made once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import os
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from coopetition.forecasting import forecast_settings
+from coopetition.forecasting.scores import brier
+from coopetition.knobs import KnobMap, calibrate, covariates
+from coopetition.landmarks import verdict
+from coopetition.logs import read_curves, small_runs
+from coopetition.proposal import regress_outcomes
+from coopetition.proposal.knowledge import small_map
+from coopetition.rivals import THEORIES
+
+VERDICTS = ("persistent", "transient", "never")
+CLEAR = (0.45, 0.55)
+DRAWS = 1000
+BASE = """\
+name: transient-base
+data: {n_classes: 4800, n_exemplars: 20, spread: 0.5}
+sequences: {match_probability: 0.7}
+optimisation: {lr: 0.0005, batch_size: 16}
+evaluation: {names: [train, icl, ciwl, flip], every: 16000, n_sequences: 600}
+run: {sequences: 320000, per_sequence: false, checkpoint_every: 100000, threads: 1}
+"""
+MOVES = ("match_probability=0.5:1", "n_classes=log:3200:8000", "n_exemplars=log:10:50",
+         "lr=log:2e-4:6e-4")  # fmt: skip
+SETTINGS = ("n_classes", "n_exemplars", "spread", "match_probability", "lr", "batch_size",
+            "weight_decay", "weight_decay_on")  # fmt: skip
+
+Predictor = Callable[[list[str], str], Mapping[str, float]]  # runs to learn from, run to predict
+
+
+class Runs:
+    """The small runs, their outcomes and settings."""
+
+    def __init__(self) -> None:
+        self.curves = {name: read_curves(f"cpu:{name}")[0] for name in small_runs()}
+        self.verdict = {name: verdict(curves) for name, curves in self.curves.items()}
+        self.settings = {
+            name: {**curves.settings, "horizon": curves.last_sequence}
+            for name, curves in self.curves.items()
+        }
+        self.key = {n: tuple(s[field] for field in SETTINGS) for n, s in self.settings.items()}
+
+    def clear(self, name: str) -> bool:
+        """Whether flip ends outside the unclear range."""
+        end = float(self.curves[name].curve("flip").values[-1])
+        return not CLEAR[0] <= end <= CLEAR[1]
+
+    def others(self, name: str) -> list[str]:
+        """The runs of other settings."""
+        return [other for other in self.curves if self.key[other] != self.key[name]]
+
+    def majority(self, learnt: list[str], _: str) -> Mapping[str, float]:
+        """The frequencies of the verdicts."""
+        count = Counter(self.verdict[name] for name in learnt)
+        return {v: count[v] / len(learnt) for v in VERDICTS}
+
+    def nearest(self, learnt: list[str], name: str) -> Mapping[str, float]:
+        """The outcome of the nearest settings, a little hedged."""
+
+        def place(run: str) -> list[float]:
+            return [value or 0.0 for value in covariates(self.settings[run]).values()]
+
+        own = place(name)
+
+        def distance(run: str) -> float:
+            return sum((a - b) ** 2 for a, b in zip(own, place(run), strict=True))
+
+        outcome = self.verdict[min(learnt, key=distance)]
+        return {v: 0.8 if v == outcome else 0.1 for v in VERDICTS}
+
+    def regression(self, learnt: list[str], name: str) -> Mapping[str, float]:
+        """Logistic regression on the settings."""
+        found = regress_outcomes(
+            [self.settings[run] for run in learnt], [self.verdict[run] for run in learnt]
+        )
+        return found.predict(self.settings[name])
+
+    def by_map(self, knob_map: KnobMap, *, strict: bool, theory: Any) -> Predictor:
+        """Forecasts from settings by a map without the runs of those settings."""
+
+        def predict(learnt: list[str], name: str) -> Mapping[str, float]:
+            if strict:
+                used = calibrate([self.curves[run] for run in learnt], theory=theory)
+            else:
+                used = knob_map.without(*(set(self.curves) - set(learnt)))
+            curves = self.curves[name]
+            return forecast_settings(
+                curves.settings, used, horizon=curves.last_sequence, draws=DRAWS
+            ).verdict_probability
+
+        return predict
+
+
+def score(runs: Runs, predict: Predictor) -> tuple[int, int, int, float, float]:
+    """Hits, hits where clear, number clear, mean Brier score, mean square of P(persistent)."""
+    hits = clear_hits = clear = 0
+    total = persistent = 0.0
+    for name in runs.curves:
+        chances = predict(runs.others(name), name)
+        hit = max(chances, key=lambda v: chances[v]) == runs.verdict[name]
+        hits += hit
+        clear += runs.clear(name)
+        clear_hits += hit and runs.clear(name)
+        total += brier(chances, runs.verdict[name])
+        persistent += (chances["persistent"] - (runs.verdict[name] == "persistent")) ** 2
+    n = len(runs.curves)
+    return hits, clear_hits, clear, total / n, persistent / n
+
+
+def outcomes(*, strict: bool) -> None:
+    """Print the table of leave-one-setting-out predictions."""
+    runs = Runs()
+    count = Counter(runs.verdict.values())
+    sys.stdout.write(f"{len(runs.curves)} runs, {len(set(runs.key.values()))} settings: {count}\n")
+    alike = [n for n in runs.curves if any(
+        o != n and runs.key[o] == runs.key[n] for o in runs.curves)]  # fmt: skip
+    pairs = [(a, b) for a in alike for b in alike if a < b and runs.key[a] == runs.key[b]]
+    agree = sum(runs.verdict[a] == runs.verdict[b] for a, b in pairs)
+    sys.stdout.write(
+        f"pairs of runs that differ in their seed only: {agree} of {len(pairs)} agree\n"
+    )
+    predictors: dict[str, Predictor] = {
+        "majority": runs.majority,
+        "nearest setting": runs.nearest,
+        "logistic regression": runs.regression,
+    }
+    for theory in ("coopetition", *THEORIES):
+        name = theory if isinstance(theory, str) else theory.name
+        known = small_map() if name == "coopetition" else None
+        knob_map = known or calibrate(list(runs.curves.values()), theory=theory)
+        predictors[f"map, {name}"] = runs.by_map(knob_map, strict=strict, theory=theory)
+    sys.stdout.write(
+        "| from settings alone | right | right where clear | Brier | (P persistent)² |\n"
+    )
+    sys.stdout.write("|---|---|---|---|---|\n")
+    for name, predict in predictors.items():
+        hits, clear_hits, clear, total, persistent = score(runs, predict)
+        sys.stdout.write(
+            f"| {name} | {hits}/{len(runs.curves)} | {clear_hits}/{clear} | {total:.3f} | "
+            f"{persistent:.3f} |\n"
+        )
+        sys.stdout.flush()
+
+
+def command(*words: str) -> None:
+    """Run coopetition in a process of its own."""
+    program = [sys.executable, "-c", "from coopetition_cli import main; main()"]
+    subprocess.run([*program, *words], check=True)
+
+
+def train_one(path: str) -> None:
+    """Train one proposal, or continue it."""
+    settings = Path(path)
+    run = settings.parent / "runs" / settings.stem
+    command("train", path, "-o", str(run), "--resume", "--quiet", "--device", "cpu")
+
+
+def experiment(folder: Path, processes: int) -> None:
+    """Propose once, train what is missing, compare."""
+    if not (folder / "proposals.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "base.yaml").write_text(BASE, encoding="utf-8")
+        moves = [word for move in MOVES for word in ("--move", move)]
+        command("propose", "--settings", str(folder / "base.yaml"), "--budget", "320000",
+                "--count", "10", "--sure", "0.75", "--candidates", "300", *moves,
+                "-o", str(folder), "--quiet")  # fmt: skip
+    files = [str(path) for path in sorted(folder.glob("proposal-*.yaml"))]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
+        list(pool.map(train_one, files))
+    command("verify", str(folder), "--no-train")
+
+
+def main() -> None:
+    """Parse and run."""
+    warnings.simplefilter("ignore", RuntimeWarning)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("outcomes").add_argument("--strict", action="store_true")
+    trial = verbs.add_parser("experiment")
+    trial.add_argument("folder", type=Path)
+    trial.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    if arguments.verb == "outcomes":
+        outcomes(strict=arguments.strict)
+    else:
+        experiment(arguments.folder, arguments.processes)
+
+
+if __name__ == "__main__":
+    main()

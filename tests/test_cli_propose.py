@@ -1,0 +1,124 @@
+"""`coopetition propose` and `coopetition verify`, called as the installed entry point."""
+
+import importlib.metadata
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from coopetition.train.settings_files import read_settings
+
+TINY = {
+    "name": "tiny",
+    "data": {"n_classes": 40, "n_exemplars": 4, "dim": 8},
+    "network": {"width": 8, "heads": 2},
+    "optimisation": {"lr": 3e-4, "batch_size": 16},
+    "evaluation": {"names": ["train", "icl", "ciwl", "flip"], "every": 160, "n_sequences": 20},
+    "run": {"sequences": 640, "threads": 1},
+}
+FAST = ("--candidates", 8, "--count", 2, "--move", "match_probability", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def command():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    return entry.load()
+
+
+@pytest.fixture
+def run(command):
+    def invoke(*arguments):
+        return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def base(tmp_path):
+    path = tmp_path / "base.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+def test_json_has_the_promised_keys_and_files_that_train(run, base, tmp_path):
+    folder = tmp_path / "proposals"
+    result = run("propose", "--settings", base, *FAST, "-o", folder, "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert len(said["proposals"]) == 2
+    assert said["budget"] == TINY["run"]["sequences"]
+    for number, proposal in enumerate(said["proposals"]):
+        assert set(proposal) >= {"changes", "probability_persistent", "cost", "mechanism"}
+        settings = read_settings(proposal["settings"])
+        before, after = proposal["changes"]["match_probability"]
+        assert before == 0
+        assert settings.sequences.match_probability == after
+        assert settings.run.seed == 1000 + number
+        assert settings.data.n_classes == TINY["data"]["n_classes"]
+    verified = run("verify", folder, "--device", "cpu", "--quiet", "--json")
+    assert verified.exit_code == 0, verified.output
+    score = json.loads(verified.stdout)
+    assert score["score"]["total"] == 2
+    for one in score["results"]:
+        assert set(one) >= {"settings", "predicted", "measured", "came_true"}
+        assert one["came_true"] == (one["predicted"] == one["measured"])
+    again = run("verify", folder, "--no-train", "--json")
+    assert json.loads(again.stdout) == score
+
+
+def test_a_fit_leads_to_its_log_and_its_settings(run, tmp_path):
+    fit = tmp_path / "fit.json"
+    made = run("fit", "published:main", "--starts", 1, "--quiet", "-o", fit)
+    assert made.exit_code == 0, made.output
+    result = run("propose", fit, "--budget", 2e7, *FAST, "--sure", 0.6, "--json")
+    assert result.exit_code == 0, result.output
+    first = json.loads(result.stdout)["proposals"][0]
+    assert first["changes"]["match_probability"][1] > 0.5
+    assert first["settings"] is None
+
+
+def test_pictures_and_experiments(run, tmp_path):
+    base = ("propose", "published:main", "--budget", 2e7, *FAST)
+    frontier, over = tmp_path / "frontier.png", tmp_path / "boundary.png"
+    first = run(*base, "--plot", frontier, "--experiments", 2)
+    assert first.exit_code == 0, first.output
+    assert first.output.count("experiment:") == 2
+    pair = ("--move", "n_classes=log:6400:25600", "--boundary", "match_probability,n_classes")
+    second = run(*base, *pair, "--plot", over)
+    assert second.exit_code == 0, second.output
+    assert frontier.stat().st_size > 1000
+    assert over.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no base"),
+        (("published:main", "--budget", -1), "budget"),
+        (("published:main", "--move", "n_clases"), "n_classes"),
+        (("published:main", "--boundary", "a,b"), "--plot"),
+        (("published:main", "--boundary", "a", "--plot", "x.png"), "two settings"),
+        (("published:main", "--plot", "x.txt"), "--plot"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(run, arguments, message):
+    result = run("propose", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_predictions_are_not_overwritten(run, base, tmp_path):
+    folder = tmp_path / "proposals"
+    assert run("propose", "--settings", base, *FAST, "-o", folder).exit_code == 0
+    before = (folder / "proposals.json").read_bytes()
+    again = run("propose", "--settings", base, *FAST, "-o", folder)
+    assert again.exit_code == 2
+    assert "never rewritten" in again.stderr
+    assert (folder / "proposals.json").read_bytes() == before
+
+
+def test_a_folder_without_predictions_is_a_stated_failure(run, tmp_path):
+    result = run("verify", tmp_path)
+    assert result.exit_code == 1
+    assert "coopetition propose" in result.stderr

@@ -1,0 +1,62 @@
+"""The small runs that ship with the package."""
+
+import numpy as np
+import pytest
+
+from coopetition.errors import LogError
+from coopetition.landmarks import verdict
+from coopetition.logs import read_curves, small_runs
+from coopetition.proposal.knowledge import map_for, small_map
+
+
+def test_there_are_enough_settings_and_all_outcomes():
+    runs = [read_curves(f"cpu:{name}")[0] for name in small_runs()]
+    keys = ("n_classes", "n_exemplars", "spread", "match_probability", "lr", "weight_decay")
+    assert len({tuple(run.settings[key] for key in keys) for run in runs}) >= 24
+    assert {verdict(run) for run in runs} == {"persistent", "transient", "never"}
+
+
+@pytest.mark.parametrize("name", small_runs())
+def test_every_run_can_be_read_whole(name):
+    (run,) = read_curves(f"cpu:{name}")
+    assert run.run == name
+    assert len(run.source["sha256"]) == 64
+    assert set(run.evaluators) == {"train", "icl", "ciwl", "flip"}
+    assert run.settings["data_kind"] == "gaussian"
+    for curve in run:
+        assert curve.sequences[0] == 0
+        assert len(curve) > 8
+        assert np.all((curve.values >= 0) & (curve.values <= 1))
+        p, n = curve.values, curve.n
+        np.testing.assert_allclose(curve.sem, np.sqrt(np.maximum(p * (1 - p), 1e-3) / n), rtol=0.02)
+
+
+def test_names_tell_their_settings():
+    for name in small_runs():
+        settings = read_curves(f"cpu:{name}")[0].settings
+        assert name.startswith(f"c{settings['n_classes']}-e{settings['n_exemplars']}-")
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    name = small_runs()[0]
+    with pytest.raises(ValueError, match="did you mean"):
+        read_curves(f"cpu:{name}x")
+    with pytest.raises(ValueError, match="columns"):
+        read_curves(f"cpu:{name}", columns="flip=a")
+    with pytest.raises(LogError):
+        read_curves("cpu-transient")
+
+
+def test_the_map_of_small_runs_is_of_these_runs():
+    known = small_map()
+    assert {run.run for run in known.runs} | set(known.excluded) <= set(small_runs())
+    assert len(known.runs) >= 24
+    assert map_for({"data_kind": "gaussian"}) is known
+    assert map_for({}) is not known
+
+
+def test_matching_lowers_mu1_and_classes_slow_ciwl():
+    matching, spread = small_map().effect("matching", "mu1")
+    assert matching > 2 * spread  # the covariate falls with the share that is matched
+    classes, _ = small_map().effect("classes", "n_d")
+    assert classes > 0
