@@ -13,7 +13,7 @@ from .options import output_file
 if TYPE_CHECKING:
     from coopetition.logs import Columns
 
-ALL_PUBLISHED = "published:*"
+ALL_PUBLISHED, ALL_SMALL = "published:*", "cpu:*"
 
 
 @click.command()
@@ -49,7 +49,7 @@ def calibrate(
 
     \b
     coopetition calibrate 'published:*' --until 4e7 -o map.json
-    coopetition calibrate 'published:*' runs/* -o map.json
+    coopetition calibrate 'cpu:*' runs/* -o map.json
     """
     from coopetition.knobs import calibrate as calibrate_on
     from coopetition.knobs import save_map
@@ -63,11 +63,11 @@ def calibrate(
 
 
 def expanded(logs: tuple[str, ...]) -> list[str]:
-    """The logs with ``published:*`` spelt out."""
-    from coopetition.logs import published_runs
+    """The logs with ``published:*`` and ``cpu:*`` spelt out."""
+    from coopetition.logs import published_runs, small_runs
 
-    found: list[str] = []
-    for log in logs:
-        every = [f"published:{name}" for name in published_runs()]
-        found += every if log == ALL_PUBLISHED else [log]
-    return found
+    every = {
+        ALL_PUBLISHED: [f"published:{name}" for name in published_runs()],
+        ALL_SMALL: [f"cpu:{name}" for name in small_runs()],
+    }
+    return [run for log in logs for run in every.get(log, [log])]

@@ -50,7 +50,7 @@ def log_options(command: Command) -> Command:
 def read_logs(logs: Iterable[str], columns: Columns | None, run: str | None) -> tuple[Curves, ...]:
     """All runs in the logs; what had to be put right goes to stderr.
 
-    The columns are those of files: published runs among the logs need none.
+    The columns are those of files: runs that ship with the package need none.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def read_logs(logs: Iterable[str], columns: Columns | None, run: str | None) -> 
 
     runs: list[Curves] = []
     for log in logs:
-        own = None if log.startswith("published:") else columns
+        own = None if log.startswith(("published:", "cpu:")) else columns
         runs += read_curves(log, columns=own, run=run)
     for curves in runs:
         for note in curves.notes:

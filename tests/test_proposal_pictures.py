@@ -1,0 +1,61 @@
+"""Pictures of proposals show the numbers they are given."""
+
+import numpy as np
+import pytest
+from matplotlib.collections import QuadMesh
+
+from coopetition.knobs import default_map
+from coopetition.logs import read_curves
+from coopetition.proposal import boundary, default_moves, propose
+from coopetition.proposal_pictures import plot_boundary, plot_forecast, plot_frontier
+
+BUDGET = 2e7
+
+
+@pytest.fixture(scope="module")
+def base():
+    (main,) = read_curves("published:main")
+    return dict(main.settings)
+
+
+@pytest.fixture(scope="module")
+def moves(base):
+    return default_moves(base, ["match_probability", "n_classes"])
+
+
+@pytest.fixture(scope="module")
+def found(base, moves):
+    return propose(base, default_map(), budget=BUDGET, moves=moves, count=2, looked_at=12)
+
+
+def test_the_frontier_is_drawn_through_its_points(found):
+    ax = plot_frontier(found)
+    (line,) = [line for line in ax.lines if line.get_label() == "frontier"]
+    np.testing.assert_allclose(line.get_xdata(), [one.candidate.cost for one in found.frontier])
+    np.testing.assert_allclose(line.get_ydata(), [one.persistent for one in found.frontier])
+    stars = [line for line in ax.lines if line.get_marker() == "*"]
+    assert len(stars) == len(found.proposals)
+    assert "cost" in ax.get_xlabel()
+
+
+def test_the_boundary_shows_probabilities_and_the_base(base, moves):
+    over = boundary(base, default_map(), *moves, budget=BUDGET, points=3)
+    ax = plot_boundary(over)
+    mesh = next(c for c in ax.collections if isinstance(c, QuadMesh))
+    np.testing.assert_allclose(np.ravel(mesh.get_array()), over.persistent.T.ravel())
+    (star,) = [line for line in ax.lines if line.get_marker() == "*"]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (0.0, 12800.0)
+    assert ax.get_yscale() == "log"
+    assert ax.get_xscale() == "linear"
+
+
+def test_a_forecast_is_drawn_on_the_axes_it_is_given(found):
+    from matplotlib.figure import Figure
+
+    given = Figure().subplots()
+    forecast = found.proposals[0].forecast
+    assert plot_forecast(forecast, ax=given) is given
+    lines = {line.get_label(): line for line in given.lines}
+    for evaluator, band in forecast.bands.items():
+        np.testing.assert_allclose(lines[evaluator].get_ydata(), band.median)
+    assert len(given.collections) == len(forecast.bands)
