@@ -28,7 +28,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from coopetition.forecasting import forecast_settings
+from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
 from coopetition.knobs import KnobMap, calibrate, covariates
 from coopetition.landmarks import verdict
@@ -40,6 +40,7 @@ from coopetition.rivals import THEORIES
 VERDICTS = ("persistent", "transient", "never")
 CLEAR = (0.45, 0.55)
 DRAWS = 1000
+SHARES = (0.25, 0.5)  # of a log
 BASE = """\
 name: transient-base
 data: {n_classes: 4800, n_exemplars: 20, spread: 0.5}
@@ -118,6 +119,18 @@ class Runs:
 
         return predict
 
+    def by_log(self, knob_map: KnobMap, share: float) -> Predictor:
+        """Forecasts from a share of the run's own log, by a map without runs of its settings."""
+
+        def predict(learnt: list[str], name: str) -> Mapping[str, float]:
+            used = knob_map.without(*(set(self.curves) - set(learnt)))
+            curves = self.curves[name]
+            end = curves.last_sequence
+            seen = forecast(curves, used, horizon=end, until=share * end, draws=DRAWS)
+            return seen.verdict_probability
+
+        return predict
+
 
 def score(runs: Runs, predict: Predictor) -> tuple[int, int, int, float, float]:
     """Hits, hits where clear, number clear, mean Brier score, mean square of P(persistent)."""
@@ -157,8 +170,11 @@ def outcomes(*, strict: bool) -> None:
         known = small_map() if name == "coopetition" else None
         knob_map = known or calibrate(list(runs.curves.values()), theory=theory)
         predictors[f"map, {name}"] = runs.by_map(knob_map, strict=strict, theory=theory)
+    for share in SHARES:
+        label = f"map, coopetition, and the first {100 * share:.0f} % of the log"
+        predictors[label] = runs.by_log(small_map(), share)
     sys.stdout.write(
-        "| from settings alone | right | right where clear | Brier | (P persistent)² |\n"
+        "| verdict from settings | right | right where clear | Brier | (P persistent)² |\n"
     )
     sys.stdout.write("|---|---|---|---|---|\n")
     for name, predict in predictors.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def propose(
     allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
     found = search(
         short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
-        looked_at=candidates, seed=seed, progress=not quiet,
+        looked_at=candidates, opinion=second_opinion(chosen), seed=seed, progress=not quiet,
     )  # fmt: skip
     teaching = informative(found, knob_map, experiments)
     files = written(found, full, knob_map, output, {"fits": list(fits)})
@@ -122,6 +123,15 @@ def logs_of(sources: tuple[str, ...]) -> list[Curves]:
             found.append(curves)
     named: dict[str, Curves] = {curves.run: curves for curves in found}  # several models, one run
     return list(named.values())
+
+
+def second_opinion(
+    knob_map: KnobMap,
+) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
+    """What a regression without a theory says, where the map is that of the small runs."""
+    from coopetition.proposal.knowledge import small_map, small_regression
+
+    return small_regression().predict if knob_map is small_map() else None
 
 
 def log_folder(path: str) -> str:

@@ -51,6 +51,7 @@ def test_json_has_the_promised_keys_and_files_that_train(run, base, tmp_path):
     for number, proposal in enumerate(said["proposals"]):
         assert set(proposal) >= {"changes", "probability_persistent", "cost", "mechanism"}
         settings = read_settings(proposal["settings"])
+        assert 0 <= proposal["second_opinion"] <= 1
         before, after = proposal["changes"]["match_probability"]
         assert before == 0
         assert settings.sequences.match_probability == after

@@ -214,3 +214,28 @@ def test_runs_already_known_change_nothing_and_new_ones_are_learnt_from():
     learnt = again.predict(run.settings).mean
     spread = np.sqrt(default_map().deviation)
     assert np.linalg.norm((learnt - near) / spread) < np.linalg.norm((far - near) / spread)
+
+
+def test_a_second_opinion_is_told_and_changes_nothing(found, base):
+    match, classes = default_moves(base, ["match_probability", "n_classes"])
+    asked = []
+
+    def opinion(settings):
+        asked.append(settings)
+        return {"persistent": 0.25, "transient": 0.75, "never": 0.0}
+
+    again = propose(
+        base,
+        default_map(),
+        budget=HORIZON,
+        moves=[match, classes],
+        count=3,
+        sure=0.7,
+        looked_at=24,
+        opinion=opinion,
+    )
+    assert [p.changes for p in again.proposals] == [p.changes for p in found.proposals]
+    assert {p.second_opinion for p in again.proposals} == {0.25}
+    assert {p.second_opinion for p in found.proposals} == {None}
+    assert all(settings["horizon"] == HORIZON for settings in asked)
+    assert "0.25" in again.proposals[0].summary()

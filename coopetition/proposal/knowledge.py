@@ -12,6 +12,9 @@ from ..curves import Curves
 from ..files import provenance
 from ..knobs import KnobMap, calibrate, default_map, map_from_json
 from ..knobs.covariates import data_kind
+from ..landmarks import verdict
+from ..logs import read_curves, small_runs
+from .outcome_regression import OutcomeRegression, regress_outcomes
 
 SMALL_MAP = "small_map.json"
 
@@ -35,6 +38,28 @@ def map_for(settings: Mapping[str, Any]) -> KnobMap:
     Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
     """
     return small_map() if data_kind(settings) in small_map().kinds else default_map()
+
+
+@functools.cache
+def small_regression() -> OutcomeRegression:
+    """The regression of verdicts on settings over the small runs, a second opinion on proposals.
+
+    On these runs it is right more often than the map (``benchmarks/RESULTS.md``); it gives no
+    curves and no reasons.
+
+    Examples
+    --------
+    >>> run = {**read_curves(f"cpu:{small_runs()[-1]}")[0].settings, "horizon": 3.2e5}
+    >>> shares = [{**run, "match_probability": share} for share in (0.0, 1.0)]
+    >>> chances = [small_regression().predict(one)["persistent"] for one in shares]
+    >>> chances[0] < chances[1]
+    True
+    """
+    runs = [read_curves(f"cpu:{name}")[0] for name in small_runs()]
+    return regress_outcomes(
+        [{**curves.settings, "horizon": curves.last_sequence} for curves in runs],
+        [verdict(curves) for curves in runs],
+    )
 
 
 def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> KnobMap:

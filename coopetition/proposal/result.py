@@ -30,6 +30,9 @@ class Proposal:
         Predicted curves with bands, landmarks, probabilities of all verdicts.
     mechanism
         Why, in words and numbers.
+    second_opinion
+        The probability that ICL is persistent by a regression without a theory, where there is
+        one.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Proposal:
     probability_persistent: float
     forecast: Forecast = dataclasses.field(repr=False)
     mechanism: str
+    second_opinion: float | None = None
 
     def as_dict(self, file: str | None = None) -> dict[str, Any]:
         """Plain values for JSON; ``file`` is the settings file."""
@@ -50,14 +54,17 @@ class Proposal:
             "verdict_probability": dict(self.forecast.verdict_probability),
             "cost": self.cost,
             "mechanism": self.mechanism,
+            "second_opinion": self.second_opinion,
         }
 
     def summary(self) -> str:
         """One paragraph."""
         changes = ", ".join(f"{n} {a:g} → {b:g}" for n, (a, b) in self.changes.items())
+        second = self.second_opinion
+        besides = "" if second is None else f" (a regression without a theory: {second:.2f})"
         return (
             f"{self.name}: {changes} (cost {self.cost:.2f}); persistent with probability "
-            f"{self.probability_persistent:.2f}\n    {self.mechanism}"
+            f"{self.probability_persistent:.2f}{besides}\n    {self.mechanism}"
         )
 
 

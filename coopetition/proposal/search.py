@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ def propose(
     count: int = 5,
     sure: float = 0.8,
     looked_at: int = 200,
+    opinion: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Proposals:
@@ -56,6 +57,9 @@ def propose(
         Probability that suffices.
     looked_at
         About how many candidates to look at.
+    opinion
+        From settings to probabilities of the verdicts, a second opinion that is told beside the
+        map's and changes nothing, such as `OutcomeRegression.predict`.
     seed
         Of all randomness.
     progress
@@ -91,7 +95,7 @@ def propose(
     ]
     reached.sort(key=lambda pair: rank(pair[1].verdict_probability["persistent"], pair[0], sure))
     chosen = [
-        _proposal(f"proposal-{i:02d}", base, candidate, forecast, knob_map, budget)
+        _proposal(f"proposal-{i:02d}", base, candidate, forecast, knob_map, budget, opinion)
         for i, (candidate, forecast) in enumerate(reached[:count], start=1)
     ]
     own = forecast_settings(base, knob_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
@@ -181,8 +185,10 @@ def _proposal(
     forecast: Forecast,
     knob_map: KnobMap,
     budget: float,
+    opinion: Callable[[Mapping[str, Any]], Mapping[str, float]] | None,
 ) -> Proposal:
     settings = candidate.settings(base)
+    second = None if opinion is None else opinion({**settings, "horizon": budget})
     changes = {
         setting: (float(base[setting]), float(value))
         for setting, value in candidate.changes.items()
@@ -195,4 +201,5 @@ def _proposal(
         probability_persistent=float(np.round(forecast.verdict_probability["persistent"], 4)),
         forecast=forecast,
         mechanism=mechanism(knob_map, base, settings, budget=budget).in_words(changes),
+        second_opinion=None if second is None else round(second["persistent"], 4),
     )
