@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from coopetition.fitting import Fit
 
 HORIZON = 2e7  # sequences: the end of the paper's figure 1b
+QUICK = 2  # stages of the quick demo
+FIRST_PART = 0.25  # share of the horizon that the forecast is told
+BASE = "cpu-transient"  # the run to improve on
 STARTS_SHOWN = 12  # trajectories in the picture of the strengths' phase
 
 
@@ -28,25 +31,26 @@ STARTS_SHOWN = 12  # trajectories in the picture of the strengths' phase
 )
 @click.option("--starts", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def demo(output: Path, starts: int, seed: int) -> None:
-    """Integrate the paper's toy model and fit it to the paper's own training run.
+@click.option("--quick", is_flag=True, help="Only integrate and fit; nothing is trained.")
+def demo(output: Path, starts: int, seed: int, quick: bool) -> None:
+    """Go the whole way: integrate, fit, forecast, propose, train, verify.
 
     Everything needed comes with the package: the curves of arXiv 2503.05631, figure 1b, were
-    digitised from the figure. Takes less than a minute.
+    digitised from the figure. Takes minutes on a CPU; broken off, it goes on where it stopped.
+    With --quick it ends after the fit, in less than one.
     """
     began = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    _integrated(output, seed)
-    _fitted(output, starts, seed)
+    stages = (_integrated, _fitted, _forecast, _trained, _proposed, _verified)
+    for number, stage in enumerate(stages[:QUICK] if quick else stages, start=1):
+        title = str(stage.__doc__).partition(".")[0]
+        click.secho(f"\n[{number}/{QUICK if quick else len(stages)}] {title}", bold=True)
+        stage(output, starts, seed)
     click.echo(f"\npictures and results: {output}/ ({time.monotonic() - began:.0f} s)")
 
 
-def _step(number: int, text: str) -> None:
-    click.secho(f"\n[{number}/2] {text}", bold=True)
-
-
-def _integrated(output: Path, seed: int) -> None:
-    """The toy model by itself: ICL comes and goes."""
+def _integrated(output: Path, starts: int, seed: int) -> None:
+    """The toy model of arXiv 2503.05631, section 6, by itself: ICL comes and goes."""
     from coopetition.files import provenance, write_table
     from coopetition.integration import integrate
     from coopetition.models import get
@@ -55,7 +59,6 @@ def _integrated(output: Path, seed: int) -> None:
     from coopetition.seeds import stream
     from coopetition.starts import random_start
 
-    _step(1, "the toy model of arXiv 2503.05631, section 6, integrated to time 16,000")
     model = get("coopetition")
     start = random_start(model, stream(seed, "start"))
     trajectory = integrate(model, start=start, compiled=False).require()
@@ -73,13 +76,12 @@ def _integrated(output: Path, seed: int) -> None:
 
 
 def _fitted(output: Path, starts: int, seed: int) -> None:
-    """The toy model fitted to the published run."""
+    """The toy model fitted to the paper's published main run (figure 1b)."""
     from coopetition.fitting import FitSettings, fit, write_fits
     from coopetition.landmarks import landmarks, verdict
     from coopetition.logs import read_curves
     from coopetition.models import get
 
-    _step(2, "fitted to the published main run (figure 1b; published:main)")
     (curves,) = read_curves("published:main")
     settings = FitSettings(starts=starts, seed=seed)
     result = fit(curves, get("coopetition"), settings=settings, progress=True)
@@ -101,3 +103,52 @@ def _pictured(output: Path, result: Fit) -> None:
     prediction = predict(result, result.measurements.sequences[-1])
     save_figure(fit_figure(result, prediction), output / "fit_main.png")
     save_figure(plot_waterfall(result).figure, output / "starts.png")
+
+
+def _forecast(output: Path, starts: int, seed: int) -> None:
+    """The published run forecast from its first quarter, by a map that has not seen it."""
+    from coopetition.files import write_atomically
+    from coopetition.forecasting import forecast
+    from coopetition.knobs import default_map
+    from coopetition.logs import read_curves
+
+    (curves,) = read_curves("published:main")
+    knob_map = default_map().without(curves.run)
+    told = forecast(curves, knob_map, until=FIRST_PART * HORIZON, horizon=HORIZON, seed=seed)
+    click.echo(told.summary())
+    write_atomically(output / "forecast_main.csv", told.to_table().to_csv(index=False))
+
+
+def _trained(output: Path, starts: int, seed: int) -> None:
+    """A small transformer trained in which ICL is transient."""
+    from coopetition.landmarks import landmarks, verdict
+    from coopetition.train.loop import train
+    from coopetition.train.presets import preset
+
+    base = preset(BASE)
+    # networks this small gain little from a second thread, and lose much where cores are shared
+    settings = base.replace(run=base.run.replace(threads=1))
+    (run,) = train(settings, output / "base", resume=True)
+    click.echo(landmarks(run.curves).summary())
+    click.echo(f"verdict: ICL is {verdict(run.curves)}")
+
+
+def _proposed(output: Path, starts: int, seed: int) -> None:
+    """Settings proposed in which ICL should last, from that run and a map of small runs."""
+    from coopetition.proposal.storage import PREDICTIONS
+
+    from .propose import propose
+
+    folder = output / "proposals"
+    if (folder / PREDICTIONS).exists():
+        click.echo(f"{folder} holds proposals already; predictions are never rewritten")
+        return
+    context = click.get_current_context()
+    context.invoke(propose, fits=(str(output / "base"),), output=folder, count=1, seed=seed)
+
+
+def _verified(output: Path, starts: int, seed: int) -> None:
+    """The best proposal trained, and what was predicted compared with what came."""
+    from coopetition.verification import verify
+
+    click.echo(verify(output / "proposals").summary())
