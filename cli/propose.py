@@ -138,7 +138,8 @@ def log_folder(path: str) -> str:
     """A run's folder where its log lies in one with settings, else the log itself."""
     file = Path(path)
     beside = ("settings.yaml", "config.json")
-    return str(file.parent) if any((file.parent / name).exists() for name in beside) else path
+    in_folder = file.is_file() and any((file.parent / name).exists() for name in beside)
+    return str(file.parent) if in_folder else path
 
 
 def base_of(logs: list[Curves], settings: Path | None) -> tuple[dict[str, Any], TrainingSettings]:

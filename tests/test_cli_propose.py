@@ -68,7 +68,9 @@ def test_json_has_the_promised_keys_and_files_that_train(run, base, tmp_path):
     assert json.loads(again.stdout) == score
 
 
-def test_a_fit_leads_to_its_log_and_its_settings(run, tmp_path):
+def test_a_fit_leads_to_its_log_and_its_settings(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.yaml").write_text("name: of something else\n")
     fit = tmp_path / "fit.json"
     made = run("fit", "published:main", "--starts", 1, "--quiet", "-o", fit)
     assert made.exit_code == 0, made.output

@@ -239,3 +239,10 @@ def test_a_second_opinion_is_told_and_changes_nothing(found, base):
     assert {p.second_opinion for p in found.proposals} == {None}
     assert all(settings["horizon"] == HORIZON for settings in asked)
     assert "0.25" in again.proposals[0].summary()
+
+
+def test_another_run_of_a_known_name_is_a_run_of_its_own():
+    (main,) = read_curves("published:main")
+    shorter = dataclasses.replace(main.until(1e7), source={"sha256": "of another log"})
+    names = {run.run for run in with_runs(default_map(), [main, shorter]).runs}
+    assert names == {run.run for run in default_map().runs} | {"main (2)"}

@@ -63,7 +63,9 @@ def small_regression() -> OutcomeRegression:
 
 
 def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> KnobMap:
-    """The map with what further runs say; runs it has by name are left as they are.
+    """The map with what further runs say; runs it has already are left as they are.
+
+    A run is known by its name and the checksum of its log; another of the same name gets a number.
 
     Each new run's parameters are fitted under what the map predicts of its settings, and its
     quadratic log-likelihood joins the map's. Effects follow anew; the deviations' variances, which
@@ -83,8 +85,16 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
     LogError
         If runs are given and none of the new ones can be used.
     """
-    known = {run.run for run in knob_map.runs}
-    new = [curves for curves in runs if curves.run not in known]
+    known = {run.run: run.source.get("sha256") for run in knob_map.runs}
+    new: list[Curves] = []
+    for curves in runs:
+        if curves.run in known and known[curves.run] == curves.source.get("sha256"):
+            continue
+        name, number = curves.run, 2
+        while name in known:
+            name, number = f"{curves.run} ({number})", number + 1
+        known[name] = curves.source.get("sha256")
+        new.append(dataclasses.replace(curves, run=name))
     if not new:
         return knob_map
     own = calibrate(
