@@ -219,8 +219,8 @@ def draw(
 ) -> None:
     """The boundary over two settings, or probability against cost."""
     from coopetition.errors import unknown_name
+    from coopetition.plot.proposals import plot_boundary, plot_frontier
     from coopetition.proposal import boundary
-    from coopetition.proposal_pictures import plot_boundary, plot_frontier
 
     if pair is None:
         save_figure(plot_frontier(found).figure, path)

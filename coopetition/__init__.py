@@ -9,6 +9,9 @@ The pipeline, a verb a stage:
     (measured,) = read_curves("published:main")
     result = fit(measured, model)            # parameters, with what the data do not determine
     landmarks(measured), verdict(measured)   # when ICL emerges, vanishes; whether it lasts
+    forecast(measured, default_map(), …)     # what becomes of it, from what other runs did
+    propose(settings, default_map(), …)      # settings in which ICL should last
+    verify(folder)                           # trained: did they come true?
     train.train(...)                         # the transformers themselves (imports torch)
 
 Names are imported when first used, so that ``import coopetition`` costs nothing.
@@ -26,14 +29,19 @@ from .version import __version__
 if TYPE_CHECKING:
     from .descent import descend
     from .fitting import Fit, FitSettings, fit
+    from .forecasting import Forecast
+    from .forecasting.forecast import forecast
     from .integration import integrate, integrate_many, integrate_tangents
+    from .knobs import KnobMap, calibrate, default_map
     from .logs import published_runs, read_curves, write_curves
     from .models import CATALOGUE, Cost, Model, Strategy
     from .observation import observe
+    from .proposal import Proposals, propose
     from .readout import Readout
     from .reduction import ReducedODE, reduce
     from .starts import Start, project, random_start, read_start
     from .trajectory import Batch, Outcome, Trajectory
+    from .verification import Verification, verify
 
 _WHERE = {
     "models": ("CATALOGUE", "Cost", "Model", "Strategy"),
@@ -46,6 +54,10 @@ _WHERE = {
     "observation": ("observe",),
     "logs": ("published_runs", "read_curves", "write_curves"),
     "fitting": ("Fit", "FitSettings", "fit"),
+    "forecasting": ("Forecast", "forecast"),
+    "knobs": ("KnobMap", "calibrate", "default_map"),
+    "proposal": ("Proposals", "propose"),
+    "verification": ("Verification", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -57,29 +69,38 @@ __all__ = [
     "Curves",
     "Fit",
     "FitSettings",
+    "Forecast",
+    "KnobMap",
     "Landmarks",
     "Model",
     "Outcome",
+    "Proposals",
     "Readout",
     "ReducedODE",
     "Start",
     "Strategy",
     "Trajectory",
+    "Verification",
     "__version__",
+    "calibrate",
+    "default_map",
     "descend",
     "fit",
+    "forecast",
     "integrate",
     "integrate_many",
     "integrate_tangents",
     "landmarks",
     "observe",
     "project",
+    "propose",
     "published_runs",
     "random_start",
     "read_curves",
     "read_start",
     "reduce",
     "verdict",
+    "verify",
     "write_curves",
 ]
 

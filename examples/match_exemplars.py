@@ -16,8 +16,8 @@ from coopetition.forecasting import forecast_settings
 from coopetition.knobs import default_map
 from coopetition.landmarks import verdict
 from coopetition.logs import read_curves
+from coopetition.plot.proposals import plot_forecast, plot_frontier
 from coopetition.proposal import default_moves, propose
-from coopetition.proposal_pictures import plot_forecast, plot_frontier
 
 BUDGET = 2e7  # sequences: the end of the paper's figure 1b
 

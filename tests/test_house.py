@@ -29,7 +29,7 @@ ORDER = (
     "readout", "observation", "predicted_landmarks", "phase",
     "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
     "train", "verification",
-    "plot", "pictures", "report",
+    "plot", "report",
 )  # fmt: skip
 
 
@@ -78,12 +78,7 @@ def outside_imports(path):
 
 def room(path):
     """The module or folder of the package that a file belongs to."""
-    return place(path.relative_to(PACKAGE).with_suffix("").parts[0])
-
-
-def place(name):
-    """A module's entry in ORDER: pictures of whatever share one."""
-    return "pictures" if name.endswith("_pictures") else name
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 INSIDE = [p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py"]
@@ -94,7 +89,7 @@ def test_imports_run_downward(path):
     own = room(path)
     assert own in ORDER, f"{own} has no place in ORDER: put it below all that it imports"
     for name in imports(path):
-        other = place(name[1]) if len(name) > 1 else "__init__"
+        other = name[1] if len(name) > 1 else "__init__"
         assert other == own or other in ORDER[: ORDER.index(own)], f"{own} imports {other}"
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .plot.style import COLOURS, new_axes
+from .style import COLOURS, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from .forecasting import Forecast
-    from .proposal import Boundary, Proposals
+    from ..forecasting import Forecast
+    from ..proposal import Boundary, Proposals
 
 
 def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
