@@ -32,8 +32,12 @@ ALL_PUBLISHED, ALL_SMALL = "published:*", "cpu:*"
     help="Use logs up to here only, counted at learning rate 1e-5 and batch 32; others in "
     "proportion to batch size / learning rate.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("-o", "output", type=output_file, required=True, metavar="MAP.json")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the fits' starts."
+)
+@click.option(
+    "-o", "output", type=output_file, required=True, metavar="MAP.json", help="Where the map goes."
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def calibrate(
     logs: tuple[str, ...],
@@ -45,7 +49,7 @@ def calibrate(
     output: Path,
     quiet: bool,
 ) -> None:
-    r"""Learn from the runs in LOGs how settings move a model's parameters.
+    """Learn from the runs in LOGs how settings move a model's parameters.
 
     \b
     coopetition calibrate 'published:*' --until 4e7 -o map.json

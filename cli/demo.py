@@ -29,8 +29,16 @@ STARTS_SHOWN = 12  # trajectories in the picture of the strengths' phase
     show_default=True,
     help="The folder for pictures and results.",
 )
-@click.option("--starts", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--starts", type=click.IntRange(min=1), default=32, show_default=True, help="Starts of the fit."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of starts, fits and draws.",
+)
 @click.option("--quick", is_flag=True, help="Only integrate and fit; nothing is trained.")
 def demo(output: Path, starts: int, seed: int, quick: bool) -> None:
     """Go the whole way: integrate, fit, forecast, propose, train, verify.
@@ -65,7 +73,7 @@ def _integrated(output: Path, starts: int, seed: int) -> None:
     click.echo(trajectory.summary())
     marks = landmarks_of(trajectory)
     if marks is not None:
-        click.echo(marks.summary())
+        click.echo(marks.summary(unit="of model time"))
     about = provenance("demo", {"model": model.name, **trajectory.parameters}, seed=seed)
     columns = {"time": trajectory.times, **trajectory.outputs}
     write_table(output / "toy_model.csv", columns, about)

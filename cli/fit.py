@@ -46,7 +46,13 @@ if TYPE_CHECKING:
 )
 @map_option
 @click.option("-p", "fixed", multiple=True, metavar="name=value", help="Hold a parameter.")
-@click.option("--starts", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--starts",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Starts polished to an optimum, the best of those screened.",
+)
 @click.option("--separate-flip", is_flag=True, help="Give flip gains of its own.")
 @click.option("--losses", is_flag=True, help="Fit loss curves along with the accuracies.")
 @click.option(
@@ -62,7 +68,9 @@ if TYPE_CHECKING:
     metavar="STEPS",
     help="Sample the posterior so many steps with emcee (pip install 'coopetition[posterior]').",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of starts and draws."
+)
 @json_option
 @click.option("-o", "output", type=output_file, metavar="FIT.json", help="Keep the fits.")
 @click.option("--plot", type=output_file, help="A picture of the best fit: .png, .pdf or .svg.")
@@ -87,7 +95,7 @@ def fit(
     plot: Path | None,
     quiet: bool,
 ) -> None:
-    r"""Fit MODELs to the runs in LOGs and say what the data determine.
+    """Fit MODELs to the runs in LOGs and say what the data determine.
 
     \b
     coopetition fit published:main

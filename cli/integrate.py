@@ -60,8 +60,8 @@ SAID = {
     help="Integrate the flow that descent of that step size follows to second order.",
 )
 @click.option("--stop-below", type=float, help="Stop where the total loss falls below, e.g. 1e-6.")
-@click.option("--rtol", type=float, default=1e-8, show_default=True)
-@click.option("--atol", type=float, default=1e-10, show_default=True)
+@click.option("--rtol", type=float, default=1e-8, show_default=True, help="Relative tolerance.")
+@click.option("--atol", type=float, default=1e-10, show_default=True, help="Absolute tolerance.")
 @gains_options
 @json_option
 @click.option("-o", "output", type=output_file, help="Losses and strengths as .csv or .parquet.")
@@ -84,7 +84,7 @@ def integrate(
     output: Path | None,
     plot: Path | None,
 ) -> None:
-    r"""Integrate MODEL and say when ICL emerges, peaks, is overtaken and vanishes.
+    """Integrate MODEL and say when ICL emerges, peaks, is overtaken and vanishes.
 
     \b
     coopetition integrate coopetition
@@ -145,7 +145,7 @@ def integrate(
         return
     click.echo(trajectory.summary())
     if marks is not None:
-        click.echo(f"{marks.summary()}\nverdict: {SAID[result['verdict']]}")
+        click.echo(f"{marks.summary(unit='of model time')}\nverdict: {SAID[result['verdict']]}")
 
 
 def _start(model: Model, given: dict[str, float], seed: int | None, path: Path | None) -> Start:

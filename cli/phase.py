@@ -22,9 +22,17 @@ from .options import (
 @parameters_option(
     "alpha=log:1e-3:1:64, mu1=lin:0:1:11, mu1=0.03,0.1 or one number, held fixed. Repeatable."
 )
-@click.option("--starts", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--starts",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Random starts at each point.",
+)
 @click.option("--until", type=float, default=16000.0, show_default=True, help="The horizon.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random starts."
+)
 @gains_options
 @click.option("-o", "output", type=output_file, help="The diagram as .csv or .parquet.")
 @click.option("--plot", type=output_file, help="A picture: .png, .pdf or .svg.")
@@ -39,7 +47,7 @@ def phase(
     output: Path | None,
     plot: Path | None,
 ) -> None:
-    r"""Map where ICL is persistent, transient or never there over MODEL's parameters.
+    """Map where ICL is persistent, transient or never there over MODEL's parameters.
 
     \b
     coopetition phase coopetition -p alpha=log:1e-3:1:64 -p mu1=log:1e-3:1:64 --plot phase.png

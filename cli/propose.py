@@ -25,7 +25,9 @@ SEEDS = 1000  # proposals are trained with seeds of their own, from here
 @click.option("--settings", type=input_file, metavar="BASE.yaml", help="The base's settings.")
 @click.option("--budget", type=float, metavar="SEQ", help="Where ICL is to be there; default: "
               "the end of the base's run.")  # fmt: skip
-@click.option("--count", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Proposals to make."
+)
 @click.option("--move", "moves", multiple=True, metavar="NAME[=[log:]LOW:HIGH][@PRICE]",
               help="A setting that may move; match_probability, n_classes, n_exemplars and spread "
               "where none is named.")  # fmt: skip
@@ -33,14 +35,32 @@ SEEDS = 1000  # proposals are trained with seeds of their own, from here
               help="Probability that suffices; the cheapest that reach it come first.")  # fmt: skip
 @click.option("--map", "map_file", type=input_file, metavar="MAP.json",
               help="From coopetition calibrate; else the shipped one for such data.")  # fmt: skip
-@click.option("--candidates", type=click.IntRange(min=4), default=200, show_default=True)
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=4),
+    default=200,
+    show_default=True,
+    help="Settings to look at.",
+)
 @click.option("--experiments", type=click.IntRange(min=0), default=0, show_default=True,
               help="Also name so many runs that would sharpen the map most.")  # fmt: skip
 @click.option("--boundary", metavar="NAME,NAME", help="Two settings, for --plot.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="The boundary of persistent ICL, or probability against cost.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("-o", "output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of candidates and draws.",
+)
+@click.option(
+    "-o",
+    "output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where settings and predictions go.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @json_option
 def propose(
@@ -60,7 +80,7 @@ def propose(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    r"""Propose settings near a base in which ICL lasts to the budget.
+    """Propose settings near a base in which ICL lasts to the budget.
 
     The base is BASE.yaml, or the run of the first FIT.json or LOG; what these logs say sharpens
     the map from settings to dynamics. DIR gets a settings file for each proposal, ready for

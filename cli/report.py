@@ -11,7 +11,14 @@ from .options import output_file
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("-o", "output", type=output_file, required=True, metavar="report.html")
+@click.option(
+    "-o",
+    "output",
+    type=output_file,
+    required=True,
+    metavar="report.html",
+    help="Where the page goes.",
+)
 def report(paths: tuple[str, ...], output: Path) -> None:
     """Make one HTML page of PATHs: fits, logs, run folders, published:NAME.
 

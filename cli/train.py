@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 @click.option(
     "-s", "--set", "changes", multiple=True, metavar="key=value", help="e.g. network.width=128"
 )
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), metavar="RUN")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="RUN",
+    help="The run's folder.",
+)
 @click.option("--resume", is_flag=True, help="Continue the run in RUN, or begin it.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Train so many seeds as one.")
@@ -159,11 +165,31 @@ def result_of(run: TrainedRun) -> dict[str, Any]:
 
 @click.command()
 @click.argument("matrix", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--classes", type=click.IntRange(min=2), default=3200, show_default=True)
-@click.option("--exemplars", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option(
+    "--classes",
+    type=click.IntRange(min=2),
+    default=3200,
+    show_default=True,
+    help="Clusters to make.",
+)
+@click.option(
+    "--exemplars",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Members kept of each cluster.",
+)
 @click.option("--path-in-file", default="embeddings", show_default=True, help="In an HDF5 MATRIX.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the clustering."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Where the classes go: .h5 or .npy.",
+)
 def embeddings(
     matrix: Path, classes: int, exemplars: int, path_in_file: str, seed: int, output: Path
 ) -> None:

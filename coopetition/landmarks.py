@@ -92,7 +92,7 @@ class Landmarks:
             "horizon": self.horizon,
         }
 
-    def summary(self) -> str:
+    def summary(self, *, unit: str = "sequences") -> str:
         """One line a landmark; of the final values, accuracies and losses."""
         lines = []
         for name in NAMES:
@@ -100,7 +100,7 @@ class Landmarks:
             lines.append(f"{name:<10} {_words(mark, name == 'peak_flip')}")
         told = {n: mark for n, mark in self.final.items() if "/" not in n or n.endswith("/loss")}
         lines += [f"final {name:<10} {_words(mark, True)}" for name, mark in told.items()]
-        return "\n".join([f"{self.run} (to {self.horizon:,.0f} sequences)", *lines])
+        return "\n".join([f"{self.run} (to {self.horizon:,.0f} {unit})", *lines])
 
 
 def landmarks(
