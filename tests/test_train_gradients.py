@@ -28,7 +28,7 @@ NETWORKS = {
 @pytest.mark.parametrize("members", [1, 3])
 def test_equal_automatic_ones(settings, members):
     step = TrainingStep(small_network(members, **settings), OptimisationSettings())
-    assert step.why_automatic == ""
+    assert step.choice.reason == ""
     # several batches and shapes in a row: nothing of one may stay in the next one's gradients
     for seed, (count, context) in enumerate([(7, 2), (7, 2), (18, 3), (7, 2)]):
         batch = random_batch(step.network, count, context, seed)
@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_refused():
 )
 def test_what_is_left_to_automatic_differentiation_is_said(network, optimisation, reason):
     step = TrainingStep(small_network(**network), OptimisationSettings(**optimisation))
-    assert reason in step.why_automatic
+    assert reason in step.choice.reason
     assert torch.isfinite(step(random_batch(step.network, 8))).all()
 
 

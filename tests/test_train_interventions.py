@@ -109,7 +109,7 @@ def test_edited_heads_train_with_finite_gradients():
     for kind in ("ablate", "forbid_previous_token", "forbid_matching_label", "matching_label"):
         part = HeadIntervention(kind=kind, heads=("1.0",))
         step = TrainingStep(small_network(), OptimisationSettings(lr=1e-3), interventions=[part])
-        assert step.why_automatic == "heads are edited"
+        assert step.choice.reason == "heads are edited"
         step(random_batch(step.network))
         assert torch.isfinite(step.optimiser.parameters.flat).all()
 

@@ -11,34 +11,17 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..seeds import stream_seed
 from .batch import Batch
+from .blocks import Block, Exemplars, batch_at
 from .class_draws import class_draws
 from .data import Dataset
 from .data.dataset import data_stream
 from .sequences import Drawn, SequenceDraws
 from .settings import DataSettings, Part, SequenceKind, TrainingSettings
 
-BLOCK_BYTES = 2**25  # exemplars of one block, so that a block of images stays small
+BLOCK_BYTES = 2**25  # exemplars of one member's block, so that a block of images stays small
+ON_GPU = 16  # times as many batches are drawn at once: a draw is dozens of small operations
 
-
-class Exemplars:
-    """A data set on a device, and its exemplars looked up by index."""
-
-    def __init__(self, dataset: Dataset, device: torch.device) -> None:
-        self.dataset = dataset
-        n_classes, self.per_class, dim = dataset.exemplars.shape
-        rows = np.array(dataset.exemplars).reshape(n_classes * self.per_class, dim)
-        self.rows = torch.from_numpy(rows).to(device)
-
-    def show(self, classes: Tensor, exemplars: Tensor) -> Tensor:
-        """Exemplars as the network reads them, float32, shape ``(…, input_dim)``."""
-        rows = self.rows.index_select(0, (classes * self.per_class + exemplars).flatten())
-        if self.dataset.one_hot_dim:
-            shown = torch.nn.functional.one_hot(rows[:, 0], self.dataset.one_hot_dim).float()
-        elif rows.dtype == torch.uint8:
-            shown = rows.float() / 255
-        else:
-            shown = rows
-        return shown.view(*classes.shape, shown.shape[-1])
+__all__ = ["BatchStream", "Exemplars", "MemberStream", "require_room", "sequence_draws"]
 
 
 def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int) -> None:
@@ -160,27 +143,28 @@ class MemberStream:
             zipf_exponent=sequences.zipf_exponent,
             device=device,
         )
+        wanted = settings.run.block * (1 if device.type == "cpu" else ON_GPU)
         width = 4 * exemplars.dataset.input_dim * (sequences.context_len + 1)
-        self.block = max(1, min(settings.run.block, BLOCK_BYTES // (width * self.batch_size)))
+        # decided by the member alone: its sequences are the same in every ensemble
+        self.block = max(1, min(wanted, BLOCK_BYTES // (width * self.batch_size)))
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(stream_seed(settings.run.seed, "data"))
 
-    def draw(self) -> tuple[Tensor, Drawn]:
-        """A block: exemplars ``(block · batch, context_len + 1, dim)`` and the sequences."""
+    def draw(self) -> tuple[Drawn, Tensor | None]:
+        """A block's sequences, and what is added to their exemplars."""
         drawn = self.draws.draw(self.block * self.batch_size, self.generator)
-        shown = self.exemplars.show(drawn.classes, drawn.exemplars)
-        if self.noise > 0:
-            shown = shown + self.noise * torch.randn(
-                shown.shape, generator=self.generator, device=shown.device
-            )
-        return shown, drawn
+        if self.noise == 0:
+            return drawn, None
+        shape = (*drawn.classes.shape, self.exemplars.dataset.input_dim)
+        added = torch.randn(shape, generator=self.generator, device=drawn.classes.device)
+        return drawn, added.mul_(self.noise)
 
 
 class BatchStream:
     """Batches of an ensemble, one after the other; each member draws from its own stream.
 
     This is the hot loop's source and mutable: `state` and `load_state` carry it through a
-    checkpoint, to the batch.
+    checkpoint, to the batch. Nothing in it waits for the device.
 
     Parameters
     ----------
@@ -202,39 +186,58 @@ class BatchStream:
             MemberStream(settings, shown, device)
             for settings, shown in zip(members, exemplars, strict=True)
         ]
+        self.exemplars = tuple(exemplars)
+        # a CPU looks up a whole block at once; on a GPU that would be gigabytes for an ensemble
+        self.shows_whole_blocks = device.type == "cpu"
         self.block, self.batch_size = self.members[0].block, self.members[0].batch_size
         self.before = [member.generator.get_state() for member in self.members]
         self.position = self.block  # batches of the present block already handed out
-        self.batches: list[Batch] = []
+        self.drawn: Block | None = None
+        self.shown: Batch | None = None  # the whole block, with a leading axis
 
     def __next__(self) -> Batch:
-        if self.position == self.block:
-            self.refill()
-            self.position = 0
-        self.position += 1
-        return self.batches[self.position - 1]
+        return batch_at(self.take(1), 0)
 
     def __iter__(self) -> BatchStream:
         return self
 
-    def refill(self) -> None:
-        """Draw the next block of every member."""
-        self.before = [member.generator.get_state() for member in self.members]
-        blocks = [member.draw() for member in self.members]
-        split = (self.block, self.batch_size)
-        examples, labels, target = (
-            torch.stack([tensor.view(*split, *tensor.shape[1:]) for tensor in tensors], dim=1)
-            for tensors in zip(*((s, d.labels, d.target) for s, d in blocks), strict=True)
-        )
-        self.batches = [
-            Batch(examples=examples[k], labels=labels[k], target=target[k])
-            for k in range(self.block)
-        ]
+    def take(self, most: int) -> Batch:
+        """The next batches of the present block, up to ``most``, with a leading axis for them."""
+        drawn = self.refill_if_empty()
+        first, last = self.position, min(self.position + most, self.block)
+        self.position = last
+        if self.shown is None:
+            return drawn.show(first, last)
+        part = slice(first, last)
+        examples, labels, target = self.shown.examples, self.shown.labels, self.shown.target
+        return Batch(examples=examples[part], labels=labels[part], target=target[part])
+
+    def fill(self, into: Batch, count: int) -> None:
+        """Overwrite the first ``count`` batches along a leading axis with the next ones."""
+        filled = 0
+        while filled < count:
+            taken = self.take(count - filled)
+            part = slice(filled, filled + len(taken.target))
+            into.examples[part].copy_(taken.examples)
+            into.labels[part].copy_(taken.labels)
+            into.target[part].copy_(taken.target)
+            filled = part.stop
+
+    def refill_if_empty(self) -> Block:
+        """The present block, or the next one where all of it was handed out."""
+        if self.drawn is None or self.position == self.block:
+            self.before = [member.generator.get_state() for member in self.members]
+            self.drawn = self.shown = None  # frees the memory for the next
+            drawn, noise = zip(*(member.draw() for member in self.members), strict=True)
+            self.drawn = Block(self.exemplars, drawn, noise, (self.block, self.batch_size))
+            self.shown = self.drawn.show(0, self.block) if self.shows_whole_blocks else None
+            self.position = 0
+        return self.drawn
 
     def state(self) -> dict[str, Tensor]:
         """Tensors from which `load_state` continues with the very next batch."""
         state = {f"generator.{i}": before.clone() for i, before in enumerate(self.before)}
-        state["position"] = torch.tensor(self.position if self.batches else -1)
+        state["position"] = torch.tensor(-1 if self.drawn is None else self.position)
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -243,7 +246,7 @@ class BatchStream:
         Raises
         ------
         CheckpointError
-            If the state is of another number of members or another block.
+            If the state is of another number of members, another block or another device.
         """
         position = int(state["position"])
         if len(state) != len(self.members) + 1 or not -1 <= position <= self.block:
@@ -252,7 +255,14 @@ class BatchStream:
                 f"of a block, this run has {len(self.members)} and blocks of {self.block}"
             )
         for i, member in enumerate(self.members):
-            member.generator.set_state(state[f"generator.{i}"])
+            try:
+                member.generator.set_state(state[f"generator.{i}"])
+            except RuntimeError as error:  # a CPU's and a GPU's generators have states of own kinds
+                raise CheckpointError(
+                    "the checkpoint's data stream is of another kind of device; continue the run "
+                    f"where it was begun ({error})"
+                ) from error
+        self.drawn, self.position = None, self.block
         if position >= 0:  # -1: no block was drawn yet
-            self.refill()
+            self.refill_if_empty()
             self.position = position

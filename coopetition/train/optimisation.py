@@ -16,7 +16,7 @@ from torch import Tensor
 from . import decay
 from .decay import TINY
 from .network import Network
-from .schedules import learning_rates
+from .schedules import Rates
 from .settings import OptimisationSettings
 
 MEMBERS_OWN = {"lr", "lr_floor", "warmup_steps", "decay_steps", "weight_decay"}
@@ -98,8 +98,8 @@ class Optimiser:
             if any(decay.strength(member, name) > 0 for member in settings)
         }
         self.groups = self.make_groups()
-        steady = all(member.schedule == "constant" for member in settings)
-        self.rates = learning_rates(settings, self.steps) if steady else None
+        self.schedule = Rates(settings, device)
+        self.rates = self.schedule.steady  # None where they change
 
     @property
     def leaves_gradients(self) -> bool:
@@ -158,7 +158,7 @@ class Optimiser:
         m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − lr·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε);
         SGD is p ← p − lr·g (Kingma & Ba 2014; Loshchilov & Hutter 2017 for the decoupled decay).
         """
-        rates = learning_rates(self.settings, self.steps) if self.rates is None else self.rates
+        rates = self.schedule(self.steps)
         if self.kind == "norm":
             for name, strength in self.strengths.items():
                 weight = self.parameters.views[name]

@@ -61,3 +61,49 @@ def rate(settings: OptimisationSettings, n: Tensor) -> Tensor:
         done = ((n - warmup) / max(decay - warmup, 1)).clamp(0, 1)
         falling = lr / 2 * (1 + torch.cos(math.pi * done))
     return torch.where(n < warmup, rising, falling)
+
+
+class Rates:
+    """Present learning rates of an ensemble, in as many operations as one member's take.
+
+    The numbers of `learning_rates`; what they depend on is put on the device once, so that a CUDA
+    graph can compute them from the count of steps.
+
+    Parameters
+    ----------
+    settings
+        One for each of the M members, all of one schedule.
+    device
+        Where to compute.
+    """
+
+    def __init__(self, settings: Sequence[OptimisationSettings], device: torch.device) -> None:
+        self.schedule = settings[0].schedule
+        numbers = {
+            "lr": [member.lr for member in settings],
+            "floor": [min(member.lr_floor, member.lr) for member in settings],
+            "warmup": [member.warmup_steps for member in settings],
+            "rise": [max(member.warmup_steps, 1) for member in settings],
+            "decay": [member.decay_steps for member in settings],
+            "fall": [max(member.decay_steps - member.warmup_steps, 1) for member in settings],
+        }
+        self.numbers = {
+            name: torch.tensor(values, dtype=torch.float64, device=device)
+            for name, values in numbers.items()
+        }
+        steady = learning_rates(settings, torch.zeros((), device=device))
+        self.steady = steady if self.schedule == "constant" else None
+
+    def __call__(self, steps: Tensor) -> Tensor:
+        """Rates after ``steps`` (no axes) steps, float32, shape ``(M,)``."""
+        if self.steady is not None:
+            return self.steady
+        of, n = self.numbers, steps.to(torch.float64)
+        rising = of["floor"] + (of["lr"] - of["floor"]) * n / of["rise"]
+        if self.schedule == "warmup_decay":
+            left = (1 - (n - of["warmup"]) / of["decay"]).clamp(0, 1)
+            falling = of["floor"] + (of["lr"] - of["floor"]) * left.sqrt()
+        else:
+            done = ((n - of["warmup"]) / of["fall"]).clamp(0, 1)
+            falling = of["lr"] / 2 * (1 + torch.cos(math.pi * done))
+        return torch.where(n < of["warmup"], rising, falling).to(torch.float32)

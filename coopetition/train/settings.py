@@ -21,6 +21,8 @@ Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
 Head = Annotated[str, pydantic.Field(pattern=r"^\d+\.\d+$")]  # "layer.head", both from 0
 Part = Literal["train", "validation", "test"]
+Kernels = Literal["auto", "fused", "plain"]
+Matmul = Literal["fp32", "tf32", "bf16"]
 Labels = Literal["true", "swapped", "binary", "random", "query_copied"]
 SettingsType = TypeVar("SettingsType", bound="Settings")
 
@@ -261,10 +263,13 @@ class RunSettings(Settings):
     checkpoint_every: Count = 100_000  # sequences between checkpoints; 0 = only the last
     checkpoint_at: tuple[Count, ...] = ()  # further ones, kept for good
     keep_checkpoints: Positive = 2  # newest of the regular ones that are kept
-    block: Positive = 64  # batches sampled at once
+    block: Positive = 64  # batches sampled at once; a GPU samples 16 times as many
     per_sequence: bool = True  # keep each evaluation sequence's values, not only their means
     measures_every: Count = 0  # sequences between progress measures of the circuits; 0 = none
     threads: Count = 0  # CPU threads; 0 = torch's choice
+    kernels: Kernels = "auto"  # auto = fused on a GPU where that serves; plain = torch's operations
+    matmul: Matmul = "fp32"  # precision of training's matrix products; evaluation's are fp32
+    capture: Literal["auto", "off"] = "auto"  # many steps as one CUDA graph, where there is a GPU
     tensorboard: bool = False
     wandb_project: str | None = None
 

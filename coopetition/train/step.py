@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from typing import TYPE_CHECKING
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..seeds import stream_seed
 from .batch import Batch
-from .gradients import WrittenGradients, unsupported
 from .interventions import Intervention, attach, put_in_grafts
+from .kernel_choice import KernelChoice, choose_kernels
+from .losses import losses
 from .network import Network, build_network
 from .optimisation import Optimiser
-from .settings import OptimisationSettings
+from .precision import autocast, check_precision
+from .settings import Kernels, Matmul, OptimisationSettings
+
+if TYPE_CHECKING:  # compiled for CPUs, and for GPUs: each is loaded where it computes
+    from .fused import FusedStep
+    from .gradients import WrittenGradients
 
 SWEEP_EVERY = 64  # steps; a moment without gradients shrinks by no more than 0.9^64 = 1e-3 in these
 
@@ -35,12 +42,22 @@ class TrainingStep:
         What is done to the network from outside (see `coopetition.train.interventions`).
     seeds
         Each member's seed; needed only where embeddings are re-initialised.
+    kernels
+        ``auto``, ``fused`` or ``plain``; see `coopetition.train.kernel_choice`.
+    matmul
+        Precision of matrix products; see `coopetition.train.precision`.
 
     Attributes
     ----------
-    why_automatic
-        Why gradients come from automatic differentiation; empty where the faster written-out ones
-        serve (see `coopetition.train.gradients`). Both give the same numbers to float tolerance.
+    choice
+        What computes the step, and why not something faster. All give the same numbers to float
+        tolerance.
+
+    Raises
+    ------
+    ValueError
+        If the settings are not one for each member, or ask for kernels or a precision that cannot
+        be had here.
 
     Notes
     -----
@@ -56,8 +73,11 @@ class TrainingStep:
         device: torch.device | str = "cpu",
         interventions: Sequence[Intervention] = (),
         seeds: Sequence[int] = (),
+        kernels: Kernels = "auto",
+        matmul: Matmul = "fp32",
     ) -> None:
         members = network.members
+        check_precision(matmul, torch.device(device))
         settings = (
             (optimisation,) * members
             if isinstance(optimisation, OptimisationSettings)
@@ -80,7 +100,13 @@ class TrainingStep:
         self.interventions = tuple(interventions)
         frozen = attach(self.network, interventions)
         self.optimiser = Optimiser(self.network, settings, frozen)
-        self.why_automatic = unsupported(self.network, self.settings)
+        self.matmul = matmul
+        self.choice: KernelChoice = choose_kernels(kernels, self.network, self.settings, matmul)
+        self.fused: FusedStep | None = None
+        if self.choice.kernels == "fused":
+            from .fused import FusedStep
+
+            self.fused = FusedStep(self.network, self.optimiser, precision=matmul)
         self.written: dict[tuple[int, int], list[WrittenGradients]] = {}
         self.last_shape: tuple[int, int] | None = None
 
@@ -95,17 +121,35 @@ class TrainingStep:
         """
         if resets_embeddings(self.settings, self.done):
             self.reinitialise_embeddings()
+        loss = self.compute(batch)
+        self.count(1)
+        return loss
+
+    def compute(self, batch: Batch) -> Tensor:
+        """The device's part of a step; a CUDA graph holds it without what `__call__` adds."""
+        if self.fused is not None:
+            return self.fused(batch)
         loss = self.compute_gradients(batch)
         self.optimiser.clip()
         self.optimiser.update()
-        self.done += 1
-        if self.done % SWEEP_EVERY == 0:
-            self.optimiser.sweep()
         return loss
 
+    def count(self, steps: int) -> None:
+        """The host's part of so many steps that were computed."""
+        before, self.done = self.done, self.done + steps
+        if self.done // SWEEP_EVERY > before // SWEEP_EVERY:
+            self.optimiser.sweep()
+
+    def without_host(self, most: int) -> int:
+        """How many of the next steps, up to ``most``, are the device's alone."""
+        for ahead in range(most if self.settings.reinitialise_embeddings_every else 0):
+            if resets_embeddings(self.settings, self.done + ahead):
+                return ahead
+        return most
+
     def compute_gradients(self, batch: Batch) -> Tensor:
-        """Fill the gradient buffer from a batch; the loss of each member."""
-        if self.why_automatic:
+        """Fill the gradient buffer from a batch by PyTorch or written-out; each member's loss."""
+        if self.choice.kernels != "written":
             return self.differentiate(batch)
         shape = (batch.target.shape[1], batch.labels.shape[2])
         if shape not in self.written:
@@ -131,6 +175,8 @@ class TrainingStep:
         A CPU computes members one after the other: what a member's step reads and writes then stays
         in cache, and its gradients are those of the member alone, bit for bit.
         """
+        from .gradients import WrittenGradients
+
         optimiser = self.optimiser
         return [
             WrittenGradients(
@@ -155,7 +201,9 @@ class TrainingStep:
             batch.target.chunk(parts, 1),
             strict=True,
         ):
-            loss = losses(self.settings.loss, self.network(examples, labels, target), target)
+            with autocast(self.matmul, examples.device):
+                logits = self.network(examples, labels, target)
+            loss = losses(self.settings.loss, logits.float(), target)
             (loss.sum() / parts).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() / parts
         return total
@@ -220,29 +268,3 @@ def resets_embeddings(settings: OptimisationSettings, done: int) -> bool:
     """Whether embeddings are drawn anew after `done` steps."""
     every, until = settings.reinitialise_embeddings_every, settings.reinitialise_embeddings_until
     return bool(every and done and done % every == 0 and (not until or done <= until))
-
-
-def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
-    """Mean loss of each member.
-
-    ``cross_entropy``: −log softmax(z)[target]; ``mse``: ½ Σ_c (z_c − [c = target])².
-
-    Parameters
-    ----------
-    kind
-        One of the two.
-    logits
-        z, shape ``(members, batch, n_labels)``.
-    target
-        Shape ``(members, batch)``.
-
-    Returns
-    -------
-    Tensor
-        Shape ``(members,)``.
-    """
-    if kind == "mse":
-        wanted = F.one_hot(target, logits.shape[-1]).to(logits.dtype)
-        return (logits - wanted).square().sum(-1).mul(0.5).mean(-1)
-    each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
-    return each.view(target.shape).mean(-1)

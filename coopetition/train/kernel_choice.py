@@ -1,0 +1,70 @@
+"""What computes a training step: fused kernels, PyTorch's operations or written-out gradients.
+
+=============  ==================================  =================================================
+``kernels``    on a GPU                            on a CPU
+=============  ==================================  =================================================
+``auto``       fused where that serves, or plain   written out where that serves, or plain
+``fused``      fused, or refused with the reason   refused (Triton's interpreter apart)
+``plain``      PyTorch's own operations            PyTorch's own operations
+=============  ==================================  =================================================
+
+All of them compute the same step to float tolerance; on one machine each repeats itself bit by bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from .network import Network
+from .settings import Kernels, Matmul, OptimisationSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelChoice:
+    """What computes a step, and why.
+
+    Parameters
+    ----------
+    kernels
+        ``fused`` (`coopetition.train.fused`), ``written`` (`coopetition.train.gradients`) or
+        ``plain`` (automatic differentiation).
+    reason
+        Why not something faster; empty where there is nothing faster.
+    """
+
+    kernels: Literal["fused", "written", "plain"]
+    reason: str = ""
+
+    def summary(self) -> str:
+        """In a few words."""
+        return f"{self.kernels} kernels" + (f" ({self.reason})" if self.reason else "")
+
+
+def choose_kernels(
+    wanted: Kernels, network: Network, settings: OptimisationSettings, matmul: Matmul
+) -> KernelChoice:
+    """What computes the steps of a network that is on its device already.
+
+    Raises
+    ------
+    ValueError
+        If fused kernels are wanted where they cannot serve.
+    """
+    on_cpu = network.unembedding.weight.device.type == "cpu"
+    if wanted == "plain":
+        return KernelChoice(kernels="plain", reason="run.kernels = plain")
+    if wanted == "auto" and on_cpu:
+        from .gradients import unsupported
+
+        rounded = "" if matmul == "fp32" else f"matrix products are in {matmul}"
+        reason = rounded or unsupported(network, settings)
+        return KernelChoice(kernels="plain" if reason else "written", reason=reason)
+    from .fused import why_not_fused
+
+    reason = why_not_fused(network, settings)
+    if not reason:
+        return KernelChoice(kernels="fused")
+    if wanted == "fused":
+        raise ValueError(f"run.kernels = 'fused': {reason}; use auto or plain")
+    return KernelChoice(kernels="plain", reason=reason)

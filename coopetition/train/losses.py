@@ -1,0 +1,34 @@
+"""What training brings down, a number for each member of an ensemble."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
+    """Mean loss of each member.
+
+    ``cross_entropy``: −log softmax(z)[target]; ``mse``: ½ Σ_c (z_c − [c = target])².
+
+    Parameters
+    ----------
+    kind
+        One of the two.
+    logits
+        z, shape ``(members, batch, n_labels)``.
+    target
+        Shape ``(members, batch)``.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(members,)``.
+    """
+    if kind == "mse":
+        # no one_hot: on a CPU it reads its input, on which a device would have to wait
+        wanted = torch.zeros_like(logits).scatter_(-1, target[..., None], 1.0)
+        return (logits - wanted).square().sum(-1).mul(0.5).mean(-1)
+    each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+    return each.view(target.shape).mean(-1)

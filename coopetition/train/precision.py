@@ -1,0 +1,74 @@
+"""In which precision training's matrix products are computed.
+
+``fp32`` keeps every bit of float32. ``tf32`` rounds the factors of products (and of a ResNet's
+convolutions) to 10 bits of mantissa, on GPUs since Ampere. ``bf16`` computes products and what can
+bear it in bfloat16 (autocast); weights, gradients, moments and the loss stay float32.
+
+Process-wide switches are set while a run trains and put back as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from .settings import Matmul
+
+AMPERE = (8, 0)  # compute capability from which there are tf32 and bf16 products
+
+
+def check_precision(matmul: Matmul, device: torch.device) -> None:
+    """Refuse a precision that the device does not have.
+
+    Raises
+    ------
+    ValueError
+        Naming what it has.
+    """
+    if device.type == "cpu":
+        if matmul == "tf32":
+            raise ValueError("run.matmul = 'tf32': a CPU has no such products; use fp32 or bf16")
+        return
+    if matmul == "fp32" or device.type != "cuda":
+        return
+    capability = torch.cuda.get_device_capability(device)
+    if capability < AMPERE:
+        raise ValueError(
+            f"run.matmul = {matmul!r}: {torch.cuda.get_device_name(device)} has no such products; "
+            "use fp32"
+        )
+
+
+@contextlib.contextmanager
+def products(matmul: Matmul, device: torch.device) -> Iterator[None]:
+    """Compute a GPU's matrix products in a precision while this is active."""
+    if device.type != "cuda":
+        yield
+        return
+    wanted = "tf32" if matmul == "tf32" else "ieee"
+    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    name, value = "fp32_precision", wanted
+    if not hasattr(torch.backends.cuda.matmul, name):  # before PyTorch 2.9
+        switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+        name, value = "allow_tf32", wanted == "tf32"  # type: ignore[assignment]
+    before = [getattr(switch, name) for switch in switches]
+    try:
+        for switch in switches:
+            setattr(switch, name, value)
+        yield
+    finally:
+        for switch, old in zip(switches, before, strict=True):
+            setattr(switch, name, old)
+
+
+def autocast(matmul: Matmul, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Where a forward pass computes in bfloat16, if that is the precision.
+
+    Casts of weights are not cached: inside a CUDA graph a cache would outlive what it holds.
+    """
+    if matmul != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
