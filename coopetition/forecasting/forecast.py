@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..curves import Curves, read_only
 from ..errors import CoopetitionError
+from ..fitting.threads import one_blas_thread
 from ..seeds import stream
 from ..version import __version__
 from .evidence import Evidence, evidence
@@ -109,11 +110,12 @@ def forecast(
             pace=prior.pace,
             points=int(np.clip(POINTS_A_HORIZON * share, *POINTS)),
         )
-    return predicted(
-        knob_map, prior, log, run=curves.run, horizon=horizon, level=level, draws=draws,
-        moves=moves, seed=seed, source=curves.source, began=began,
-        notes=tuple(f"the map was calibrated on this run: {name} left out" for name in seen_before),
-    )  # fmt: skip
+    known = tuple(f"the map was calibrated on this run: {name} left out" for name in seen_before)
+    with one_blas_thread():
+        return predicted(
+            knob_map, prior, log, run=curves.run, horizon=horizon, level=level, draws=draws,
+            moves=moves, seed=seed, source=curves.source, began=began, notes=known,
+        )  # fmt: skip
 
 
 def forecast_settings(
@@ -133,10 +135,11 @@ def forecast_settings(
     began = time.perf_counter()
     prior = knob_map.predict(settings)
     _check(0.0, horizon, level, draws, prior.origin)
-    return predicted(
-        knob_map, prior, None, run=run, horizon=horizon, level=level, draws=draws, moves=0,
-        seed=seed, source={"settings": dict(settings)}, began=began,
-    )  # fmt: skip
+    with one_blas_thread():
+        return predicted(
+            knob_map, prior, None, run=run, horizon=horizon, level=level, draws=draws, moves=0,
+            seed=seed, source={"settings": dict(settings)}, began=began,
+        )  # fmt: skip
 
 
 def predicted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,17 +54,17 @@ def paths(
         Accuracies by evaluator, shape ``(draws, times)``; NaN where a simulation failed.
     """
     ahead = theory.curves(thetas, grid)
-    u = discrepancy.log_time(grid, pace)
     if evidence is None:
-        behind: Mapping[str, Array] = {}
-        log_weights = np.tile(np.log(discrepancy.weights), (len(thetas), 1))
-    else:
-        behind = theory.curves(thetas, evidence.times)
-        log_weights = evidence.log_likelihoods(behind)
-    scale = np.argmax(log_weights + rng.gumbel(size=log_weights.shape), axis=1)
+        missed = unseen(tuple(ahead), len(thetas), grid, discrepancy, rng, pace=pace)
+        return {
+            name: with_discrepancy(discrepancy, name, y, missed[name]) for name, y in ahead.items()
+        }
+    u = discrepancy.log_time(grid, pace)
+    behind = theory.curves(thetas, evidence.times)
+    scale = _drawn_scales(evidence.log_likelihoods(behind), rng)
     found = {}
     for evaluator, accuracy in ahead.items():
-        record = None if evidence is None else evidence.record(evaluator)
+        record = evidence.record(evaluator)
         z = np.empty_like(accuracy)
         for j, size in enumerate(discrepancy.scales):
             members = scale == j
@@ -76,13 +76,51 @@ def paths(
                 miss = (record.values - behind[evaluator][members][:, record.at]) / size
                 gain, spread = _continued(u, record, size, discrepancy)
                 mean = (miss / record.deviation) @ gain.T
-            factor = np.linalg.cholesky(spread + JITTER * np.eye(len(grid)))
-            draw = rng.standard_normal((int(np.sum(members)), len(grid))) @ factor.T
+            draw = rng.standard_normal((int(np.sum(members)), len(grid))) @ _factor(spread).T
             z[members] = size * (mean + draw)
-        found[evaluator] = np.clip(
-            accuracy + discrepancy.deviation(evaluator, accuracy) * z, 0.0, 1.0
-        )
+        found[evaluator] = with_discrepancy(discrepancy, evaluator, accuracy, z)
     return found
+
+
+def unseen(
+    evaluators: Sequence[str],
+    draws: int,
+    grid: Array,
+    discrepancy: Discrepancy,
+    rng: np.random.Generator,
+    *,
+    pace: float = 1.0,
+) -> Mapping[str, Array]:
+    """λ z of a run not yet begun, by evaluator, shape ``(draws, times)`` each.
+
+    It depends on the grid and the pace, not on θ: runs of several settings can share one
+    draw, and are then compared at the same random numbers. Arguments as in `paths`.
+    """
+    u = discrepancy.log_time(grid, pace)
+    scale = _drawn_scales(np.tile(np.log(discrepancy.weights), (draws, 1)), rng)
+    factor = _factor(discrepancy.correlation(u, u))
+    found = {}
+    for evaluator in evaluators:
+        z = np.empty((draws, len(grid)))
+        for j, size in enumerate(discrepancy.scales):
+            members = scale == j
+            z[members] = size * (rng.standard_normal((int(np.sum(members)), len(grid))) @ factor.T)
+        found[evaluator] = z
+    return found
+
+
+def with_discrepancy(discrepancy: Discrepancy, evaluator: str, accuracy: Array, z: Array) -> Array:
+    """Accuracies of any shape with the discrepancy λ z, cut off at 0 and 1."""
+    return np.clip(accuracy + discrepancy.deviation(evaluator, accuracy) * z, 0.0, 1.0)
+
+
+def _drawn_scales(log_weights: Array, rng: np.random.Generator) -> NDArray[np.intp]:
+    """An index of λ for each draw, in proportion to the weights, shape ``(draws,)``."""
+    return np.asarray(np.argmax(log_weights + rng.gumbel(size=log_weights.shape), axis=1))
+
+
+def _factor(correlation: Array) -> Array:
+    return np.asarray(np.linalg.cholesky(correlation + JITTER * np.eye(len(correlation))))
 
 
 def _continued(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..curves import read_only
-from ..forecasting import forecast_settings
+from ..errors import CoopetitionError
 from ..knobs import KnobMap
 from .candidates import plain
 from .moves import Move
+from .screening import verdict_chances
 
 Array = NDArray[np.float64]
 
@@ -78,6 +80,8 @@ def boundary(
     ------
     ValueError
         If both are the same setting, or there are fewer than two points.
+    CoopetitionError
+        If most simulations of a point failed.
     """
     if first.setting == second.setting:
         raise ValueError(f"both settings are {first.setting}: give two different ones")
@@ -86,18 +90,22 @@ def boundary(
     start = plain(base)
     shares = np.linspace(0.0, 1.0, points)
     values = [np.unique([move.at(float(share)) for share in shares]) for move in (first, second)]
-    chance = np.empty((len(values[0]), len(values[1])))
-    for i, one in enumerate(values[0]):
-        for j, other in enumerate(values[1]):
-            settings = {**start, first.setting: float(one), second.setting: float(other)}
-            seen = forecast_settings(settings, knob_map, horizon=budget, draws=DRAWS, seed=seed)
-            chance[i, j] = seen.verdict_probability["persistent"]
+    points_of = [
+        {**start, first.setting: float(one), second.setting: float(other)}
+        for one, other in itertools.product(*values)
+    ]
+    found = verdict_chances(points_of, knob_map, budget=budget, draws=DRAWS, seed=seed)
+    chance = []
+    for seen in found:
+        if isinstance(seen, CoopetitionError):
+            raise seen
+        chance.append(seen["persistent"])
     return Boundary(
         first=first,
         second=second,
         first_values=read_only(values[0]),
         second_values=read_only(values[1]),
-        persistent=read_only(chance),
+        persistent=read_only(np.reshape(chance, [len(v) for v in values])),
         base=(float(start[first.setting]), float(start[second.setting])),
         budget=float(budget),
     )

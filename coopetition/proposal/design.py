@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..curves import Curve, Curves
+from ..fitting.threads import one_blas_thread
 from ..forecasting.evidence import evidence
+from ..forecasting.prior import ParameterPrior
 from ..knobs import KnobMap, covariates
 from ..knobs.covariates import data_kind
 from ..readout import ACCURACY
@@ -49,22 +51,22 @@ class Experiment:
     gain: float
 
 
-def information(knob_map: KnobMap, settings: Mapping[str, Any], *, budget: float) -> Array | None:
+def information(
+    knob_map: KnobMap, prior: ParameterPrior, expected: Mapping[str, Array], *, budget: float
+) -> Array | None:
     """What a log to the budget would say of θ at the predicted median, shape ``(k, k)``.
 
-    None where the simulation there fails.
+    ``expected`` holds the median's curves at `log_times`; None where the simulation there fails.
     """
-    theory, prior = knob_map.the_theory(), knob_map.predict(settings)
-    times = np.linspace(0.0, budget, POINTS)
-    expected = theory.curves(prior.mean[None], times)
     if not all(np.all(np.isfinite(values)) for values in expected.values()):
         return None
+    times = log_times(budget)
     log = evidence(
         Curves(
             run="experiment",
             curves={
                 (name, ACCURACY): Curve(
-                    evaluator=name, metric=ACCURACY, sequences=times, values=values[0]
+                    evaluator=name, metric=ACCURACY, sequences=times, values=values
                 )
                 for name, values in expected.items()
             },
@@ -74,24 +76,45 @@ def information(knob_map: KnobMap, settings: Mapping[str, Any], *, budget: float
         pace=prior.pace,
         points=POINTS,
     )
-    slopes = theory.slopes(prior.mean, log.times)
+    slopes = knob_map.the_theory().slopes(prior.mean, log.times)
     if slopes is None:
         return None
     _, jacobian = log.residuals(slopes, USUAL)
     return np.asarray(jacobian.T @ jacobian)
 
 
-def gain(knob_map: KnobMap, settings: Mapping[str, Any], *, budget: float) -> float:
-    """What a run with these settings would teach of the effects, in nats; 0 where it would fail."""
-    found = information(knob_map, settings, budget=budget)
-    if found is None:
-        return 0.0
+def log_times(budget: float) -> Array:
+    """Sequences at which such a run would be evaluated, shape ``(POINTS,)``."""
+    return np.linspace(0.0, budget, POINTS)
+
+
+def gains(
+    knob_map: KnobMap, settings: Sequence[Mapping[str, Any]], *, budget: float
+) -> tuple[float, ...]:
+    """What a run at each of the settings would teach of the effects, in nats; 0 if it would fail.
+
+    The medians' trajectories fill one batch.
+    """
+    if not settings:
+        return ()
     omega = np.diag(1.0 / knob_map.deviation)
-    through = omega - omega @ np.linalg.inv(found + omega) @ omega
-    design = knob_map.design(covariates(settings), data_kind(settings))
-    _, spread = knob_map.effects.at(design)
-    _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
-    return 0.5 * float(log_determinant)
+    found = []
+    with one_blas_thread():
+        priors = [knob_map.predict(one) for one in settings]
+        medians = np.array([prior.mean for prior in priors])
+        curves = knob_map.the_theory().curves(medians, log_times(budget))
+        for row, (one, prior) in enumerate(zip(settings, priors, strict=True)):
+            expected = {name: values[row] for name, values in curves.items()}
+            known = information(knob_map, prior, expected, budget=budget)
+            if known is None:
+                found.append(0.0)
+                continue
+            through = omega - omega @ np.linalg.inv(known + omega) @ omega
+            design = knob_map.design(covariates(one), data_kind(one))
+            _, spread = knob_map.effects.at(design)
+            _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
+            found.append(0.5 * float(log_determinant))
+    return tuple(found)
 
 
 def most_informative(
@@ -118,8 +141,9 @@ def most_informative(
         How many.
     """
     start = plain(base)
+    settings = [one.settings(start) for one in found]
+    taught = gains(knob_map, settings, budget=budget)
     experiments = [
-        Experiment(candidate=one, gain=gain(knob_map, one.settings(start), budget=budget))
-        for one in found
+        Experiment(candidate=one, gain=gain) for one, gain in zip(found, taught, strict=True)
     ]
     return tuple(sorted(experiments, key=lambda e: -e.gain)[:count])

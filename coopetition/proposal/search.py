@@ -16,6 +16,7 @@ from .candidates import Candidate, candidates, plain
 from .mechanism import mechanism
 from .moves import Move, default_moves
 from .result import Proposal, Proposals, Screened
+from .screening import verdict_chances
 
 SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
 SPARE = 1.5  # so many times the wanted proposals are looked at closely
@@ -165,16 +166,16 @@ def _screened(
     progress: bool,
 ) -> tuple[list[Screened], list[str]]:
     """A quick look at every candidate, and what failed."""
-    from tqdm.auto import tqdm
-
+    settings = [candidate.settings(base) for candidate in found]
+    seen = verdict_chances(
+        settings, knob_map, budget=budget, draws=SCREEN_DRAWS, seed=seed, progress=progress
+    )
     screened, failures = [], []
-    for candidate in tqdm(found, desc="candidates", leave=False, disable=not progress):
-        try:
-            seen = _forecast(base, candidate, knob_map, budget, SCREEN_DRAWS, seed)
-        except CoopetitionError as error:
-            failures.append(str(error))
-            continue
-        screened.append(Screened(candidate=candidate, verdict_probability=seen.verdict_probability))
+    for candidate, chances in zip(found, seen, strict=True):
+        if isinstance(chances, CoopetitionError):
+            failures.append(str(chances))
+        else:
+            screened.append(Screened(candidate=candidate, verdict_probability=chances))
     return screened, failures
 
 
