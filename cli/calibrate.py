@@ -63,6 +63,8 @@ def calibrate(
     runs = read_logs(expanded(logs), columns, run)
     knob_map = calibrate_on(runs, theory=model, until=until, seed=seed, progress=not quiet)
     save_map(knob_map, output)
+    for warning in knob_map.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(knob_map.summary())
 
 

@@ -12,35 +12,35 @@ References: Lindstrom & Bates 1990, Biometrics 46:673; Efron & Morris 1973, J. A
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..curves import Curves
-from ..errors import FitError, LogError
+from ..errors import LogError
 from ..files import provenance
+from ..fitting.threads import one_blas_thread
 from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.evidence import Evidence, evidence
 from ..forecasting.theory import Theory, parameter_names
 from ..forecasting.toy_theory import toy_theory
 from ..seeds import stream
+from .beliefs import Beliefs
 from .covariates import covariates, data_kind, head_start, pace_of, unusable
-from .knob_map import KnobMap, RunInformation
+from .effects import present_beliefs
+from .knob_map import GUESS_WEIGHT, KnobMap, RunInformation
 from .regression import expected_deviations
+from .run_fit import informed, optimum_of, screened
 
 Array = NDArray[np.float64]
 
 ROUNDS = 14
-SCREENED, POLISHED = 1500, 6  # draws looked at, and fitted, for a run's first optimum
 FIRST_EVALUATIONS, EVALUATIONS = 25, 8
-GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 REACH = 2.5  # of the first belief's deviations within which a run's θ is looked for
 DAMPING = 0.6  # of the effects' change a round: undamped they swing
-SHARPEST = 1e6  # largest eigenvalue of a log's information on θ: 0.1 % of a parameter
 FAILED = "the theory cannot be simulated where it fits the log best"
-MISS = 30.0  # standardised residual of a simulation that failed
 
 
 def calibrate(
@@ -50,6 +50,7 @@ def calibrate(
     until: float | None = None,
     points: int = 56,
     discrepancy: Discrepancy | None = None,
+    beliefs: Beliefs | None = None,
     first: Mapping[str, Array] | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -69,6 +70,8 @@ def calibrate(
         Most values kept of a curve.
     discrepancy
         The random function between theory and curves.
+    beliefs
+        What is believed of parameters and effects beforehand; `present_beliefs` when None.
     first
         Where to start a run's θ by its name, for runs calibrated before; saves the screening.
     seed
@@ -79,7 +82,8 @@ def calibrate(
     Returns
     -------
     KnobMap
-        Runs it could not use are named in `KnobMap.excluded`.
+        Runs it could not use are named in `KnobMap.excluded`; what the runs cannot teach, because
+        they differ in nothing, in `KnobMap.warnings` and under ``warnings`` in its provenance.
 
     Raises
     ------
@@ -94,25 +98,43 @@ def calibrate(
     'mq'
     """
     chosen = toy_theory(theory) if isinstance(theory, str) else theory
-    form = discrepancy or Discrepancy()
+    form, believed = discrepancy or Discrepancy(), beliefs or present_beliefs(chosen)
     members, logs, excluded = _members(runs, chosen, form, until, points)
     knobs = KnobMap(
         theory=chosen.name,
         parameters=parameter_names(chosen),
-        deviation=np.array([(1.5 * p.seed_spread) ** 2 for p in chosen.parameters]),
+        deviation=np.array([(1.5 * p.seed_spread) ** 2 for p in believed.parameters]),
         runs=tuple(members),
         excluded=excluded,
         discrepancy=form,
+        beliefs=believed,
         provenance=provenance(
             "calibrate", {"until": until, "points": points, "theory": chosen.name}, seed=seed
         ),
         declared=None if isinstance(theory, str) else theory,
     )
-    rng = stream(seed, "calibration")
-    guess = np.array([p.seed_spread**2 for p in chosen.parameters])
+    with one_blas_thread():
+        knobs = _fitted_together(knobs, chosen, logs, first, stream(seed, "calibration"), progress)
+    failed = {run.run: FAILED for run in knobs.runs if not run.information.any()}
+    kept = tuple(run for run in knobs.runs if run.run not in failed)
+    knobs = dataclasses.replace(knobs, runs=kept, excluded={**excluded, **failed})
+    said = {**knobs.provenance, "warnings": list(knobs.warnings)}
+    return dataclasses.replace(knobs, provenance=said)
+
+
+def _fitted_together(
+    knobs: KnobMap,
+    chosen: Theory,
+    logs: Sequence[Evidence],
+    first: Mapping[str, Array] | None,
+    rng: np.random.Generator,
+    progress: bool,
+) -> KnobMap:
+    """The map with its runs' information and deviations, by turns."""
+    guess = np.array([p.seed_spread**2 for p in knobs.beliefs.parameters])
     # what no log determines would otherwise spread further with every round
-    most = np.array([p.setting_spread**2 for p in chosen.parameters])
-    designs = np.array([knobs.design(run.settings, run.kind) for run in members])
+    most = np.array([p.setting_spread**2 for p in knobs.beliefs.parameters])
+    designs = np.array([knobs.design(run.settings, run.kind) for run in knobs.runs])
     mean = knobs.prior.mean.copy()
     for turn in _shown(range(ROUNDS), progress):
         found = []
@@ -125,11 +147,11 @@ def calibrate(
             elif first is not None and member.run in first:
                 starts = np.asarray(first[member.run])[None]
             else:
-                starts = _screened(chosen, log, mean @ z, wide, rng)
+                starts = screened(chosen, log, mean @ z, wide, rng)
             evaluations = EVALUATIONS if turn else FIRST_EVALUATIONS
             limits = (middle - reach, middle + reach)
-            optimum = _optimum(chosen, log, mean @ z, omega, starts, evaluations, limits)
-            found.append(_informed(chosen, log, member, optimum))
+            optimum = optimum_of(chosen, log, mean @ z, omega, starts, evaluations, limits)
+            found.append(informed(chosen, log, member, optimum))
         knobs = dataclasses.replace(knobs, runs=tuple(found))
         effects = knobs.effects
         mean += (DAMPING if turn else 1.0) * (effects.mean - mean)
@@ -143,9 +165,7 @@ def calibrate(
         deviation = (squares + GUESS_WEIGHT * guess) / (len(found) + GUESS_WEIGHT)
         deviation = np.minimum(deviation, most)
         knobs = dataclasses.replace(knobs, deviation=deviation)
-    failed = {run.run: FAILED for run in knobs.runs if not run.information.any()}
-    kept = tuple(run for run in knobs.runs if run.run not in failed)
-    return dataclasses.replace(knobs, runs=kept, excluded={**excluded, **failed})
+    return knobs
 
 
 def _members(
@@ -192,102 +212,6 @@ def _members(
         reasons = "; ".join(f"{name}: {why}" for name, why in excluded.items()) or "none was given"
         raise LogError(f"no run to calibrate on ({reasons})")
     return members, logs, excluded
-
-
-def _screened(
-    theory: Theory, log: Evidence, mean: Array, variance: Array, rng: np.random.Generator
-) -> Array:
-    """The draws from a wide prior that fit best, shape ``(POLISHED, k)``."""
-    thetas = mean + np.sqrt(variance) * rng.standard_normal((SCREENED, len(mean)))
-    thetas[0] = mean
-    fit = log.log_likelihood(theory.curves(thetas, log.times))
-    fit -= 0.5 * np.sum((thetas - mean) ** 2 / variance, axis=1)
-    return thetas[np.argsort(-fit)[:POLISHED]]
-
-
-def _scale(theory: Theory, log: Evidence, theta: Array) -> int:
-    """The most probable λ at θ, as an index."""
-    return int(np.argmax(log.log_likelihoods(theory.curves(theta[None], log.times))[0]))
-
-
-def _optimum(
-    theory: Theory,
-    log: Evidence,
-    mean: Array,
-    omega: Array,
-    starts: Array,
-    evaluations: int,
-    limits: tuple[Array, Array],
-) -> Array:
-    """The best of the starts after least squares with the prior, within limits, ``(k,)``."""
-    from scipy.optimize import least_squares
-
-    root = np.sqrt(omega)  # diagonal
-    kept: dict[bytes, tuple[Array, Array]] = {}
-
-    def evaluate(theta: Array, scale: int) -> tuple[Array, Array]:
-        key = theta.tobytes()
-        if key not in kept:
-            kept.clear()
-            slopes = theory.slopes(theta, log.times)
-            if slopes is None:
-                empty = np.zeros((log.count, len(theta)))
-                misses = (np.full(log.count, MISS), empty)
-            else:
-                misses = log.residuals(slopes, scale)
-            kept[key] = misses
-        return kept[key]
-
-    best: tuple[float, Array] | None = None
-    inside = 1e-6 * (limits[1] - limits[0])  # least squares starts off the limits
-    for start in np.clip(starts, limits[0] + inside, limits[1] - inside):
-        scale = _scale(theory, log, start)
-        kept.clear()
-
-        def residuals(theta: Array, at: int = scale) -> Array:
-            return np.concatenate([evaluate(theta, at)[0], root @ (theta - mean)])
-
-        def jacobian(theta: Array, at: int = scale) -> Array:
-            return np.concatenate([evaluate(theta, at)[1], root])
-
-        result = least_squares(
-            residuals,
-            start,
-            jac=jacobian,
-            bounds=limits,
-            x_scale="jac",
-            max_nfev=evaluations,
-            ftol=1e-6,
-            xtol=1e-6,
-            gtol=1e-6,
-        )
-        away = root @ (result.x - mean)
-        likelihood = log.log_likelihood(theory.curves(result.x[None], log.times))[0]
-        cost = 0.5 * float(away @ away) - float(likelihood)
-        if best is None or cost < best[0]:
-            best = (cost, result.x)
-    if best is None:
-        raise FitError(f"no start to fit run {log.run} from")
-    return best[1]
-
-
-def _informed(
-    theory: Theory, log: Evidence, member: RunInformation, optimum: Array
-) -> RunInformation:
-    """The run with the quadratic form of its log-likelihood at the optimum."""
-    slopes = theory.slopes(optimum, log.times)
-    if slopes is None:
-        nothing = np.zeros((len(optimum), len(optimum)))
-        return dataclasses.replace(member, information=nothing, score=nothing[0])
-    residuals, jacobian = log.residuals(slopes, _scale(theory, log, optimum))
-    sizes, directions = np.linalg.eigh(jacobian.T @ jacobian)
-    # beyond this a direction is known exactly, and larger numbers only lose digits
-    share = np.minimum(1.0, SHARPEST / np.maximum(sizes, 1e-300))
-    information = (directions * np.maximum(sizes, 0.0) * share) @ directions.T
-    slope = (directions * share) @ (directions.T @ (jacobian.T @ residuals))
-    return dataclasses.replace(
-        member, optimum=optimum, information=information, score=information @ optimum - slope
-    )
 
 
 def _shown(turns: Any, progress: bool) -> Any:

@@ -2,7 +2,8 @@
 
 θ = base + Σ effect · covariate + offset of the data + offset of the settings + own deviation. Every
 covariate may move every parameter, by `Covariate.reach` × `TheoryParameter.setting_spread`; those
-listed here have a direction too. They are priors: data that say otherwise overturn them.
+listed here have a direction too. They are priors: data that say otherwise overturn them. These are
+for new maps; a map keeps those it was calibrated with (`coopetition.knobs.beliefs`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..fitting.symmetry import RATE
 from ..forecasting.theory import Theory
-from .covariates import NAMES, covariate
+from .beliefs import Beliefs
+from .covariates import COVARIATES
 
 Array = NDArray[np.float64]
 
@@ -70,13 +72,34 @@ class EffectPrior:
     spread: Array
 
 
-def effect_prior(theory: Theory, kinds: Sequence[str], combinations: int) -> EffectPrior:
-    """The prior of a theory's effects.
+def present_beliefs(theory: Theory) -> Beliefs:
+    """What is believed now of a theory's parameters and of the effects on them.
+
+    Examples
+    --------
+    >>> from coopetition.forecasting.toy_theory import toy_theory
+    >>> present_beliefs(toy_theory("coopetition")).directed["matching", "mu1"]
+    (1.0, 0.3)
+    """
+    known = {parameter.name for parameter in theory.parameters}
+    return Beliefs(
+        parameters=theory.parameters,
+        reach={covariate.name: covariate.reach for covariate in COVARIATES},
+        unknown={covariate.name: covariate.unknown for covariate in COVARIATES},
+        directed={key: effect for key, effect in DIRECTED.items() if key[1] in known},
+        kind_reach=KIND_REACH,
+        settings_reach=SETTINGS_REACH,
+        pace_spread=PACE_SPREAD,
+    )
+
+
+def effect_prior(beliefs: Beliefs, kinds: Sequence[str], combinations: int) -> EffectPrior:
+    """The prior of all effects.
 
     Parameters
     ----------
-    theory
-        Whose parameters.
+    beliefs
+        Of the parameters and the covariates.
     kinds
         Kinds of data other than the base's that the runs have.
     combinations
@@ -84,25 +107,25 @@ def effect_prior(theory: Theory, kinds: Sequence[str], combinations: int) -> Eff
     """
     columns = (
         "base",
-        *NAMES,
+        *beliefs.reach,
         *(f"data:{kind}" for kind in kinds),
         *(f"settings:{number}" for number in range(combinations)),
     )
-    mean = np.zeros((len(theory.parameters), len(columns)))
+    mean = np.zeros((len(beliefs.parameters), len(columns)))
     spread = np.zeros_like(mean)
-    for row, parameter in enumerate(theory.parameters):
+    for row, parameter in enumerate(beliefs.parameters):
         mean[row, 0], spread[row, 0] = np.log(parameter.centre), parameter.spread
         for column, name in enumerate(columns[1:], start=1):
             if name.startswith("data:"):
-                reach = KIND_REACH
+                reach = beliefs.kind_reach
             elif name.startswith("settings:"):
-                reach = SETTINGS_REACH
+                reach = beliefs.settings_reach
             else:
-                reach = covariate(name).reach
+                reach = beliefs.reach[name]
             spread[row, column] = reach * parameter.setting_spread
             if name == "pace" and parameter.pace:
                 mean[row, column] = parameter.pace
-                spread[row, column] = PACE_SPREAD * abs(parameter.pace)
-            if (name, parameter.name) in DIRECTED:
-                mean[row, column], spread[row, column] = DIRECTED[name, parameter.name]
+                spread[row, column] = beliefs.pace_spread * abs(parameter.pace)
+            if (name, parameter.name) in beliefs.directed:
+                mean[row, column], spread[row, column] = beliefs.directed[name, parameter.name]
     return EffectPrior(columns=columns, mean=mean, spread=spread)

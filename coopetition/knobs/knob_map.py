@@ -15,11 +15,15 @@ from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.theory import Theory
 from ..forecasting.toy_theory import toy_theory
+from .beliefs import Beliefs
+from .contrasts import too_alike
 from .covariates import BASE_KIND, COVARIATES, covariates, data_kind, head_start, pace_of
-from .effects import KIND_REACH, SETTINGS_REACH, EffectPrior, effect_prior
+from .effects import EffectPrior, effect_prior
 from .regression import Effects, regress
 
 Array = NDArray[np.float64]
+
+GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,8 +81,10 @@ class KnobMap:
         Runs that were given but could not be used, with the reason.
     discrepancy
         The random function between theory and curves.
+    beliefs
+        What was believed of parameters and effects before any run was seen.
     provenance
-        Version, command, settings and time of the calibration.
+        Version, command, settings and time of the calibration, and what it warned of.
     declared
         The theory, where it is not a toy model of the catalogue.
     """
@@ -89,6 +95,7 @@ class KnobMap:
     runs: tuple[RunInformation, ...]
     excluded: Mapping[str, str]
     discrepancy: Discrepancy
+    beliefs: Beliefs
     provenance: Mapping[str, Any]
     declared: Theory | None = None
 
@@ -102,6 +109,14 @@ class KnobMap:
         """The different settings of the runs."""
         return tuple(dict.fromkeys(run.combination for run in self.runs))
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the runs cannot teach, a sentence each."""
+        own = len(self.runs) / (len(self.runs) + GUESS_WEIGHT)
+        return too_alike(
+            [run.run for run in self.runs], [run.combination for run in self.runs], own
+        )
+
     def the_theory(self) -> Theory:
         """The theory itself."""
         return self.declared or toy_theory(self.theory)
@@ -109,7 +124,7 @@ class KnobMap:
     @functools.cached_property
     def prior(self) -> EffectPrior:
         """What is believed of the effects without the runs."""
-        return effect_prior(self.the_theory(), self.kinds, len(self.combinations))
+        return effect_prior(self.beliefs, self.kinds, len(self.combinations))
 
     @functools.cached_property
     def effects(self) -> Effects:
@@ -156,24 +171,26 @@ class KnobMap:
         """
         values, kind = covariates(settings), data_kind(settings)
         mean, covariance = self.effects.at(self.design(values, kind))
-        moves = np.array([p.setting_spread for p in self.the_theory().parameters])
+        moves = np.array([p.setting_spread for p in self.beliefs.parameters])
         variance = self.deviation.copy()
-        notes = []
+        notes = list(self.warnings)
         if (kind, *(values[c.name] for c in COVARIATES)) not in self.combinations:
-            variance = variance + (SETTINGS_REACH * moves) ** 2
+            variance = variance + (self.beliefs.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
-            variance = variance + (KIND_REACH * moves) ** 2
+            variance = variance + (self.beliefs.kind_reach * moves) ** 2
             notes.append(f"no run of the map was trained on data of kind {kind!r}")
         covariance = covariance + np.diag(variance)
-        missing = [c for c in COVARIATES if values[c.name] is None and c.unknown > 0]
-        for unknown in missing:
-            column = self.prior.columns.index(unknown.name)
+        unsaid = self.beliefs.unknown
+        missing = [name for name, value in values.items() if value is None and unsaid[name] > 0]
+        for name in missing:
+            column = self.prior.columns.index(name)
             effect = self.effects.mean[:, column]
             spread = self.effects.covariance[:, column, :, column]
-            covariance = covariance + unknown.unknown**2 * (np.outer(effect, effect) + spread)
+            covariance = covariance + unsaid[name] ** 2 * (np.outer(effect, effect) + spread)
         if missing:
-            names = ", ".join(c.name for c in missing)
-            notes.append(f"the settings do not say {names}: predictions are wider for it")
+            notes.append(
+                f"the settings do not say {', '.join(missing)}: predictions are wider for it"
+            )
         return ParameterPrior(
             names=self.parameters,
             mean=mean,

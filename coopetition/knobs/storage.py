@@ -1,4 +1,6 @@
-"""Maps on disk: one JSON file with what every run says, where it came from, and how it was made."""
+"""Maps on disk: one JSON file with what was believed beforehand, what every run says, and where it
+came from.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,10 @@ from ..errors import CoopetitionError
 from ..files import write_atomically
 from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.theory import parameter_names
+from ..forecasting.toy_theory import toy_theory
+from ..version import __version__
+from .beliefs import Beliefs, beliefs_from, completed
+from .effects import present_beliefs
 from .knob_map import KnobMap, RunInformation
 
 FORMAT = 1
@@ -51,6 +57,7 @@ def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
         "discrepancy": {**own, "spread": dict(form.spread)},
         "excluded": dict(knob_map.excluded),
         "provenance": dict(knob_map.provenance),
+        "priors": knob_map.beliefs.as_dict(),
         "runs": [
             {
                 **{name: getattr(run, name) for name in _PLAIN},
@@ -86,6 +93,7 @@ def map_from_json(text: str, name: str) -> KnobMap:
             raise CoopetitionError(
                 f"{name} is a map of format {content['format']}, not {FORMAT}: calibrate it anew"
             )
+        beliefs, notes = _beliefs(content)
         found = KnobMap(
             theory=content["theory"],
             parameters=tuple(content["parameters"]),
@@ -93,7 +101,8 @@ def map_from_json(text: str, name: str) -> KnobMap:
             runs=tuple(_run(run) for run in content["runs"]),
             excluded=content["excluded"],
             discrepancy=Discrepancy(**content["discrepancy"]),
-            provenance=content["provenance"],
+            beliefs=beliefs,
+            provenance={**content["provenance"], **notes},
         )
         known = parameter_names(found.the_theory())
     except (ValueError, KeyError, TypeError) as error:
@@ -101,6 +110,20 @@ def map_from_json(text: str, name: str) -> KnobMap:
     if known != found.parameters:
         raise CoopetitionError(f"{name} was made for other parameters of {found.theory}: {remedy}")
     return found
+
+
+def _beliefs(content: dict[str, Any]) -> tuple[Beliefs, dict[str, str]]:
+    """The priors in a file, and what its provenance has to say of those that are not."""
+    present = present_beliefs(toy_theory(content["theory"]))
+    if "priors" not in content:  # a file of before they were kept
+        return present, {"priors": f"the file held none; those of version {__version__} were taken"}
+    own, new = completed(beliefs_from(content["priors"]), present)
+    if [p.name for p in own.parameters] != list(content["parameters"]):
+        raise ValueError("its priors are of other parameters than its runs")
+    if not new:
+        return own, {}
+    said = f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
+    return own, {"priors": said}
 
 
 def _run(row: dict[str, Any]) -> RunInformation:

@@ -102,6 +102,7 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
         theory=knob_map.declared or knob_map.theory,
         until=knob_map.provenance.get("settings", {}).get("until"),
         discrepancy=knob_map.discrepancy,
+        beliefs=knob_map.beliefs,
         first={curves.run: knob_map.predict(curves.settings).mean for curves in new},
         seed=seed,
     )

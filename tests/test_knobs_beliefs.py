@@ -1,0 +1,179 @@
+"""Priors that a map keeps in its file, and what it says where they are all it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from coopetition.errors import CoopetitionError
+from coopetition.forecasting import forecast_settings
+from coopetition.forecasting.toy_theory import toy_theory
+from coopetition.knobs import calibrate, default_map, load_map, save_map
+from coopetition.knobs.beliefs import beliefs_from, completed
+from coopetition.knobs.contrasts import too_alike
+from coopetition.knobs.effects import present_beliefs
+from coopetition.logs import read_curves
+from coopetition.proposal import with_runs
+
+PRESENT = present_beliefs(toy_theory("coopetition"))
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """A map's file as plain JSON."""
+    path = save_map(default_map(), tmp_path_factory.mktemp("map") / "map.json")
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def reloaded(tmp_path):
+    def load(content):
+        path = tmp_path / "changed.json"
+        path.write_text(json.dumps(content))
+        return load_map(path)
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def main():
+    (found,) = read_curves("published:main")
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(main):
+    return calibrate([main], points=12)
+
+
+def test_beliefs_survive_json():
+    again = beliefs_from(json.loads(json.dumps(PRESENT.as_dict())))
+    assert again == PRESENT
+
+
+def test_a_file_holds_the_priors_in_force(content, reloaded):
+    assert content["priors"]["covariates"]["matching"]["effects"]["mu1"] == {
+        "mean": 1.0,
+        "spread": 0.3,
+    }
+    assert reloaded(content).beliefs == PRESENT
+
+
+def test_what_the_file_believes_is_what_counts(content, reloaded, main):
+    priors = json.loads(json.dumps(content["priors"]))
+    priors["covariates"]["label_noise"]["effects"]["mu2"] = {"mean": -2.0, "spread": 0.1}
+    priors["settings_reach"] = 2.0
+    changed = reloaded({**content, "priors": priors})
+    # no run of the map has label noise, so nothing else speaks of its effect
+    assert default_map().effect("label_noise", "mu2") == pytest.approx((0.7, 0.5))
+    assert changed.effect("label_noise", "mu2") == pytest.approx((-2.0, 0.1))
+    unseen = {**main.settings, "n_classes": 9051}
+    before, after = default_map().predict(unseen), changed.predict(unseen)
+    assert np.all(np.diag(after.covariance) > np.diag(before.covariance))
+    assert with_runs(changed, [main]).beliefs == changed.beliefs
+
+
+def test_an_older_file_falls_back_on_the_code_and_says_so(content, reloaded, main):
+    older = {name: part for name, part in content.items() if name != "priors"}
+    older["provenance"] = {k: v for k, v in content["provenance"].items() if k != "priors"}
+    found = reloaded(older)
+    assert found.beliefs == PRESENT
+    assert "held none" in found.provenance["priors"]
+    again = reloaded({**older, "priors": content["priors"]})
+    assert "priors" not in again.provenance
+    one, other = found.predict(main.settings), again.predict(main.settings)
+    np.testing.assert_array_equal(one.mean, other.mean)
+    np.testing.assert_array_equal(one.covariance, other.covariance)
+
+
+def test_covariates_that_came_later_are_filled_in_and_named(content, reloaded):
+    priors = json.loads(json.dumps(content["priors"]))
+    del priors["covariates"]["zipf"]
+    found = reloaded({**content, "priors": priors})
+    assert found.beliefs == PRESENT
+    assert "none of zipf" in found.provenance["priors"]
+
+
+def test_covariates_that_are_no_longer_known_are_refused():
+    gone = dataclasses.replace(
+        PRESENT,
+        reach={**PRESENT.reach, "moonlight": 1.0},
+        unknown={**PRESENT.unknown, "moonlight": 0.0},
+    )
+    with pytest.raises(ValueError, match="moonlight"):
+        completed(gone, PRESENT)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("kind_reach",), 0.0),
+        (("settings_reach",), float("nan")),
+        (("parameters", "mu1", "spread"), -1.0),
+        (("parameters", "mu1", "pace"), float("inf")),
+        (("parameters", "mu1", "colour"), 1.0),
+        (("parameters", "mu1"), None),
+        (("covariates", "matching", "reach"), 0.0),
+        (("covariates", "matching", "unknown"), float("nan")),
+        (("covariates", "matching", "effects"), {"mu1": {"mean": 1.0}}),
+        (("covariates",), None),
+    ],
+)
+def test_damaged_priors_are_refused(content, reloaded, where, value):
+    priors = json.loads(json.dumps(content["priors"]))
+    inside = priors
+    for name in where[:-1]:
+        inside = inside[name]
+    inside[where[-1]] = value
+    with pytest.raises(CoopetitionError, match="no calibrated map"):
+        reloaded({**content, "priors": priors})
+
+
+# ---- runs that differ in nothing -------------------------------------------------------------
+
+
+def test_one_run_teaches_no_effect_and_the_map_says_so(alone, main):
+    (warning,) = alone.warnings
+    assert warning.startswith("only one run (main): effects of settings come from priors alone")
+    assert "add runs that differ" in warning
+    assert "match_probability" in warning
+    assert alone.provenance["warnings"] == [warning]
+    for setting in ("matching", "classes"):
+        j = alone.prior.columns.index(setting)
+        row = alone.parameters.index("mu1")
+        believed = alone.prior.mean[row, j], alone.prior.spread[row, j]
+        assert alone.effect(setting, "mu1") == pytest.approx(believed)
+    seen = forecast_settings(main.settings, alone, horizon=2e7, draws=100)
+    assert warning in seen.warnings
+
+
+def test_runs_that_differ_in_their_seed_only_teach_no_effect_either(main):
+    (other,) = read_curves("published:ts3")
+    both = calibrate([main, other], points=12)
+    (warning,) = both.warnings
+    assert warning.startswith("the 2 runs differ in no setting")
+    assert "80 % the one believed" in warning
+
+
+def test_runs_that_differ_are_not_warned_of():
+    assert default_map().warnings == ()
+    assert too_alike(["a", "b", "c"], ["x", "x", "y"], 0.3) == ()
+    assert "no run" in default_map().without(*(run.run for run in default_map().runs)).warnings[0]
+
+
+def test_the_command_warns_on_stderr_and_in_the_file(tmp_path):
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    path = tmp_path / "map.json"
+    arguments = ["calibrate", "published:mq", "--until", "2e7", "--quiet", "-o", str(path)]
+    result = CliRunner().invoke(entry.load(), arguments)
+    assert result.exit_code == 0, result.output
+    assert "warning: only one run (mq)" in result.stderr
+    assert "warning" not in result.stdout
+    content = json.loads(path.read_text())
+    assert "priors alone" in content["provenance"]["warnings"][0]
+    assert content["priors"]["parameters"]["mu1"]["centre"] == 0.15
