@@ -21,7 +21,7 @@ from .settings import DataSettings, Part, SequenceKind, TrainingSettings
 BLOCK_BYTES = 2**25  # exemplars of one member's block, so that a block of images stays small
 ON_GPU = 16  # times as many batches are drawn at once: a draw is dozens of small operations
 
-__all__ = ["BatchStream", "Exemplars", "MemberStream", "require_room", "sequence_draws"]
+__all__ = ["BatchStream", "Exemplars", "MemberStream", "block_length", "sequence_draws"]
 
 
 def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int) -> None:
@@ -123,6 +123,13 @@ def sequence_draws(
     )
 
 
+def block_length(settings: TrainingSettings, input_dim: int, device: str) -> int:
+    """Batches that are drawn at once on a kind of device (``cpu``, ``cuda``)."""
+    wanted = settings.run.block * (1 if device == "cpu" else ON_GPU)
+    shown = 4 * input_dim * (settings.sequences.context_len + 1)
+    return max(1, min(wanted, BLOCK_BYTES // (shown * settings.optimisation.batch_size)))
+
+
 class MemberStream:
     """The endless training sequences of one member, drawn a block at a time."""
 
@@ -143,10 +150,8 @@ class MemberStream:
             zipf_exponent=sequences.zipf_exponent,
             device=device,
         )
-        wanted = settings.run.block * (1 if device.type == "cpu" else ON_GPU)
-        width = 4 * exemplars.dataset.input_dim * (sequences.context_len + 1)
         # decided by the member alone: its sequences are the same in every ensemble
-        self.block = max(1, min(wanted, BLOCK_BYTES // (width * self.batch_size)))
+        self.block = block_length(settings, exemplars.dataset.input_dim, device.type)
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(stream_seed(settings.run.seed, "data"))
 
@@ -211,6 +216,10 @@ class BatchStream:
         part = slice(first, last)
         examples, labels, target = self.shown.examples, self.shown.labels, self.shown.target
         return Batch(examples=examples[part], labels=labels[part], target=target[part])
+
+    def peek(self) -> Batch:
+        """The first batch of the present block, with a leading axis; none is handed out."""
+        return self.refill_if_empty().show(0, 1)
 
     def fill(self, into: Batch, count: int) -> None:
         """Overwrite the first ``count`` batches along a leading axis with the next ones."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..seeds import stream_seed
-from .batches import BatchStream, Exemplars
+from .batches import BatchStream
+from .blocks import Exemplars
+from .capture import STRETCH, CapturedSteps, CudaGraphs, Recorder, why_not_captured
 from .data import Dataset, make_dataset
 from .evaluators import Evaluator, Values, evaluate, make_evaluators, shown
 from .interventions import from_settings
 from .measures import CircuitMeasures, measure_circuits
+from .memory import MemoryNeed, memory_explained, memory_need, require_memory, rows_at_once
 from .network import build_network
-from .settings import NetworkSettings, TrainingSettings
+from .precision import products
+from .settings import DataSettings, NetworkSettings, TrainingSettings
 from .step import TrainingStep
 from .weights import STEP, read_weights, start_state
 
@@ -30,6 +34,9 @@ SHARED = (
     "run.checkpoint_every",
     "run.checkpoint_at",
     "run.measures_every",
+    "run.kernels",
+    "run.matmul",
+    "run.capture",
 )
 STREAM = "stream/"
 MEASURED = slice(0, 256)  # evaluation sequences on which circuits are measured
@@ -114,22 +121,32 @@ class Ensemble:
         If the settings contradict each other or the data.
     CheckpointError
         If a checkpoint to start or graft from does not fit.
+    TrainingError
+        If a GPU has not the memory.
     """
 
     def __init__(self, members: Sequence[TrainingSettings], device: torch.device) -> None:
         check_members(members)
         self.members, self.device = tuple(members), device
-        on_device = {settings.data: None for settings in members}
-        of_data = {data: Exemplars(make_dataset(data), device) for data in on_device}
-        self.exemplars = [of_data[settings.data] for settings in members]
-        of_member = [
-            network_settings(settings, data.dataset)
-            for settings, data in zip(members, self.exemplars, strict=True)
-        ]
+        made = {data: make_dataset(data) for data in dict.fromkeys(m.data for m in members)}
+        of_member = [network_settings(settings, made[settings.data]) for settings in members]
         if any(settings != of_member[0] for settings in of_member):
             raise ValueError(
                 "data differ in shape between the runs of an ensemble; train them apart"
             )
+        self.network = of_member[0]
+        self.data_bytes = [dataset.exemplars.nbytes for dataset in made.values()]
+        # refused by the least that is needed; what computes a step is chosen on the device
+        need = self.memory_need("fused")
+        require_memory(need, len(members), device)
+        with memory_explained(need, len(members), device):
+            self.put_on_device(made)
+
+    def put_on_device(self, made: Mapping[DataSettings, Dataset]) -> None:
+        """Make everything that a step and an evaluation need."""
+        members, device = self.members, self.device
+        of_data = {data: Exemplars(dataset, device) for data, dataset in made.items()}
+        self.exemplars = [of_data[settings.data] for settings in members]
         generators = [
             torch.Generator().manual_seed(stream_seed(settings.run.seed, "init"))
             for settings in members
@@ -137,11 +154,13 @@ class Ensemble:
         intervention = members[0].intervention
         graft = read_weights(intervention.graft_from) if intervention.graft_from else None
         self.step = TrainingStep(
-            build_network(of_member[0], generators),
+            build_network(self.network, generators),
             [settings.optimisation for settings in members],
             device=device,
             interventions=from_settings(intervention, graft),
             seeds=[settings.run.seed for settings in members],
+            kernels=members[0].run.kernels,
+            matmul=members[0].run.matmul,
         )
         if intervention.start_from:
             start = start_state(
@@ -158,11 +177,61 @@ class Ensemble:
         # sum and number of batch losses since the last evaluation, so that a mean is kept of all
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
         self.losses = 0
+        self.captured: CapturedSteps | None = None
 
-    def advance(self) -> None:
-        """Take one step; the hot loop, without waiting for the device."""
-        self.loss_sum += self.step(next(self.stream))
-        self.losses += 1
+    def memory_need(self, kernels: str) -> MemoryNeed:
+        """What these runs need on a GPU, trained by ``fused`` or ``plain`` kernels."""
+        return memory_need(
+            self.members,
+            self.network,
+            data_bytes=self.data_bytes,
+            kernels=kernels,
+            stretch=STRETCH,
+        )
+
+    def capture(
+        self, length: int, report: Callable[[str], None], recorder: Recorder | None = None
+    ) -> None:
+        """From now on take stretches of ``length`` steps as one CUDA graph, where that can be.
+
+        Parameters
+        ----------
+        length
+            Steps of a stretch.
+        report
+            Is told where recording fails.
+        recorder
+            Of the device; None for its CUDA graphs, if it has them.
+        """
+        if recorder is None and not why_not_captured(self.members[0], self.device):
+            recorder = CudaGraphs(self.device)
+        if recorder is not None:
+            self.captured = CapturedSteps(
+                self.step, self.stream, self.loss_sum,
+                length=length, recorder=recorder, report=report,
+            )  # fmt: skip
+
+    def advance(self, steps: int = 1) -> None:
+        """Take steps; the hot loop, without waiting for the device."""
+        with products(self.members[0].run.matmul, self.device):
+            if self.captured is not None:
+                self.captured.advance(steps)
+            else:
+                for _ in range(steps):
+                    self.loss_sum += self.step(next(self.stream))
+        self.losses += steps
+
+    def computed_by(self) -> dict[str, str]:
+        """What computes the steps, and why not something faster, for ``run.json``."""
+        why_not = why_not_captured(self.members[0], self.device)
+        if self.captured is not None and self.captured.problem:
+            why_not = self.captured.problem
+        return {
+            "kernels": self.step.choice.kernels,
+            "why_not_faster": self.step.choice.reason,
+            "matmul": self.members[0].run.matmul,
+            "capture": f"none ({why_not})" if why_not else "CUDA graphs",
+        }
 
     def take_loss(self) -> list[float | None]:
         """Mean loss of each member over the batches since the last call; None if there was none."""
@@ -173,13 +242,12 @@ class Ensemble:
         return means
 
     def evaluate(self) -> list[Values]:
-        """Every member's values on its own evaluation sequences."""
-        return evaluate(
-            self.step.network,
-            self.evaluators,
-            self.exemplars,
-            batch_size=self.members[0].evaluation.batch_size,
+        """Every member's values on its own evaluation sequences, computed in float32."""
+        rows = rows_at_once(
+            self.members[0], self.network.n_labels, len(self.members), self.device.type
         )
+        with products("fp32", self.device):
+            return evaluate(self.step.network, self.evaluators, self.exemplars, batch_size=rows)
 
     def measure_circuits(self) -> CircuitMeasures:
         """Progress measures of every member's circuits, on its ``train`` sequences or its first."""

@@ -21,7 +21,7 @@ MEMBERS = "members.json"
 # what may be changed when a run is continued: none of it alters what was computed so far
 CHANGEABLE = (
     "sequences", "checkpoint_every", "checkpoint_at", "keep_checkpoints", "threads", "tensorboard",
-    "wandb_project",
+    "wandb_project", "kernels", "capture",
 )  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
         says = {
             "torch": torch.__version__,
             "device": str(ensemble.device),
+            **ensemble.computed_by(),
             "seed": settings.run.seed,
             "data": {"path": settings.data.path, "sha256": shown.dataset.checksum},
             **about,

@@ -28,8 +28,9 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..seeds import stream_seed
 from .batch import Batch
-from .batches import Exemplars, sequence_draws
-from .metrics import metrics
+from .batches import sequence_draws
+from .blocks import Exemplars, show_members
+from .metrics import METRICS, metrics
 from .sequences import Drawn
 from .settings import EvaluatorSettings, SequenceKind, TrainingSettings
 
@@ -157,54 +158,68 @@ def evaluate(
     list of dict
         For each member, evaluator and metric the values, shape ``(n_sequences,)``.
     """
-    results: list[Values] = [{} for _ in evaluators]
+    measured: dict[str, Tensor] = {}
     for same in zip(*evaluators, strict=True):
-        parts: list[dict[str, Tensor]] = []
-        n = len(same[0].sequences.target)
+        sequences, parts = together(same), []
         generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in same]
-        for start in range(0, n, batch_size):
-            batch = shown(same, exemplars, slice(start, start + batch_size), generators)
+        for start in range(0, sequences.target.shape[1], batch_size):
+            rows = slice(start, start + batch_size)
+            batch = noisy(same, show_rows(exemplars, sequences, rows), generators)
             logits = network(batch.examples, batch.labels, batch.target)
-            parts.append(metrics(logits, batch.labels, batch.target))
-        for metric in parts[0]:
-            values = torch.cat([part[metric] for part in parts], dim=1).cpu().numpy()
-            for member, result in enumerate(results):
-                result.setdefault(same[0].name, {})[metric] = values[member]
-    return results
+            of_metric = metrics(logits, batch.labels, batch.target)
+            parts.append(torch.stack([of_metric[name] for name in METRICS]))
+        measured[same[0].name] = torch.cat(parts, dim=-1)  # (metrics, members, n)
+    # one transfer, so that a device computes everything without a pause
+    flat = torch.cat([values.flatten() for values in measured.values()]).cpu()
+    sizes = [values.numel() for values in measured.values()]
+    arrays = {
+        name: part.view(measured[name].shape).numpy()
+        for name, part in zip(measured, torch.split(flat, sizes), strict=True)
+    }
+    return [
+        {name: dict(zip(METRICS, values[:, i], strict=True)) for name, values in arrays.items()}
+        for i in range(len(evaluators))
+    ]
 
 
-def shown(
-    evaluators: Sequence[Evaluator],
-    exemplars: Sequence[Exemplars],
-    rows: slice,
-    generators: Sequence[torch.Generator] | None = None,
-) -> Batch:
-    """Some of the sequences of one evaluator, each member's own, as a batch."""
-    generators = generators or [torch.Generator().manual_seed(e.seed) for e in evaluators]
-    return Batch(
-        examples=torch.stack(
-            [
-                shown_noisily(evaluator, data, rows, generator)
-                for evaluator, data, generator in zip(
-                    evaluators, exemplars, generators, strict=True
-                )
-            ]
-        ),
-        labels=torch.stack([evaluator.sequences.labels[rows] for evaluator in evaluators]),
-        target=torch.stack([evaluator.sequences.target[rows] for evaluator in evaluators]),
+def together(evaluators: Sequence[Evaluator]) -> Drawn:
+    """The sequences of one evaluator of every member, with a leading members axis."""
+    return Drawn(
+        **{
+            field: torch.stack([getattr(evaluator.sequences, field) for evaluator in evaluators])
+            for field in FIELDS
+        }
     )
 
 
-def shown_noisily(
-    evaluator: Evaluator, exemplars: Exemplars, rows: slice, generator: torch.Generator
-) -> Tensor:
-    """Exemplars of some of an evaluator's sequences, with its input noise."""
-    sequences = evaluator.sequences
-    shown = exemplars.show(sequences.classes[rows], sequences.exemplars[rows])
-    if evaluator.input_noise == 0:
-        return shown
-    noise = torch.randn(shown.shape, generator=generator)  # on the CPU: the same on every device
-    return shown + evaluator.input_noise * noise.to(shown.device)
+def show_rows(exemplars: Sequence[Exemplars], sequences: Drawn, rows: slice) -> Batch:
+    """Some of the sequences as a batch, without noise."""
+    return Batch(
+        examples=show_members(
+            exemplars, sequences.classes[:, rows], sequences.exemplars[:, rows], axis=0
+        ),
+        labels=sequences.labels[:, rows],
+        target=sequences.target[:, rows],
+    )
+
+
+def noisy(
+    evaluators: Sequence[Evaluator], batch: Batch, generators: Sequence[torch.Generator]
+) -> Batch:
+    """The batch with each evaluator's input noise on its member's exemplars."""
+    shown = batch.examples
+    for member, (evaluator, generator) in enumerate(zip(evaluators, generators, strict=True)):
+        if evaluator.input_noise > 0:
+            # drawn on the CPU: the same on every device
+            noise = torch.randn(shown[member].shape, generator=generator)
+            shown[member] += evaluator.input_noise * noise.to(shown.device)
+    return batch
+
+
+def shown(evaluators: Sequence[Evaluator], exemplars: Sequence[Exemplars], rows: slice) -> Batch:
+    """Some of the sequences of one evaluator, each member's own, as a batch."""
+    generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in evaluators]
+    return noisy(evaluators, show_rows(exemplars, together(evaluators), rows), generators)
 
 
 def stored(evaluators: Iterable[Evaluator]) -> dict[str, Tensor]:

@@ -12,18 +12,18 @@ import torch
 
 from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
+from .capture import STRETCH
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
 from .devices import choose_device
 from .ensemble import Ensemble
 from .ensemble_folder import begin, continued_settings, holds_run, reopen
 from .events import Event, events
 from .interruption import Interruption
+from .memory import forget_peak, memory_explained, peak_memory
 from .observers import Observer, observers_of, require_extras
 from .runs import RunFolder
 from .settings import TrainingSettings
 from .trained_run import TrainedRun
-
-STRETCH = 32  # steps between looks at the clock and at requests to stop
 
 
 def train(
@@ -86,7 +86,9 @@ def train(
     require_extras(members)
     if members and members[0].run.threads:
         torch.set_num_threads(members[0].run.threads)
+    forget_peak(chosen)
     ensemble = Ensemble(members, chosen)
+    need, count = ensemble.memory_need(ensemble.step.choice.kernels), len(members)
     folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
     run = Run(folder, ensemble, folders)
     notes = run.continue_from_newest() if continuing else ()
@@ -95,8 +97,15 @@ def train(
     try:
         for note in notes:
             run.note(note)
-        with Interruption() as interruption:
+        ensemble.capture(STRETCH, run.note)
+        if chosen.type != "cpu":
+            run.note(described(ensemble))
+        with Interruption() as interruption, memory_explained(need, count, chosen):
             run.finish(interruption)
+        peak = peak_memory(chosen)
+        if peak is not None:
+            for member in folders:
+                member.record(**ensemble.computed_by(), gpu_memory_peak_bytes=peak)
     finally:
         for observer in watching:
             observer.close()
@@ -107,9 +116,20 @@ def train(
             sequences=run.sequences,
             seconds=run.seconds,
             diverged=member.settings.name in run.diverged,
+            peak_memory=peak,
             curves=read_curves(member.path)[0],
         )
         for member in folders
+    )
+
+
+def described(ensemble: Ensemble) -> str:
+    """What computes an ensemble's steps, in a sentence."""
+    by = ensemble.computed_by()
+    count = len(ensemble.members)
+    runs = "1 run" if count == 1 else f"{count} runs as one"
+    return (
+        f"{runs} on {ensemble.device}: {ensemble.step.choice.summary()}, capture: {by['capture']}"
     )
 
 
@@ -163,8 +183,7 @@ class Run:
         while self.step < step:
             began = time.perf_counter()
             stretch = min(STRETCH, step - self.step)
-            for _ in range(stretch):
-                self.ensemble.advance()
+            self.ensemble.advance(stretch)
             self.step += stretch
             self.fresh = True
             self.seconds += time.perf_counter() - began

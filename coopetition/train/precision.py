@@ -49,11 +49,13 @@ def products(matmul: Matmul, device: torch.device) -> Iterator[None]:
         yield
         return
     wanted = "tf32" if matmul == "tf32" else "ieee"
-    switches: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    name, value = "fp32_precision", wanted
-    if not hasattr(torch.backends.cuda.matmul, name):  # before PyTorch 2.9
-        switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
-        name, value = "allow_tf32", wanted == "tf32"  # type: ignore[assignment]
+    backends: Any = torch.backends
+    value: str | bool = wanted
+    if hasattr(backends.cuda.matmul, "fp32_precision"):
+        switches, name = (backends.cuda.matmul, backends.cudnn.conv), "fp32_precision"
+    else:  # before PyTorch 2.9
+        switches, name = (backends.cuda.matmul, backends.cudnn), "allow_tf32"
+        value = wanted == "tf32"
     before = [getattr(switch, name) for switch in switches]
     try:
         for switch in switches:

@@ -2,7 +2,7 @@
 
 ================================  ==================================================================
 ``settings.yaml``                 every setting
-``run.json``                      versions, device, checksum of the data
+``run.json``                      versions, device, checksum of the data, what computed the steps
 ``curves.csv``                    the tidy table: run, evaluator, metric, sequences, value, sem, n
 ``measures.csv``                  measures of the circuits: run, measure, sequences, value
 ``evaluations/SEQUENCES.npz``     ``EVALUATOR/METRIC``: the value of each evaluation sequence
@@ -38,7 +38,7 @@ MEASURE_COLUMNS = ("run", "measure", "sequences", "value")
 
 
 class RunFolder:
-    """Where one run leaves what it measures. Its files are appended to and never rewritten.
+    """Where one run leaves what it measures. Its tables are appended to and never rewritten.
 
     Parameters
     ----------
@@ -90,6 +90,21 @@ class RunFolder:
         if not (path / SETTINGS).is_file():
             raise CheckpointError(f"{path} holds no run ({SETTINGS} is missing)")
         return cls(path, read_settings(path / SETTINGS))
+
+    def record(self, **more: Any) -> None:
+        """Add to ``run.json`` what only shows while a run trains.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot be written.
+        """
+        path = self.path / ABOUT
+        try:
+            says = json.loads(path.read_text(encoding="utf-8"))
+            write_whole(path, json.dumps({**says, **more}, indent=1).encode())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"cannot add to {path}: {error}") from error
 
     def append(self, sequences: int, values: Values, more: Mapping[str, float]) -> None:
         """Add one evaluation: means and standard errors to the table, values to their own file.

@@ -27,6 +27,8 @@ class TrainedRun:
         Whether its loss ceased to be finite; its curves end before.
     curves
         What was measured.
+    peak_memory
+        Most bytes of a GPU's memory taken, by the whole ensemble; None on a CPU.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class TrainedRun:
     seconds: float
     diverged: bool
     curves: Curves
+    peak_memory: int | None = None
 
     @property
     def sequences_per_second(self) -> float:
@@ -51,9 +54,12 @@ class TrainedRun:
 
     def summary(self) -> str:
         """What the run came to, in a few lines."""
+        peak = self.peak_memory
+        memory = "" if peak is None else f", at most {peak / 1e9:.2f} GB of GPU memory"
         final = ", ".join(f"{name} {value:.3f}" for name, value in self.final().items())
         return (
             f"{self.settings.name}: {self.sequences:,} sequences in {self.seconds:.1f} s "
-            f"({self.sequences_per_second:,.0f}/s){', diverged' if self.diverged else ''}\n"
+            f"({self.sequences_per_second:,.0f}/s){memory}"
+            f"{', diverged' if self.diverged else ''}\n"
             f"final accuracy: {final}\nfolder: {self.folder}"
         )

@@ -1,0 +1,201 @@
+"""How much memory an ensemble needs on a GPU, and what to say where there is less.
+
+Counted in bytes. What a member keeps is counted exactly; what passes while a step or an evaluation
+is computed is a few tables of logits, by measured factors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ..errors import TrainingError
+from .batches import block_length
+from .network import Network
+from .settings import NetworkSettings, TrainingSettings
+
+WORKSPACES = 2**26  # of the BLAS, on two streams
+EVALUATED = 2**29  # logits of one pass of an evaluation on a GPU
+EVALUATION_COPIES = 5  # of these logits, while metrics are computed
+PLAIN_LOGITS, PLAIN_TABLES = (
+    4,
+    2,
+)  # of a batch's logits and label tables, in a plain step's backward
+ACTIVATIONS = 40  # rows of the residual stream that a layer's backward pass keeps, in a plain step
+FUSED_LOGITS = 1  # a fused step keeps no logits, only partial sums of less than their size
+GB = 1e9
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryNeed:
+    """Bytes that runs trained as one need.
+
+    Parameters
+    ----------
+    shared
+        Whatever their number: exemplars, workspaces.
+    lasting
+        Of each member from start to end.
+    passing
+        Of each member while a step is computed.
+    evaluated
+        Of each member's logits, were it evaluated in one pass.
+    """
+
+    shared: int
+    lasting: int
+    passing: int
+    evaluated: int
+
+    def total(self, members: int) -> int:
+        """Of so many runs, at the worst moment."""
+        logits = min(members * self.evaluated, max(EVALUATED, members * self.evaluated // 1000))
+        worst = max(members * self.passing, EVALUATION_COPIES * logits)
+        return self.shared + members * self.lasting + worst
+
+    def largest(self, available: int) -> int:
+        """Most runs that fit into ``available`` bytes; 0 if not even one does."""
+        low, high = 0, 1
+        while self.total(high) <= available:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.total(middle) <= available else (low, middle)
+        return low
+
+
+def memory_need(
+    members: Sequence[TrainingSettings],
+    network: NetworkSettings,
+    *,
+    data_bytes: Sequence[int],
+    kernels: str,
+    stretch: int,
+) -> MemoryNeed:
+    """What an ensemble needs on a GPU.
+
+    Parameters
+    ----------
+    members
+        Settings of each.
+    network
+        The network, with ``n_labels`` and ``input_dim`` given.
+    data_bytes
+        Bytes of each different data set.
+    kernels
+        ``fused`` or ``plain``.
+    stretch
+        Steps in a CUDA graph.
+    """
+    settings = members[0]
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in Network(network, 1).parameters())
+    moments = 0 if settings.optimisation.optimizer == "sgd" else 2
+    batch, context = settings.optimisation.batch_size, settings.sequences.context_len
+    indices = 8 * (2 * (context + 1) + context + 1)  # classes, exemplars, labels, target
+    shown = 4 * network.input_dim * (context + 1)
+    noisy = any(member.sequences.input_noise > 0 for member in members)
+    block = block_length(settings, network.input_dim, "cuda") * batch * (indices + noisy * shown)
+    static = stretch * batch * (shown + 8 * (context + 1))
+    together = len(data_bytes) == 1
+    own_data = 0 if together else max(data_bytes)
+    logits = 4 * batch * network.n_labels
+    table = 4 * network.n_labels * network.width
+    tokens = 4 * batch * (2 * context + 1) * network.width
+    passing = FUSED_LOGITS * logits
+    if kernels != "fused":
+        hidden = 1 + 2 * network.mlp_ratio / ACTIVATIONS
+        passing = (
+            PLAIN_LOGITS * logits + PLAIN_TABLES * table
+        ) // settings.optimisation.micro_batches
+        passing += int(network.depth * ACTIVATIONS * hidden * tokens)
+    return MemoryNeed(
+        shared=WORKSPACES + (data_bytes[0] if together else 0),
+        lasting=4 * parameters * (2 + moments)
+        + block
+        + static
+        + own_data
+        + evaluation_bytes(settings),
+        passing=passing,
+        evaluated=4 * network.n_labels * settings.evaluation.batch_size,
+    )
+
+
+def evaluation_bytes(settings: TrainingSettings) -> int:
+    """Bytes of one member's evaluation sequences."""
+    lengths = [settings.sequences.context_len] * len(settings.evaluation.names)
+    lengths += [e.context_len or settings.sequences.context_len for e in settings.evaluation.extra]
+    return settings.evaluation.n_sequences * sum(8 * (3 * length + 3) for length in lengths)
+
+
+def rows_at_once(settings: TrainingSettings, n_labels: int, members: int, device: str) -> int:
+    """Evaluation sequences of each member in one pass, so that a GPU's logits stay bounded."""
+    wanted = settings.evaluation.batch_size
+    if device == "cpu":
+        return wanted
+    return max(1, min(wanted, EVALUATED // (4 * n_labels * members)))
+
+
+def require_memory(need: MemoryNeed, members: int, device: torch.device) -> None:
+    """Refuse an ensemble for which a GPU has not the memory, before anything is begun.
+
+    Raises
+    ------
+    TrainingError
+        Naming what is needed, what is there, and the largest ensemble that fits.
+    """
+    if device.type != "cuda":
+        return
+    free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if need.total(members) > free:
+        raise TrainingError(too_large(need, members, free, str(device)))
+
+
+@contextlib.contextmanager
+def memory_explained(need: MemoryNeed, members: int, device: torch.device) -> Iterator[None]:
+    """Turn a GPU's running out of memory into an error that says what would fit.
+
+    Raises
+    ------
+    TrainingError
+        In place of `torch.OutOfMemoryError`.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        free = need.total(members)  # where nothing is known, what was thought to suffice
+        if device.type == "cuda":
+            free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        # it did not fit, whatever the estimate says
+        free = min(free, need.total(members) - 1)
+        raise TrainingError(too_large(need, members, free, str(device))) from error
+
+
+def too_large(need: MemoryNeed, members: int, available: int, device: str) -> str:
+    """What to say of an ensemble that does not fit."""
+    fits = need.largest(available)
+    runs = "1 run needs" if members == 1 else f"{members} runs trained as one need"
+    remedy = (
+        f"train at most {fits} as one (--ensemble {fits} for a sweep, or fewer --seeds)"
+        if fits
+        else "lower optimisation.batch_size or evaluation.batch_size, or compute on a CPU"
+    )
+    return (
+        f"{runs} about {need.total(members) / GB:.2f} GB of memory, {device} has "
+        f"{available / GB:.2f} GB free: {remedy}"
+    )
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most bytes that were taken on a GPU since `forget_peak`; None on a CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
+def forget_peak(device: torch.device) -> None:
+    """Measure the peak from now on."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
