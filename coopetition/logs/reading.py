@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from .settings import settings_of_ours
 from .small_runs import PREFIX as SMALL
 from .small_runs import small_settings, small_table
 from .tables import RawRun, raw_runs
+from .tensorboard_log import PATTERN, checksum, event_files, is_event_file, read_events
 
+TENSORBOARD = "tensorboard"  # folder of event files in a run's folder
 FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in the order they are looked for
 
 
@@ -40,10 +42,11 @@ def read_curves(
     ----------
     source
         A file: a table as CSV, Parquet or JSONL (tidy: ``run, evaluator, metric, sequences,
-        value, sem, n``; or wide: ``sequences`` and a column for each curve), or a ``log.h5`` of the
-        reference. Or a run's folder with ``curves.csv``, ``curves.parquet`` or ``log.h5`` in it, or
-        a folder of such folders. Or ``published:NAME``, one of `published_runs`, or ``cpu:NAME``,
-        one of `small_runs`. The format is told by the contents.
+        value, sem, n``; or wide: ``sequences`` and a column for each curve), a ``log.h5`` of the
+        reference, or a TensorBoard event file (its tags are the columns of a wide table, beside
+        ``step``). Or a run's folder with ``curves.csv``, ``curves.parquet``, ``log.h5`` or event
+        files in it, or a folder of such folders. Or ``published:NAME``, one of `published_runs`, or
+        ``cpu:NAME``, one of `small_runs`. The format is told by the contents.
     columns
         Which column holds what, where their names don't say it, as in
         ``"flip=eval_flip,sequences=step*32"`` or a mapping of the same; see `parse_columns`.
@@ -124,9 +127,21 @@ def _from_path(path: Path, columns: Columns | None) -> tuple[Curves, ...]:
 
 def _from_folder(folder: Path, columns: Columns | None) -> tuple[Curves, ...]:
     """The runs in the log of one run's folder."""
-    log = next(folder / name for name in FOLDER_LOGS if (folder / name).exists())
-    name, settings = folder.resolve().name, _settings_in(folder)
-    return _from_file(log, columns, name=name, settings=settings)
+    log = next((folder / name for name in FOLDER_LOGS if (folder / name).exists()), None)
+    name = folder.resolve().name
+    if log is None:
+        return _from_events(event_files(folder), folder, columns, _settings_beside(folder))
+    return _from_file(log, columns, name=name, settings=_settings_in(folder))
+
+
+def _from_events(
+    files: Sequence[Path], path: Path, columns: Columns | None, settings: Mapping[str, Any]
+) -> tuple[Curves, ...]:
+    """The run in event files, named after their folder."""
+    table = read_events(files, columns)
+    source = {"path": str(path), "sha256": checksum(files), "format": "tensorboard"}
+    raws = raw_runs(table, columns, name=files[0].resolve().parent.name)
+    return _cleaned(raws, settings, source, table.attrs["notes"])
 
 
 def _from_file(
@@ -134,6 +149,8 @@ def _from_file(
 ) -> tuple[Curves, ...]:
     """The runs in one file; ``name`` is for a run that has none in it."""
     kind = sniff(path)
+    if kind == "tensorboard":
+        return _from_events([path], path, columns, settings)
     notes: Iterable[str] = ()
     if kind == "hdf5":
         from .reference_log import raw_reference_run
@@ -163,7 +180,8 @@ def _cleaned(
 
 
 def sniff(path: Path) -> str:
-    """The format of a file by its first bytes: ``hdf5``, ``parquet``, ``jsonl`` or ``csv``.
+    """The format of a file by its first bytes: ``hdf5``, ``parquet``, ``tensorboard``, ``jsonl`` or
+    ``csv``.
 
     Raises
     ------
@@ -184,6 +202,8 @@ def sniff(path: Path) -> str:
         return "hdf5"
     if head.startswith(b"PAR1"):
         return "parquet"
+    if is_event_file(head):
+        return "tensorboard"
     if head.startswith((b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")):
         raise LogError(f"{path} is compressed; unpack it first")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -203,12 +223,28 @@ def _run_folders(folder: Path) -> list[Path]:
     """The folder itself where a log is in it, else the folders in it that hold one, by name."""
     inside = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     found = [
-        each for each in (folder, *inside) if any((each / name).exists() for name in FOLDER_LOGS)
+        each
+        for each in (folder, *inside)
+        if any((each / name).exists() for name in FOLDER_LOGS) or event_files(each)
     ]
     if not found:
         have = ", ".join(sorted(entry.name for entry in folder.iterdir())[:20]) or "nothing"
-        raise LogError(f"folder {folder} has none of {', '.join(FOLDER_LOGS)} (but {have})")
+        logs = ", ".join((*FOLDER_LOGS, PATTERN))
+        raise LogError(f"folder {folder} has none of {logs} (but {have})")
     return found[:1] if found[0] == folder else found
+
+
+def _settings_beside(folder: Path) -> dict[str, Any]:
+    """The settings of a run with event files: in their folder or, as our trainer has it, above.
+
+    Our trainer writes ``RUN/tensorboard/NAME``, and the settings into ``RUN`` or, of several runs
+    trained together, into ``RUN/NAME``.
+    """
+    places = [folder]
+    above = folder.resolve().parent
+    if above.name == TENSORBOARD:
+        places += [above.parent / folder.resolve().name, above.parent]
+    return next((found for found in map(_settings_in, places) if found), {})
 
 
 def _settings_in(folder: Path) -> dict[str, Any]:

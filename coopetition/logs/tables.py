@@ -149,7 +149,8 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
             )
         read = (*found.values(), columns.sequences, columns.run)
         unread = [column for column in present if column not in read]
-        notes = [f"column {column!r} was read as {'/'.join(k)}" for k, column in found.items()]
+        renamed = {c: "/".join(k) for k, c in found.items() if c != "/".join(k)}
+        notes = [f"column {column!r} was read as {name}" for column, name in renamed.items()]
         notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
         return [_Found(run=None, curves=found, notes=tuple(notes))]
 
