@@ -2,11 +2,14 @@
 
 The table here has a dashboard's column names and steps instead of sequences (it is made of a small
 run that ships with the package); with a log of your own, give its columns and settings instead. A
-JSONL file works alike, and so does a TensorBoard log once exported as CSV (about 15 s on one core).
+JSONL file works alike, and so does a folder of TensorBoard's event files, whose tags are columns
+beside ``step``; where tensorboard is installed, one is written and read here too (about 15 s on one
+core).
 
     python examples/log_to_proposal.py [FOLDER]
 """
 
+import importlib.util
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +38,18 @@ columns = f"sequences=trainer/step*{BATCH}," + ",".join(
 (log,) = read_curves(folder / "export.csv", columns=columns)
 for note in log.notes:
     print(f"note: {note}")
+
+if importlib.util.find_spec("tensorboard") is not None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder / "events")) as writer:
+        for row in table.to_dict("records"):
+            for name in table.columns[1:]:
+                writer.add_scalar(name, row[name], int(row["trainer/step"]))
+    in_events = columns.replace("trainer/step", "step")
+    (same,) = read_curves(folder / "events", columns=in_events)
+    apart = max(abs(same.curve(e).values - log.curve(e).values).max() for e in log.evaluators)
+    print(f"TensorBoard's log of the same run: {same.evaluators}, at most {apart:.1g} apart")
 
 settings = {name: value for name, value in original.settings.items() if name != "original"}
 unaware = small_map().without(RUN)  # this very run is in the shipped map
