@@ -243,9 +243,7 @@ class Ensemble:
 
     def evaluate(self) -> list[Values]:
         """Every member's values on its own evaluation sequences, computed in float32."""
-        rows = rows_at_once(
-            self.members[0], self.network.n_labels, len(self.members), self.device.type
-        )
+        rows = rows_at_once(self.members[0], self.network, len(self.members), self.device.type)
         with products("fp32", self.device):
             return evaluate(self.step.network, self.evaluators, self.exemplars, batch_size=rows)
 

@@ -18,13 +18,17 @@ from .network import Network
 from .settings import NetworkSettings, TrainingSettings
 
 WORKSPACES = 2**26  # of the BLAS, on two streams
-EVALUATED = 2**29  # logits of one pass of an evaluation on a GPU
-EVALUATION_COPIES = 5  # of these logits, while metrics are computed
+EVALUATED = 2**29  # logits and residual streams of one pass of an evaluation on a GPU
+EVALUATION_COPIES = 4  # of these, while metrics are computed
 PLAIN_LOGITS, PLAIN_TABLES = (
-    4,
     2,
+    1,
 )  # of a batch's logits and label tables, in a plain step's backward
-ACTIVATIONS = 40  # rows of the residual stream that a layer's backward pass keeps, in a plain step
+LAYER_ROWS, HIDDEN_ROWS, PATTERNS = (
+    9,
+    2.5,
+    4,
+)  # what a layer keeps for it: rows, an MLP's, attention
 FUSED_LOGITS = 1  # a fused step keeps no logits, only partial sums of less than their size
 GB = 1e9
 
@@ -42,7 +46,7 @@ class MemoryNeed:
     passing
         Of each member while a step is computed.
     evaluated
-        Of each member's logits, were it evaluated in one pass.
+        Of each member's logits and residual streams, were it evaluated in one pass.
     """
 
     shared: int
@@ -52,8 +56,8 @@ class MemoryNeed:
 
     def total(self, members: int) -> int:
         """Of so many runs, at the worst moment."""
-        logits = min(members * self.evaluated, max(EVALUATED, members * self.evaluated // 1000))
-        worst = max(members * self.passing, EVALUATION_COPIES * logits)
+        at_once = min(members * self.evaluated, EVALUATED)
+        worst = max(members * self.passing, EVALUATION_COPIES * at_once)
         return self.shared + members * self.lasting + worst
 
     def largest(self, available: int) -> int:
@@ -103,15 +107,11 @@ def memory_need(
     together = len(data_bytes) == 1
     own_data = 0 if together else max(data_bytes)
     logits = 4 * batch * network.n_labels
-    table = 4 * network.n_labels * network.width
-    tokens = 4 * batch * (2 * context + 1) * network.width
     passing = FUSED_LOGITS * logits
     if kernels != "fused":
-        hidden = 1 + 2 * network.mlp_ratio / ACTIVATIONS
-        passing = (
-            PLAIN_LOGITS * logits + PLAIN_TABLES * table
-        ) // settings.optimisation.micro_batches
-        passing += int(network.depth * ACTIVATIONS * hidden * tokens)
+        kept = PLAIN_LOGITS * logits + network.depth * layer_bytes(network, context) * batch
+        table = PLAIN_TABLES * 4 * network.n_labels * network.width
+        passing = kept // settings.optimisation.micro_batches + table
     return MemoryNeed(
         shared=WORKSPACES + (data_bytes[0] if together else 0),
         lasting=4 * parameters * (2 + moments)
@@ -120,8 +120,22 @@ def memory_need(
         + own_data
         + evaluation_bytes(settings),
         passing=passing,
-        evaluated=4 * network.n_labels * settings.evaluation.batch_size,
+        evaluated=row_bytes(network, context) * settings.evaluation.batch_size,
     )
+
+
+def layer_bytes(network: NetworkSettings, context: int) -> int:
+    """What the backward pass of one layer needs of one sequence, computed by PyTorch."""
+    tokens = 2 * context + 1
+    rows = tokens * network.width * (LAYER_ROWS + HIDDEN_ROWS * network.mlp_ratio)
+    return int(4 * (rows + PATTERNS * network.heads * tokens**2))
+
+
+def row_bytes(network: NetworkSettings, context: int) -> int:
+    """Logits, residual stream and attention of one sequence while it is evaluated."""
+    tokens = 2 * context + 1
+    stream = tokens * network.width * (3 + network.mlp_ratio) + network.heads * tokens**2
+    return int(4 * (network.n_labels + stream))
 
 
 def evaluation_bytes(settings: TrainingSettings) -> int:
@@ -131,12 +145,15 @@ def evaluation_bytes(settings: TrainingSettings) -> int:
     return settings.evaluation.n_sequences * sum(8 * (3 * length + 3) for length in lengths)
 
 
-def rows_at_once(settings: TrainingSettings, n_labels: int, members: int, device: str) -> int:
-    """Evaluation sequences of each member in one pass, so that a GPU's logits stay bounded."""
+def rows_at_once(
+    settings: TrainingSettings, network: NetworkSettings, members: int, device: str
+) -> int:
+    """Evaluation sequences of each member in one pass, so that what a GPU holds stays bounded."""
     wanted = settings.evaluation.batch_size
     if device == "cpu":
         return wanted
-    return max(1, min(wanted, EVALUATED // (4 * n_labels * members)))
+    row = row_bytes(network, settings.sequences.context_len)
+    return max(1, min(wanted, EVALUATED // (row * members)))
 
 
 def require_memory(need: MemoryNeed, members: int, device: torch.device) -> None:

@@ -1,0 +1,152 @@
+"""Memory of an ensemble on a GPU: estimates against the tensors themselves, and what is said."""
+
+import pytest
+import torch
+from recorded_graphs import Tapes, tensors_of
+from short_runs import go, small
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from coopetition.errors import TrainingError
+from coopetition.train.batches import block_length
+from coopetition.train.capture import STRETCH
+from coopetition.train.ensemble import Ensemble
+from coopetition.train.evaluators import FIELDS
+from coopetition.train.memory import (
+    EVALUATED,
+    EVALUATION_COPIES,
+    WORKSPACES,
+    MemoryNeed,
+    memory_explained,
+    require_memory,
+    row_bytes,
+    rows_at_once,
+)
+
+CPU = torch.device("cpu")
+LOOSE = 2.5  # an estimate of what passes may be so many times the truth, and never below it
+NEED = MemoryNeed(shared=100, lasting=10, passing=5, evaluated=0)
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes that operations had made and not yet freed."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive, self.peak = {}, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage()._cdata for t in tensors_of((args, kwargs))}
+        for tensor in tensors_of(result):
+            storage = tensor.untyped_storage()
+            if storage._cdata not in given:
+                self.alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.alive = {c: (ref, n) for c, (ref, n) in self.alive.items() if not ref.expired()}
+        self.peak = max(self.peak, sum(n for _, n in self.alive.values()))
+        return result
+
+
+def ensemble_of(count, **sections):
+    sections.setdefault("run", {})["kernels"] = "plain"
+    return Ensemble([small(f"run{i}", i, **sections) for i in range(count)], CPU)
+
+
+SHAPES = {
+    "many labels": {"data": {"n_classes": 900}},
+    "deep": {"network": {"depth": 6, "width": 32}, "sequences": {"context_len": 8}},
+    "mlp": {"network": {"depth": 4, "width": 32, "mlp_ratio": 4.0}},
+    "micro-batches": {"data": {"n_classes": 900}, "optimisation": {"micro_batches": 4}},
+    "sgd": {"optimisation": {"optimizer": "sgd"}},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("members", [1, 3])
+def test_what_lasts_is_what_the_tensors_hold(shape, members):
+    ensemble = ensemble_of(members, **SHAPES[shape])
+    ensemble.capture(STRETCH, pytest.fail, Tapes())
+    ensemble.advance(STRETCH)
+    optimiser, drawn = ensemble.step.optimiser, ensemble.stream.drawn
+    buffers = [optimiser.parameters.flat, optimiser.gradients.flat]
+    buffers += [moment.flat for moment in optimiser.moments]
+    block = [drawn.classes, drawn.exemplars, drawn.labels, drawn.target]
+    longer = block_length(ensemble.members[0], 4, "cuda") / ensemble.stream.block
+    assert longer > 1
+    places = ensemble.captured.places()
+    stored = [
+        getattr(evaluator.sequences, field)
+        for of_member in ensemble.evaluators
+        for evaluator in of_member
+        for field in FIELDS
+    ]
+    held = [*buffers, places.examples, places.labels, places.target, *stored]
+    actual = sum(t.nbytes for t in held) + longer * sum(t.nbytes for t in block)
+    need = ensemble.memory_need("plain")
+    assert members * need.lasting == actual
+    assert need.shared - WORKSPACES == ensemble.exemplars[0].rows.nbytes
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_passes_is_bounded_closely(shape):
+    ensemble = ensemble_of(2, **SHAPES[shape])
+    need, batch = ensemble.memory_need("plain"), next(ensemble.stream)
+    ensemble.step.compute(batch)
+    with Peak() as step:
+        ensemble.step.compute(batch)
+    assert step.peak <= 2 * need.passing <= LOOSE * step.peak
+    with Peak() as evaluation:
+        ensemble.evaluate()
+    row = row_bytes(ensemble.network, ensemble.members[0].sequences.context_len)
+    needed = EVALUATION_COPIES * 2 * row * ensemble.members[0].evaluation.n_sequences
+    assert evaluation.peak <= needed
+
+
+def test_own_data_sets_count_for_each_member():
+    shared = ensemble_of(2).memory_need("fused")
+    own = Ensemble([small("a"), small("b", data={"spread": 1.0})], CPU).memory_need("fused")
+    rows = 12 * 3 * 4 * 4
+    assert own.lasting - shared.lasting == shared.shared - own.shared == rows
+
+
+def test_the_largest_ensemble_is_the_last_that_fits():
+    assert [NEED.largest(n) for n in (0, 114, 115, 129, 130, 1_600)] == [0, 0, 1, 1, 2, 100]
+    for available in range(100, 400):
+        fits = NEED.largest(available)
+        assert fits == 0 or NEED.total(fits) <= available < NEED.total(fits + 1)
+
+
+def test_evaluations_are_cut_so_that_a_gpu_can_hold_them():
+    ensemble = ensemble_of(1)
+    settings = ensemble.members[0].replace(evaluation={"batch_size": 10**6})
+    row = row_bytes(ensemble.network, 2)
+    assert rows_at_once(settings, ensemble.network, 8, "cpu") == 10**6
+    assert rows_at_once(settings, ensemble.network, 8, "cuda") == EVALUATED // (8 * row)
+    assert rows_at_once(settings, ensemble.network, 10**9, "cuda") == 1
+
+
+def test_running_out_says_what_would_fit(tmp_path, monkeypatch):
+    def exhausted(self, steps=1):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(Ensemble, "advance", exhausted)
+    with pytest.raises(TrainingError, match=r"2 runs trained as one need about .* at most 1 as"):
+        go([small("a"), small("b", 1)], tmp_path / "two")
+    with pytest.raises(TrainingError, match=r"1 run needs about .* lower optimisation.batch_size"):
+        go(small("a"), tmp_path / "one")
+
+
+def test_other_errors_pass_unchanged():
+    with pytest.raises(RuntimeError, match="something else"), memory_explained(NEED, 2, CPU):
+        raise RuntimeError("something else")
+
+
+def test_an_ensemble_too_large_is_refused_before_it_begins(monkeypatch):
+    device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (150, 200))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 10)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    require_memory(NEED, 4, device)
+    with pytest.raises(TrainingError, match=r"train at most 4 as one \(--ensemble 4"):
+        require_memory(NEED, 5, device)
+    require_memory(NEED, 5, CPU)
