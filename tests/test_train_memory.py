@@ -12,6 +12,8 @@ from coopetition.train.batches import block_length
 from coopetition.train.capture import STRETCH
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.evaluators import FIELDS
+from coopetition.train.fused.tiles import choose_tiles
+from coopetition.train.fused.workspace import Workspace
 from coopetition.train.memory import (
     EVALUATED,
     EVALUATION_COPIES,
@@ -102,9 +104,18 @@ def test_what_passes_is_bounded_closely(shape):
     assert evaluation.peak <= needed
 
 
+def test_a_fused_steps_need_is_its_workspace():
+    ensemble = ensemble_of(3, network={"width": 16})
+    tiles = choose_tiles(3, 4, 2, ensemble.network)
+    made = Workspace(ensemble.network, 3, 4, 2, tiles, CPU).flat.nbytes
+    need = ensemble.memory_need("fused")
+    assert made - 3 < 3 * need.passing <= made
+    assert ensemble.memory_need("").passing == 0
+
+
 def test_own_data_sets_count_for_each_member():
-    shared = ensemble_of(2).memory_need("fused")
-    own = Ensemble([small("a"), small("b", data={"spread": 1.0})], CPU).memory_need("fused")
+    shared = ensemble_of(2).memory_need("")
+    own = Ensemble([small("a"), small("b", data={"spread": 1.0})], CPU).memory_need("")
     rows = 12 * 3 * 4 * 4
     assert own.lasting - shared.lasting == shared.shared - own.shared == rows
 

@@ -27,3 +27,4 @@ DRAWS = 0.15  # means and deviations over a few thousand correlated draws, in de
 GRID_LANDMARK = 0.02  # landmarks between grid points of a smooth curve, relative to its span
 DATA_ERROR = 0.02  # shares of variance measured on a few thousand sequences
 SOFTER = 0.04  # what a soft match explains beyond the sharp one, of the variance, at spread 1
+BFLOAT16 = 0.05  # losses of twenty steps whose products are in bfloat16 (8 bits), and in float32

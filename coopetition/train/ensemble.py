@@ -137,7 +137,7 @@ class Ensemble:
         self.network = of_member[0]
         self.data_bytes = [dataset.exemplars.nbytes for dataset in made.values()]
         # refused by the least that is needed; what computes a step is chosen on the device
-        need = self.memory_need("fused")
+        need = self.memory_need("")
         require_memory(need, len(members), device)
         with memory_explained(need, len(members), device):
             self.put_on_device(made)
@@ -180,7 +180,7 @@ class Ensemble:
         self.captured: CapturedSteps | None = None
 
     def memory_need(self, kernels: str) -> MemoryNeed:
-        """What these runs need on a GPU, trained by ``fused`` or ``plain`` kernels."""
+        """What these runs need on a GPU, by ``fused`` or ``plain`` kernels (empty: the less)."""
         return memory_need(
             self.members,
             self.network,

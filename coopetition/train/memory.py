@@ -14,6 +14,8 @@ import torch
 
 from ..errors import TrainingError
 from .batches import block_length
+from .fused.tiles import choose_tiles
+from .fused.workspace import Workspace
 from .network import Network
 from .settings import NetworkSettings, TrainingSettings
 
@@ -29,7 +31,6 @@ LAYER_ROWS, HIDDEN_ROWS, PATTERNS = (
     2.5,
     4,
 )  # what a layer keeps for it: rows, an MLP's, attention
-FUSED_LOGITS = 1  # a fused step keeps no logits, only partial sums of less than their size
 GB = 1e9
 
 
@@ -90,7 +91,7 @@ def memory_need(
     data_bytes
         Bytes of each different data set.
     kernels
-        ``fused`` or ``plain``.
+        ``fused`` or ``plain``; empty where that is not known yet, for the least of both.
     stretch
         Steps in a CUDA graph.
     """
@@ -106,10 +107,14 @@ def memory_need(
     static = stretch * batch * (shown + 8 * (context + 1))
     together = len(data_bytes) == 1
     own_data = 0 if together else max(data_bytes)
-    logits = 4 * batch * network.n_labels
-    passing = FUSED_LOGITS * logits
-    if kernels != "fused":
-        kept = PLAIN_LOGITS * logits + network.depth * layer_bytes(network, context) * batch
+    passing = 0
+    if kernels == "fused":
+        tiles = choose_tiles(len(members), batch, context, network)
+        work = Workspace(network, len(members), batch, context, tiles, torch.device("meta"))
+        passing = work.flat.nbytes // len(members)
+    elif kernels == "plain":
+        kept = PLAIN_LOGITS * 4 * batch * network.n_labels
+        kept += network.depth * layer_bytes(network, context) * batch
         table = PLAIN_TABLES * 4 * network.n_labels * network.width
         passing = kept // settings.optimisation.micro_batches + table
     return MemoryNeed(

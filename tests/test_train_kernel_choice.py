@@ -1,0 +1,162 @@
+"""Which kernels compute a step, in which precision, and what a run says of it."""
+
+import contextlib
+import json
+
+import pytest
+import torch
+from short_runs import go, small
+from small_networks import random_batch, small_network
+from tolerances import BFLOAT16, FLOAT32
+
+from coopetition.train import fused
+from coopetition.train.ensemble import Ensemble
+from coopetition.train.kernel_choice import choose_kernels
+from coopetition.train.optimisation import Optimiser
+from coopetition.train.precision import check_precision, products
+from coopetition.train.settings import OptimisationSettings
+from coopetition.train.step import TrainingStep
+
+CPU, CUDA, SETTINGS = torch.device("cpu"), torch.device("cuda"), OptimisationSettings()
+
+
+class StandIn:
+    """Takes a step as `coopetition.train.fused.FusedStep` does, by PyTorch's operations."""
+
+    def __init__(self, network, optimiser: Optimiser, *, precision="fp32"):
+        self.network, self.optimiser, self.precision = network, optimiser, precision
+        self.calls = 0
+
+    def __call__(self, batch):
+        self.calls += 1
+        self.optimiser.gradients.flat.zero_()
+        logits = self.network(batch.examples, batch.labels)
+        loss = torch.nn.functional.cross_entropy(logits[0], batch.target[0])
+        loss.backward()
+        self.optimiser.update()
+        return loss.detach()[None]
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "")
+    monkeypatch.setattr(fused, "FusedStep", StandIn)
+
+
+def test_a_cpu_computes_gradients_that_are_written_out():
+    network = small_network()
+    assert choose_kernels("auto", network, SETTINGS, "fp32").kernels == "written"
+    plain = choose_kernels("plain", network, SETTINGS, "fp32")
+    assert (plain.kernels, plain.reason) == ("plain", "run.kernels = plain")
+    rounded = choose_kernels("auto", network, SETTINGS, "bf16")
+    assert (rounded.kernels, rounded.reason) == ("plain", "matrix products are in bf16")
+
+
+def test_another_device_takes_fused_kernels_or_says_why_not(monkeypatch):
+    network = small_network().to("meta")
+    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "")
+    assert choose_kernels("auto", network, SETTINGS, "tf32").summary() == "fused kernels"
+    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "the moon is full")
+    found = choose_kernels("auto", network, SETTINGS, "fp32")
+    assert found.summary() == "plain kernels (the moon is full)"
+    with pytest.raises(ValueError, match=r"run.kernels = 'fused': the moon is full; use auto"):
+        choose_kernels("fused", network, SETTINGS, "fp32")
+
+
+def test_fused_kernels_are_refused_before_a_folder_is_made(tmp_path, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ValueError, match=r"run.kernels = 'fused'"):
+        go(small(run={"kernels": "fused"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_by_fused_kernels_is_recorded_as_one(tmp_path, stand_in):
+    (run,) = go(small(run={"kernels": "fused"}), tmp_path / "fused")
+    (written,) = go(small(), tmp_path / "written")
+    losses = [r.curves.curve("train", "loss").values for r in (run, written)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    about = [
+        json.loads((tmp_path / name / "run.json").read_text()) for name in ("fused", "written")
+    ]
+    assert [says["kernels"] for says in about] == ["fused", "written"]
+    assert about[0]["capture"] == "none (the device is cpu)"
+    assert about[0]["matmul"] == "fp32"
+
+
+def test_the_fused_step_is_told_the_precision_and_takes_every_step(stand_in):
+    step = TrainingStep(small_network(), SETTINGS, kernels="fused", matmul="bf16")
+    step(random_batch(step.network))
+    assert (step.fused.precision, step.fused.calls, step.done) == ("bf16", 1, 1)
+
+
+def test_plain_and_written_out_steps_are_the_same():
+    steps = [
+        TrainingStep(small_network(2), OptimisationSettings(lr=1e-2), kernels=kernels)
+        for kernels in ("auto", "plain")
+    ]
+    for index in range(20):
+        batch = random_batch(steps[0].network, seed=index)
+        losses = [step(batch) for step in steps]
+        torch.testing.assert_close(*losses, rtol=0, atol=10 * FLOAT32)
+
+
+def test_bfloat16_changes_losses_by_its_rounding_only():
+    exact, rounded = (
+        TrainingStep(small_network(2), OptimisationSettings(lr=1e-2), matmul=matmul)
+        for matmul in ("fp32", "bf16")
+    )
+    for index in range(20):
+        batch = random_batch(exact.network, seed=index)
+        losses = exact(batch), rounded(batch)
+        assert losses[1].dtype == torch.float32
+        torch.testing.assert_close(*losses, rtol=BFLOAT16, atol=BFLOAT16)
+        assert not torch.equal(*losses)
+    assert rounded.optimiser.parameters.flat.dtype == torch.float32
+
+
+def test_a_cpu_refuses_tf32(tmp_path):
+    with pytest.raises(ValueError, match=r"run.matmul = 'tf32': a CPU has no such products"):
+        go(small(run={"matmul": "tf32"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_old_gpu_refuses_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "an old GPU")
+    check_precision("fp32", CUDA)
+    with pytest.raises(ValueError, match="an old GPU has no such products; use fp32"):
+        check_precision("bf16", CUDA)
+
+
+@pytest.mark.parametrize("before", ["none", "tf32", "ieee"])
+@pytest.mark.parametrize(("matmul", "during"), [("fp32", "ieee"), ("tf32", "tf32")])
+def test_switches_are_put_back(before, matmul, during):
+    switch = torch.backends.cuda.matmul
+    kept = switch.fp32_precision
+    try:
+        switch.fp32_precision = before
+        with contextlib.suppress(ZeroDivisionError), products(matmul, CUDA):
+            assert switch.fp32_precision == torch.backends.cudnn.conv.fp32_precision == during
+            raise ZeroDivisionError
+        assert switch.fp32_precision == before
+        with products(matmul, CPU):
+            assert switch.fp32_precision == before
+    finally:
+        switch.fp32_precision = kept
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("kernels", "plain"), ("matmul", "bf16"), ("capture", "off")]
+)
+def test_members_of_an_ensemble_are_computed_alike(name, value):
+    with pytest.raises(ValueError, match=rf"run\.{name} differs"):
+        Ensemble([small("a"), small("b", run={name: value})], CPU)
+
+
+def test_kernels_and_capture_may_change_when_a_run_is_continued(tmp_path):
+    go(small(), tmp_path / "run")
+    longer = {"sequences": 280, "kernels": "plain", "capture": "off"}
+    (run,) = go(small(run=longer), tmp_path / "run", resume=True)
+    assert run.sequences == 280
+    with pytest.raises(ValueError, match="other run settings"):
+        go(small(run={**longer, "matmul": "bf16"}), tmp_path / "run", resume=True)
