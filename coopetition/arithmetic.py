@@ -9,6 +9,7 @@ differentiation: (u, u̇)(v, v̇) = (uv, u v̇ + v u̇)). Both live in memory as
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -220,6 +221,16 @@ class Dual:
         zero = constant(0.0, self.directions)
         slopes = [zero if z[1] is None else z[1] for z in (x, y)]
         return b.select(condition, x[0], y[0]), b.select(condition, *slopes)
+
+    def largest_slope(self, b: ir.IRBuilder, numbers: Sequence[Any]) -> list[ir.Value]:
+        """The largest absolute derivative among the numbers, direction by direction."""
+        largest: ir.Value = constant(0.0, self.directions)
+        for _, slope in numbers:
+            if slope is not None:
+                largest = intrinsic(b, "maxnum", largest, intrinsic(b, "fabs", slope))
+        if self.directions == 1:
+            return [largest]
+        return [b.extract_element(largest, ir.IntType(32)(j)) for j in range(self.directions)]
 
     def _spread(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
         """The scalar x in every direction."""

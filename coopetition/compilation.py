@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .reduction import ReducedODE
 
 FORMS = ("flow", "modified")
-_FORMAT = 5  # raise it when the generated code changes
+_FORMAT = 6  # raise it when the generated code changes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -228,7 +228,8 @@ def integrate_tangents(
 
     With start y0(θ) and parameters p(θ), the tangents S = ∂y/∂θ obey Ṡ = J S + (∂f/∂p)(∂p/∂θ) from
     S(0) = ∂y0/∂θ. They are computed with the state, in one pass, by forward-mode differentiation of
-    each step: derivatives of the numerical solution itself at fixed step sizes.
+    each step: derivatives of the numerical solution itself at fixed step sizes. The steps suit the
+    state's error; a tangent's shortens them only where it exceeds 1000 times the tolerance.
 
     Parameters
     ----------
