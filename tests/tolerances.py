@@ -28,3 +28,5 @@ GRID_LANDMARK = 0.02  # landmarks between grid points of a smooth curve, relativ
 DATA_ERROR = 0.02  # shares of variance measured on a few thousand sequences
 SOFTER = 0.04  # what a soft match explains beyond the sharp one, of the variance, at spread 1
 BFLOAT16 = 0.05  # losses of twenty steps whose products are in bfloat16 (8 bits), and in float32
+GPU_LOSS = 2e-3  # losses along 200 Adam steps whose sums are taken in another order
+TF32 = 5e-3  # losses of twenty steps whose products are in TF32 (10 bits), and in float32
