@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.errors import CoopetitionError
-from coopetition.forecasting import forecast_settings
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves
 from coopetition.proposal import (
@@ -26,7 +24,6 @@ from coopetition.proposal import (
     with_runs,
 )
 from coopetition.proposal.design import gains
-from coopetition.proposal.screening import verdict_chances
 from coopetition.proposal.search import promising, rank
 
 HORIZON = 2e7
@@ -249,51 +246,3 @@ def test_another_run_of_a_known_name_is_a_run_of_its_own():
     shorter = dataclasses.replace(main.until(1e7), source={"sha256": "of another log"})
     names = {run.run for run in with_runs(default_map(), [main, shorter]).runs}
     assert names == {run.run for run in default_map().runs} | {"main (2)"}
-
-
-def test_many_settings_at_once_are_predicted_as_each_alone(base):
-    # of three paces and two origins, so that they fall into several batches
-    every = [
-        {**base, **change}
-        for change in (
-            {},
-            {"match_probability": 0.4},
-            {"lr": 3e-5},
-            {"start": "ciwl_only at 4e6"},
-            {"n_classes": 3200},
-            {"match_probability": 1.0, "lr": 3e-5},
-        )
-    ]
-    together = verdict_chances(every, default_map(), budget=HORIZON, draws=150, seed=3)
-    alone = [
-        forecast_settings(one, default_map(), horizon=HORIZON, draws=150, seed=3) for one in every
-    ]
-    assert together == [forecast.verdict_probability for forecast in alone]
-
-
-class Failing:
-    """A theory whose simulations fail."""
-
-    def __init__(self, theory):
-        self.name, self.parameters = theory.name, theory.parameters
-
-    def curves(self, thetas, times):
-        return {name: np.full((len(thetas), len(times)), np.nan) for name in ("icl", "flip")}
-
-
-def test_settings_that_cannot_be_simulated_are_told_and_not_counted(base):
-    failing = dataclasses.replace(default_map(), declared=Failing(default_map().the_theory()))
-    (seen,) = verdict_chances([base], failing, budget=HORIZON, draws=150)
-    assert isinstance(seen, CoopetitionError)
-    assert "100 %" in str(seen)
-    match, classes = default_moves(base, ["match_probability", "n_classes"])
-    with pytest.raises(CoopetitionError, match="no candidate could be simulated"):
-        propose(base, failing, budget=HORIZON, moves=[match], looked_at=8)
-    with pytest.raises(CoopetitionError, match="failed before"):
-        boundary(base, failing, match, classes, budget=HORIZON, points=2)
-
-
-def test_a_head_start_beyond_the_budget_is_refused(base):
-    late = {**base, "start": "ciwl_only at 4e6"}
-    with pytest.raises(ValueError, match="head start of 4,000,000"):
-        verdict_chances([late], default_map(), budget=3e6, draws=150)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fitting.threads import one_blas_thread
 from ..forecasting.theory import Theory
 from ..knobs import KnobMap
 
@@ -123,13 +124,14 @@ def mechanism(
     >>> found.shifts[0].parameter
     'mu1'
     """
-    theory = knob_map.the_theory()
-    before, after = knob_map.predict(base), knob_map.predict(settings)
-    differs = np.flatnonzero(~np.isclose(before.mean, after.mean, rtol=0.0, atol=1e-9))
-    thetas = np.tile(before.mean, (len(differs) + 2, 1))
-    thetas[1] = after.mean
-    thetas[np.arange(len(differs)) + 2, differs] = after.mean[differs]
-    flips = _final_flips(theory, thetas, budget - before.origin)
+    with one_blas_thread():
+        theory = knob_map.the_theory()
+        before, after = knob_map.predict(base), knob_map.predict(settings)
+        differs = np.flatnonzero(~np.isclose(before.mean, after.mean, rtol=0.0, atol=1e-9))
+        thetas = np.tile(before.mean, (len(differs) + 2, 1))
+        thetas[1] = after.mean
+        thetas[np.arange(len(differs)) + 2, differs] = after.mean[differs]
+        flips = _final_flips(theory, thetas, budget - before.origin)
     shifts = [
         Shift(
             parameter=before.names[j],
