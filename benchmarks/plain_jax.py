@@ -1,7 +1,9 @@
 """What a JAX user writes first: an Equinox module, optax.adam and one jitted step.
 
-Run by `train_step.py` with the interpreter of an environment that has jax, equinox and optax; takes
-the settings as one JSON argument and prints the milliseconds of a step as JSON.
+Run by `train_step.py` and `gpu_step.py` with the interpreter of an environment that has jax,
+equinox and optax; takes the settings as one JSON argument and prints the milliseconds of a step as
+JSON. With ``stretch`` the result is waited for after so many steps only, as a GPU's user would;
+with ``scan`` these steps are one compiled loop.
 """
 
 import json
@@ -97,12 +99,27 @@ def milliseconds(classes):
         updates, state = optimizer.update(gradients, state)
         return loss, eqx.apply_updates(network, updates), state
 
+    stretch = SETTINGS.get("stretch", 1)
+
+    @eqx.filter_jit(donate="all-except-first")
+    def loop(data, network, state):
+        parts, fixed = eqx.partition((network, state), eqx.is_array)
+
+        def body(parts, _):
+            loss, *after = step(data, *eqx.combine(parts, fixed))
+            return eqx.filter(tuple(after), eqx.is_array), loss
+
+        parts, losses = jax.lax.scan(body, parts, length=stretch)
+        return losses[-1], *eqx.combine(parts, fixed)
+
+    once, calls = (loop, 1) if SETTINGS.get("scan") else (step, stretch)
     times = []
     for _ in range(SETTINGS["warm_up"] + SETTINGS["steps"]):
         start = time.perf_counter()
-        loss, network, state = step((examples, labels), network, state)
+        for _ in range(calls):
+            loss, network, state = once((examples, labels), network, state)
         loss.block_until_ready()
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start) / stretch)
     kept = [1e3 * value for value in times[SETTINGS["warm_up"] :]]
     return statistics.median(kept), statistics.quantiles(kept, n=10)[0]
 

@@ -1,6 +1,6 @@
 """What a PyTorch user writes first: a nanoGPT-style module and torch.optim.Adam.
 
-Kept plain on purpose; `train_step.py` times the package's step against it.
+Kept plain on purpose; `train_step.py` and `gpu_step.py` time the package's step against it.
 """
 
 from __future__ import annotations
