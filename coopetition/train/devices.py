@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import torch
 
 
@@ -26,3 +29,8 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device = {name!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices; use cpu"
         )
     return device
+
+
+def on_device(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Where kernels are launched on this GPU, which need not be the process's first."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

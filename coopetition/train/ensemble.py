@@ -13,6 +13,7 @@ from .batches import BatchStream
 from .blocks import Exemplars
 from .capture import STRETCH, CapturedSteps, CudaGraphs, Recorder, why_not_captured
 from .data import Dataset, make_dataset
+from .devices import on_device
 from .evaluators import Evaluator, Values, evaluate, make_evaluators, shown
 from .interventions import from_settings
 from .measures import CircuitMeasures, measure_circuits
@@ -213,7 +214,7 @@ class Ensemble:
 
     def advance(self, steps: int = 1) -> None:
         """Take steps; the hot loop, without waiting for the device."""
-        with products(self.members[0].run.matmul, self.device):
+        with on_device(self.device), products(self.members[0].run.matmul, self.device):
             if self.captured is not None:
                 self.captured.advance(steps)
             else:
@@ -244,7 +245,7 @@ class Ensemble:
     def evaluate(self) -> list[Values]:
         """Every member's values on its own evaluation sequences, computed in float32."""
         rows = rows_at_once(self.members[0], self.network, len(self.members), self.device.type)
-        with products("fp32", self.device):
+        with on_device(self.device), products("fp32", self.device):
             return evaluate(self.step.network, self.evaluators, self.exemplars, batch_size=rows)
 
     def measure_circuits(self) -> CircuitMeasures:

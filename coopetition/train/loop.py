@@ -107,6 +107,7 @@ def train(
             for member in folders:
                 member.record(**ensemble.computed_by(), gpu_memory_peak_bytes=peak)
     finally:
+        ensemble.captured = None  # frees its graphs' memory for a next run in this process
         for observer in watching:
             observer.close()
     return tuple(

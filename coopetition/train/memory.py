@@ -220,4 +220,5 @@ def peak_memory(device: torch.device) -> int | None:
 def forget_peak(device: torch.device) -> None:
     """Measure the peak from now on."""
     if device.type == "cuda":
+        torch.cuda.synchronize(device)  # starts CUDA: before that there are no statistics
         torch.cuda.reset_peak_memory_stats(device)
