@@ -60,6 +60,10 @@ def train(
 
     SETTINGS.yaml with a `grid` or `runs` in it is a sweep. Its runs, and with --executor any runs,
     are spread over workers; each gets a folder in RUN, and RUN gets tables of them all.
+
+    On a GPU a step is a few fused kernels where they serve, and stretches of steps are CUDA graphs.
+    -s run.kernels=plain, -s run.capture=off and -s run.matmul=tf32 (or bf16) choose otherwise; what
+    was used, and the memory it took, is told and kept in run.json.
     """
     if list_presets:
         click.echo(presets_listed())
@@ -156,6 +160,7 @@ def result_of(run: TrainedRun) -> dict[str, Any]:
         "seconds": run.seconds,
         "sequences_per_second": run.sequences_per_second,
         "diverged": run.diverged,
+        "gpu_memory_peak_bytes": run.peak_memory,
         "landmarks": marks or None,
         "verdict": verdict(run.curves) if has_flip else None,
         "horizon": run.sequences,

@@ -11,6 +11,7 @@ from tolerances import BFLOAT16, FLOAT32
 
 from coopetition.train import fused
 from coopetition.train.ensemble import Ensemble
+from coopetition.train.fused.support import interpreted
 from coopetition.train.kernel_choice import choose_kernels
 from coopetition.train.optimisation import Optimiser
 from coopetition.train.precision import check_precision, products
@@ -63,10 +64,10 @@ def test_another_device_takes_fused_kernels_or_says_why_not(monkeypatch):
         choose_kernels("fused", network, SETTINGS, "fp32")
 
 
-def test_fused_kernels_are_refused_before_a_folder_is_made(tmp_path, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(ValueError, match=r"run.kernels = 'fused'"):
-        go(small(run={"kernels": "fused"}), tmp_path / "run")
+def test_fused_kernels_are_refused_before_a_folder_is_made(tmp_path):
+    chosen = small(run={"kernels": "fused"}, optimisation={"loss": "mse"})
+    with pytest.raises(ValueError, match=r"run.kernels = 'fused': .*; use auto or plain"):
+        go(chosen, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -81,6 +82,22 @@ def test_a_run_by_fused_kernels_is_recorded_as_one(tmp_path, stand_in):
     assert [says["kernels"] for says in about] == ["fused", "written"]
     assert about[0]["capture"] == "none (the device is cpu)"
     assert about[0]["matmul"] == "fp32"
+
+
+@pytest.mark.skipif(not interpreted(), reason="kernels are compiled for a GPU")
+def test_an_ensemble_trains_by_the_real_fused_kernels():
+    members = [small("a", 1), small("b", 2, optimisation={"lr": 3e-3})]
+    members = [m.replace(network=m.network.replace(width=16)) for m in members]
+    written = Ensemble(members, CPU)
+    run = members[0].run.replace(kernels="fused")
+    fused_one = Ensemble([m.replace(run=run.replace(seed=m.run.seed)) for m in members], CPU)
+    assert fused_one.step.choice.kernels == "fused"
+    for ensemble in (written, fused_one):
+        ensemble.advance(2)
+    torch.testing.assert_close(written.loss_sum, fused_one.loss_sum, rtol=0, atol=FLOAT32)
+    for name, weight in written.step.state_tensors().items():
+        own = fused_one.step.state_tensors()[name]
+        torch.testing.assert_close(weight, own, rtol=0, atol=FLOAT32, msg=name)
 
 
 def test_the_fused_step_is_told_the_precision_and_takes_every_step(stand_in):
