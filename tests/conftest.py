@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 
 from coopetition.models import get
 from coopetition.starts import Start, project
+
+# without a GPU kernels are interpreted, which is decided before the first of them is imported
+os.environ.setdefault("TRITON_INTERPRET", "0" if Path("/dev/nvidiactl").exists() else "1")
 
 # known-good numbers, beside the repository where they are at hand
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -30,3 +30,5 @@ SOFTER = 0.04  # what a soft match explains beyond the sharp one, of the varianc
 BFLOAT16 = 0.05  # losses of twenty steps whose products are in bfloat16 (8 bits), and in float32
 GPU_LOSS = 2e-3  # losses along 200 Adam steps whose sums are taken in another order
 TF32 = 5e-3  # losses of twenty steps whose products are in TF32 (10 bits), and in float32
+FUSED_ADAM = 1e-4  # losses, weights, and moments relative to their largest, after fused steps
+FUSED_RATE = 2e-7  # learning rates and bias corrections rounded to float32, relative
