@@ -18,6 +18,7 @@ import gc
 import json
 import platform
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,10 @@ def attempt(name: str, work: Callable[[], Row]) -> Row:
     """A line, or why there is none: one method's failure leaves the others."""
     try:
         return work()
-    except (
-        CoopetitionError,
-        ValueError,
-        RuntimeError,
-        torch._dynamo.exc.TorchDynamoException,
-    ) as e:
-        reason = str(e).strip().splitlines()[0]
-        note(f"{name}: {reason}")
+    except Exception as error:  # of whatever kind compilers and libraries have
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        stated = isinstance(error, CoopetitionError | ValueError)
+        note(f"{name}: {reason if stated else traceback.format_exc()}")
         return {"failed": reason}
     finally:
         gc.collect()

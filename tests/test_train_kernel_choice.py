@@ -9,6 +9,7 @@ from short_runs import go, small
 from small_networks import random_batch, small_network
 from tolerances import BFLOAT16, FLOAT32
 
+from coopetition.errors import TrainingError
 from coopetition.train import fused
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.fused.support import interpreted
@@ -98,6 +99,30 @@ def test_an_ensemble_trains_by_the_real_fused_kernels():
     for name, weight in written.step.state_tensors().items():
         own = fused_one.step.state_tensors()[name]
         torch.testing.assert_close(weight, own, rtol=0, atol=FLOAT32, msg=name)
+
+
+class TritonError(Exception):
+    """As Triton's own, by its module."""
+
+    __module__ = "triton.compiler.errors"
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "says"),
+    [
+        (TritonError("out of shared memory"), TrainingError, r"shared memory.*run.kernels = plain"),
+        (ZeroDivisionError("ours"), ZeroDivisionError, "ours"),
+    ],
+)
+def test_kernels_that_cannot_be_compiled_say_what_to_do(
+    tmp_path, stand_in, monkeypatch, error, raised, says
+):
+    def failing(self, batch):
+        raise error
+
+    monkeypatch.setattr(StandIn, "__call__", failing)
+    with pytest.raises(raised, match=says):
+        go(small(run={"kernels": "fused"}), tmp_path / "run")
 
 
 def test_the_fused_step_is_told_the_precision_and_takes_every_step(stand_in):

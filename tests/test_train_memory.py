@@ -60,6 +60,10 @@ SHAPES = {
     "mlp": {"network": {"depth": 4, "width": 32, "mlp_ratio": 4.0}},
     "micro-batches": {"data": {"n_classes": 900}, "optimisation": {"micro_batches": 4}},
     "sgd": {"optimisation": {"optimizer": "sgd"}},
+    "images": {
+        "data": {"kind": "glyphs", "image_size": 16},
+        "network": {"input": "image", "encoder": "resnet"},
+    },
 }
 
 
@@ -73,7 +77,8 @@ def test_what_lasts_is_what_the_tensors_hold(shape, members):
     buffers = [optimiser.parameters.flat, optimiser.gradients.flat]
     buffers += [moment.flat for moment in optimiser.moments]
     block = [drawn.classes, drawn.exemplars, drawn.labels, drawn.target]
-    longer = block_length(ensemble.members[0], 4, "cuda") / ensemble.stream.block
+    longer = block_length(ensemble.members[0], ensemble.network.input_dim, "cuda")
+    longer /= ensemble.stream.block
     assert longer > 1
     places = ensemble.captured.places()
     stored = [
@@ -99,8 +104,12 @@ def test_what_passes_is_bounded_closely(shape):
     assert step.peak <= 2 * need.passing <= LOOSE * step.peak
     with Peak() as evaluation:
         ensemble.evaluate()
-    row = row_bytes(ensemble.network, ensemble.members[0].sequences.context_len)
-    needed = EVALUATION_COPIES * 2 * row * ensemble.members[0].evaluation.n_sequences
+    needed = (
+        EVALUATION_COPIES
+        * 2
+        * row_bytes(ensemble.network)
+        * ensemble.members[0].evaluation.n_sequences
+    )
     assert evaluation.peak <= needed
 
 
@@ -130,7 +139,7 @@ def test_the_largest_ensemble_is_the_last_that_fits():
 def test_evaluations_are_cut_so_that_a_gpu_can_hold_them():
     ensemble = ensemble_of(1)
     settings = ensemble.members[0].replace(evaluation={"batch_size": 10**6})
-    row = row_bytes(ensemble.network, 2)
+    row = row_bytes(ensemble.network)
     assert rows_at_once(settings, ensemble.network, 8, "cpu") == 10**6
     assert rows_at_once(settings, ensemble.network, 8, "cuda") == EVALUATED // (8 * row)
     assert rows_at_once(settings, ensemble.network, 10**9, "cuda") == 1

@@ -13,9 +13,12 @@ All of them compute the same step to float tolerance; on one machine each repeat
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
+from ..errors import TrainingError
 from .network import Network
 from .settings import Kernels, Matmul, OptimisationSettings
 
@@ -68,3 +71,23 @@ def choose_kernels(
     if wanted == "fused":
         raise ValueError(f"run.kernels = 'fused': {reason}; use auto or plain")
     return KernelChoice(kernels="plain", reason=reason)
+
+
+@contextlib.contextmanager
+def compiled_here() -> Iterator[None]:
+    """Say what to do where fused kernels cannot be compiled for this GPU, or do not fit it.
+
+    Raises
+    ------
+    TrainingError
+        In place of what Triton raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("triton"):
+            raise
+        raise TrainingError(
+            f"the fused kernels cannot be compiled here ({str(error).strip() or repr(error)}); "
+            "train with run.kernels = plain"
+        ) from error

@@ -26,6 +26,7 @@ PLAIN_LOGITS, PLAIN_TABLES = (
     2,
     1,
 )  # of a batch's logits and label tables, in a plain step's backward
+ENCODED, ENCODED_FORWARD = 265, 66  # floats a pixel of an image in a ResNet, with and without it
 LAYER_ROWS, HIDDEN_ROWS, PATTERNS = (
     9,
     2.5,
@@ -115,6 +116,7 @@ def memory_need(
     elif kernels == "plain":
         kept = PLAIN_LOGITS * 4 * batch * network.n_labels
         kept += network.depth * layer_bytes(network, context) * batch
+        kept += batch * image_bytes(network, context, ENCODED)
         table = PLAIN_TABLES * 4 * network.n_labels * network.width
         passing = kept // settings.optimisation.micro_batches + table
     return MemoryNeed(
@@ -125,7 +127,7 @@ def memory_need(
         + own_data
         + evaluation_bytes(settings),
         passing=passing,
-        evaluated=row_bytes(network, context) * settings.evaluation.batch_size,
+        evaluated=row_bytes(network) * settings.evaluation.batch_size,
     )
 
 
@@ -136,11 +138,18 @@ def layer_bytes(network: NetworkSettings, context: int) -> int:
     return int(4 * (rows + PATTERNS * network.heads * tokens**2))
 
 
-def row_bytes(network: NetworkSettings, context: int) -> int:
-    """Logits, residual stream and attention of one sequence while it is evaluated."""
+def image_bytes(network: NetworkSettings, context: int, floats: int) -> int:
+    """What a ResNet needs for the images of one sequence; 0 without one."""
+    return 4 * floats * network.input_dim * (context + 1) if network.encoder == "resnet" else 0
+
+
+def row_bytes(network: NetworkSettings) -> int:
+    """Logits, residual stream and attention of one sequence, the longest, while it is evaluated."""
+    context = network.max_context_len
     tokens = 2 * context + 1
     stream = tokens * network.width * (3 + network.mlp_ratio) + network.heads * tokens**2
-    return int(4 * (network.n_labels + stream))
+    images = image_bytes(network, context, ENCODED_FORWARD)
+    return int(4 * (network.n_labels + stream)) + images
 
 
 def evaluation_bytes(settings: TrainingSettings) -> int:
@@ -157,8 +166,7 @@ def rows_at_once(
     wanted = settings.evaluation.batch_size
     if device == "cpu":
         return wanted
-    row = row_bytes(network, settings.sequences.context_len)
-    return max(1, min(wanted, EVALUATED // (row * members)))
+    return max(1, min(wanted, EVALUATED // (row_bytes(network) * members)))
 
 
 def require_memory(need: MemoryNeed, members: int, device: torch.device) -> None:

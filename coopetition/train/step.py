@@ -12,7 +12,7 @@ from ..errors import CheckpointError
 from ..seeds import stream_seed
 from .batch import Batch
 from .interventions import Intervention, attach, put_in_grafts
-from .kernel_choice import KernelChoice, choose_kernels
+from .kernel_choice import KernelChoice, choose_kernels, compiled_here
 from .losses import losses
 from .network import Network, build_network
 from .optimisation import Optimiser
@@ -102,6 +102,7 @@ class TrainingStep:
         self.matmul = matmul
         self.choice: KernelChoice = choose_kernels(kernels, self.network, self.settings, matmul)
         self.fused: FusedStep | None = None
+        self.compiled = False  # whether it has taken a step
         if self.choice.kernels == "fused":
             from .fused import FusedStep
 
@@ -127,7 +128,12 @@ class TrainingStep:
     def compute(self, batch: Batch) -> Tensor:
         """The device's part of a step; a CUDA graph holds it without what `__call__` adds."""
         if self.fused is not None:
-            return self.fused(batch)
+            if self.compiled:
+                return self.fused(batch)
+            with compiled_here():
+                loss = self.fused(batch)
+            self.compiled = True
+            return loss
         loss = self.compute_gradients(batch)
         self.optimiser.clip()
         self.optimiser.update()
