@@ -1,5 +1,7 @@
 """Stretches of steps that are recorded and replayed give the numbers of steps taken one by one."""
 
+import contextlib
+
 import pytest
 import torch
 from recorded_graphs import Tapes
@@ -8,7 +10,7 @@ from short_runs import StopAt, everything, go, small
 from coopetition.errors import TrainingError
 from coopetition.train import ensemble as ensembles
 from coopetition.train import loop
-from coopetition.train.capture import why_not_captured
+from coopetition.train.capture import AHEAD, CudaGraphs, why_not_captured
 from coopetition.train.ensemble import Ensemble
 
 CPU = torch.device("cpu")
@@ -140,3 +142,69 @@ def test_nothing_is_captured_on_a_cpu_or_where_it_is_not_wanted():
     cuda = torch.device("cuda")
     assert why_not_captured(plain(), cuda) == ""
     assert why_not_captured(plain(run={"capture": "off"}), cuda) == "run.capture = off"
+
+
+class FakeCuda:
+    """What `CudaGraphs` asks of torch.cuda, written down."""
+
+    def __init__(self, monkeypatch):
+        self.log, fake = [], self
+
+        class Stream:
+            def __init__(self, device=None, name="side"):
+                self.device, self.name = device, name
+
+            def wait_stream(self, other):
+                fake.log.append(f"{self.name} waits for {other.name}")
+
+        class Event:
+            def record(self, stream):
+                fake.log.append(f"event on {stream.name}")
+
+            def synchronize(self):
+                fake.log.append("host waits")
+
+        class Graph:
+            def pool(self):
+                return (0, 7)
+
+            def replay(self):
+                fake.log.append("replay")
+
+        @contextlib.contextmanager
+        def using(stream):
+            fake.log.append(f"on {stream.name}")
+            yield
+            fake.log.append(f"off {stream.name}")
+
+        @contextlib.contextmanager
+        def graph(graph, pool, stream):
+            fake.log.append(f"capture on {stream.name}, pool {pool}")
+            yield
+
+        main = Stream(name="main")
+        for name, value in {
+            "Stream": Stream, "Event": Event, "CUDAGraph": Graph, "stream": using, "graph": graph,
+            "current_stream": lambda device: main,
+        }.items():  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, value)
+
+
+def test_graphs_are_recorded_and_replayed_on_a_side_stream(monkeypatch):
+    log = FakeCuda(monkeypatch).log
+    graphs = CudaGraphs(torch.device("cuda"))
+    for word in ("first", "second"):
+        with graphs.aside():
+            replay = graphs.record(lambda word=word: log.append(word))
+            replay()
+        graphs.keep_pace()
+    around = ["side waits for main", "on side"], ["off side", "main waits for side"]
+    assert log == [
+        *around[0], "capture on side, pool None", "first", "replay", *around[1], "event on side",
+        *around[0], "capture on side, pool (0, 7)", "second", "replay", *around[1],
+        "event on side",
+    ]  # fmt: skip
+    log.clear()
+    for _ in range(AHEAD):
+        graphs.keep_pace()
+    assert log.count("host waits") == 2  # for the stretches more than a few before
