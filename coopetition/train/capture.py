@@ -8,7 +8,7 @@ replay computes the recorded operations and no others.
 
 The first steps are computed one by one, as the run's own: they load what is loaded at first use,
 and nothing has to be put back. Where a step needs the host (embeddings drawn anew) it is computed
-so too; a second graph of a single step serves what an evaluation cuts off a stretch.
+so too; shorter graphs, down to a single step, serve what an evaluation cuts off a stretch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from .settings import TrainingSettings
 from .step import TrainingStep
 
 STRETCH = 32  # steps between looks at the clock and at requests to stop, and in a graph
+SHORTER = (8, 1)  # steps of the graphs for what is left of a stretch
 WARM_UP = 3  # steps before anything is recorded
 AHEAD = 4  # stretches that may be waiting for the device
 
@@ -124,6 +125,7 @@ class CapturedSteps:
     ) -> None:
         self.step, self.stream, self.loss_sum, self.length = step, stream, loss_sum, length
         self.recorder, self.report = recorder, report
+        self.sizes = (length, *(size for size in SHORTER if size < length))
         self.replays: dict[int, Callable[[], object]] = {}
         self.batches: Batch | None = None
         self.warmed, self.replayed, self.problem = 0, 0, ""
@@ -145,7 +147,7 @@ class CapturedSteps:
                 self.loss_sum.add_(self.step(next(self.stream)))
             self.warmed += count
             return count
-        count = self.length if alone == self.length else 1
+        count = next(size for size in self.sizes if size <= alone)
         replay = self.replays.get(count) or self.record(count)
         if replay is None:
             return 0
