@@ -19,7 +19,7 @@ from coopetition.train.step import TrainingStep
 CUT = {"labels": 16, "queries": 16, "update_labels": 16, "update_queries": 16, "label_rows": 16}
 # members, sequences, pairs in context, network
 CASES: dict[str, tuple[int, int, int, dict[str, Any]]] = {
-    "the papers' two layers": (3, 7, 2, {"n_labels": 70}),
+    "the papers' two layers": (3, 4, 2, {"n_labels": 50}),
     "one pair, one head": (1, 5, 1, {"depth": 1, "heads": 1, "width": 16, "positions": "none"}),
     "four pairs, eight heads, three layers": (
         1, 4, 4, {"depth": 3, "heads": 8, "width": 64, "input_dim": 32, "final_norm": False},
@@ -29,7 +29,7 @@ CASES: dict[str, tuple[int, int, int, dict[str, Any]]] = {
     ),
     "eight pairs": (1, 3, 8, {"heads": 2, "width": 16, "positions": "sinusoidal"}),
     "wide": (1, 3, 1, {"width": 128, "heads": 2, "depth": 1, "mlp_ratio": 1.0, "bias": True}),
-    "one-hot, many sequences": (1, 35, 1, {"width": 16, "depth": 1, "input": "onehot"}),
+    "one-hot, many sequences": (1, 19, 1, {"width": 16, "depth": 1, "input": "onehot"}),
 }  # fmt: skip
 
 
@@ -51,7 +51,9 @@ def fused(step: TrainingStep, batch: Batch, precision: str = "fp32") -> FusedSte
     """The fused step on another's network and optimizer, cut into small tiles."""
     settings = step.network.settings
     members, count, context = batch.labels.shape
-    tiles = choose_tiles(members, count, context, settings)
+    # rows of both kinds of product
+    of = "fp32" if members > 1 else "tf32"
+    tiles = choose_tiles(members, count, context, settings, of)
     parts = -(-settings.n_labels // (2 * CUT["labels"]))
     tiles = dataclasses.replace(tiles, **CUT, per_part=2, parts=parts, outputs=64)
     return FusedStep(step.network, step.optimiser, precision=precision, tiles=tiles)

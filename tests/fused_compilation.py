@@ -23,7 +23,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from coopetition.train.batch import Batch
-from coopetition.train.fused.launches import Launch, Launches
+from coopetition.train.fused.launch import Launch
+from coopetition.train.fused.launches import Launches
+from coopetition.train.fused.lazy_labels import LazyLabels
 from coopetition.train.fused.numbers import numbers_of
 from coopetition.train.fused.support import PRECISIONS
 from coopetition.train.fused.tiles import choose_tiles
@@ -31,7 +33,9 @@ from coopetition.train.network import Network
 from coopetition.train.optimisation import Optimiser
 from coopetition.train.settings import NetworkSettings, OptimisationSettings
 
-TYPES = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64"}
+TYPES = {
+    torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64", torch.int32: "*i32",
+}  # fmt: skip
 ALIGNED = [["tt.divisibility", 16]]
 
 
@@ -41,6 +45,7 @@ def launches_of(
     context: int = 2,
     precision: str = "fp32",
     optimisation: dict[str, Any] | None = None,
+    lazy: bool = False,
     **network: Any,
 ) -> list[Launch]:
     """The launches of a step at the papers' sizes, or others, without memory behind them."""
@@ -53,10 +58,14 @@ def launches_of(
         target=torch.empty(members, batch, dtype=torch.int64, device="meta"),
     )
     tiles = choose_tiles(members, batch, context, settings, precision)
+    numbers = numbers_of(optimiser)
     made = Launches(
-        model, optimiser, numbers_of(optimiser), batch, context, tiles, PRECISIONS[precision]
-    )
-    return made.all(shown)
+        model, optimiser, numbers, batch, context, tiles, PRECISIONS[precision], lazy
+    ).all(shown)
+    if lazy:
+        labels = LazyLabels(optimiser, numbers)
+        made += [labels.before(shown), labels.settle()]
+    return made
 
 
 def compiled(launch: Launch, capability: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ OTHERS = [
     {"optimisation": {"schedule": "cosine", "weight_decay": 0.1}},
     {"optimisation": {"schedule": "warmup_decay"}},
 ]
+LAZY = {"members": 32, "lazy": True}
 
 
 def resources(capability, cases):
@@ -63,4 +64,5 @@ def test_the_papers_step_compiles():
 @pytest.mark.slow
 def test_every_kind_of_step_compiles():
     check(90, PAPERS + OTHERS)
+    assert {kernel["kernel"] for kernel in resources(90, [LAZY])} == {*KERNELS, "make_up"}
     check(80, [{}, {"members": 32, "precision": "tf32x3"}])

@@ -31,4 +31,5 @@ BFLOAT16 = 0.05  # losses of twenty steps whose products are in bfloat16 (8 bits
 GPU_LOSS = 2e-3  # losses along 200 Adam steps whose sums are taken in another order
 TF32 = 5e-3  # losses of twenty steps whose products are in TF32 (10 bits), and in float32
 FUSED_ADAM = 1e-4  # losses, weights, and moments relative to their largest, after fused steps
+FUSED_TF32 = 5e-3  # gradients with TF32 products, relative to each parameter's norm
 FUSED_RATE = 2e-7  # learning rates and bias corrections rounded to float32, relative

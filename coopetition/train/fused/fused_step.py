@@ -10,6 +10,7 @@ from ..batch import Batch
 from ..network import Network
 from ..optimisation import Optimiser
 from .launches import Launches
+from .lazy_labels import LazyLabels, why_not_lazy
 from .numbers import numbers_of
 from .support import PRECISIONS, why_not_fused
 from .tiles import Tiles, choose_tiles
@@ -25,6 +26,10 @@ class FusedStep:
     precision
         Of matrix products: ``fp32``; ``tf32x3`` (three TF32 products in place of a float32 one,
         which differ from it in the last bits); ``tf32``; ``bf16``. Everything else is float32.
+    lazy
+        Update rows of the label embedding only when they are shown, where `why_not_lazy` has
+        nothing against it: with many members this halves what moves through memory. Rows that
+        wait are brought up to date by `settle`, without which they must not be read.
     tiles
         How the work is cut, instead of `choose_tiles`'s way.
 
@@ -47,6 +52,7 @@ class FusedStep:
         optimiser: Optimiser,
         *,
         precision: str = "fp32",
+        lazy: bool = False,
         tiles: Tiles | None = None,
     ) -> None:
         reason = why_not_fused(network, optimiser.settings[0])
@@ -57,6 +63,9 @@ class FusedStep:
         self.network, self.optimiser = network, optimiser
         self.precision, self.tiles = precision, tiles
         self.numbers = numbers_of(optimiser)
+        self.lazy: LazyLabels | None = None
+        if lazy and not why_not_lazy(optimiser):
+            self.lazy = LazyLabels(optimiser, self.numbers)
         self.of_shape: dict[tuple[int, int], Launches] = {}
         device = optimiser.parameters.flat.device
         self.beside: torch.cuda.Stream | None = None
@@ -78,6 +87,8 @@ class FusedStep:
             labels=batch.labels.contiguous(),
             target=batch.target.contiguous(),
         )
+        if self.lazy is not None:
+            self.lazy.before(batch)()
         launches.trunk_forward(batch)()
         launches.unembedding_forward(batch)()
         # the unembedding's update needs nothing of the trunk's gradients: it runs beside them
@@ -94,6 +105,16 @@ class FusedStep:
         if self.beside is not None:
             torch.cuda.current_stream(self.beside.device).wait_stream(self.beside)
         return launches.work.views["mean_loss"]
+
+    def settle(self) -> None:
+        """Bring every weight and moment up to date; needed before they are read if ``lazy``."""
+        if self.lazy is not None:
+            self.lazy.settle()()
+
+    def restart(self) -> None:
+        """Go on from state that was put in from outside: nothing waits; needed if ``lazy``."""
+        if self.lazy is not None:
+            self.lazy.restart()
 
     def launches(self, batch: Batch) -> Launches:
         """Those for batches of this one's shape.
@@ -124,6 +145,6 @@ class FusedStep:
             tiles = self.tiles or choose_tiles(members, *shape, settings, self.precision)
             self.of_shape[shape] = Launches(
                 self.network, self.optimiser, self.numbers, *shape, tiles,
-                PRECISIONS[self.precision],
+                PRECISIONS[self.precision], self.lazy is not None,
             )  # fmt: skip
         return self.of_shape[shape]

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ..batch import Batch
 from ..network import Network
 from ..optimisation import Optimiser
 from .jobs import JobMaker
+from .launch import Launch
 from .numbers import Numbers
 from .tiles import LARGE_TILE, Tiles, power_of_two
 from .trunk_arguments import of_trunk
 from .workspace import Workspace
 
 PARTS_AT_ONCE = 32  # of the labels, when their sums are put together
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Launch:
-    """One kernel, ready to run.
-
-    Parameters
-    ----------
-    kernel
-        A Triton kernel.
-    grid
-        Programs along each axis; the second is the member.
-    arguments
-        By name, in the kernel's order.
-    warps
-        Warps of a program.
-    """
-
-    kernel: Any
-    grid: tuple[int, ...]
-    arguments: Mapping[str, Any]
-    warps: int
-
-    def __call__(self) -> None:
-        """Put it on the current stream."""
-        self.kernel[self.grid](**self.arguments, num_warps=self.warps, num_stages=1)
 
 
 class Launches:
@@ -60,6 +33,8 @@ class Launches:
         How the work is cut.
     precision
         What the kernels' products are told.
+    lazy
+        Whether only rows of the label embedding that are shown are updated.
     """
 
     def __init__(
@@ -71,6 +46,7 @@ class Launches:
         context: int,
         tiles: Tiles,
         precision: str,
+        lazy: bool = False,
     ) -> None:
         settings, device = network.settings, optimiser.parameters.flat.device
         self.optimiser, self.numbers, self.tiles = optimiser, numbers, tiles
@@ -89,6 +65,7 @@ class Launches:
             "share": 1 / batch,
             "BATCH": batch,
             "PARTS": tiles.parts,
+            "LAZY": lazy,
             "PRECISION": precision,
         }
 
@@ -201,7 +178,10 @@ class Launches:
         from .kernels.rest import update_rest
 
         tiles = self.tiles
-        label_tiles = math.ceil(self.settings.n_labels / tiles.label_rows)
+        rows, shown = tiles.label_rows, self.batch * self.context
+        label_tiles = math.ceil(self.settings.n_labels / rows)
+        if self.shared["LAZY"]:
+            rows, label_tiles = 1, shown
         return self.launch(
             update_rest,
             (len(self.jobs) + label_tiles, self.members),
@@ -211,8 +191,8 @@ class Launches:
             jobs=self.jobs,
             store=self.work.flat,
             n_jobs=len(self.jobs),
-            SHOWN=power_of_two(self.batch * self.context),
-            LABELS=tiles.label_rows,
+            SHOWN=power_of_two(shown),
+            LABELS=rows,
             OUTPUTS=tiles.outputs,
             INPUTS=tiles.inputs,
             ROWS=tiles.job_rows,

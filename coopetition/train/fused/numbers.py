@@ -11,6 +11,8 @@ from torch import Tensor
 from .. import decay
 from ..optimisation import Optimiser
 
+NO_LOG = -1e30  # of 0: finite, so that 0⁰ = 1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Numbers:
@@ -50,7 +52,7 @@ def numbers_of(optimiser: Optimiser) -> Numbers:
         )
         for member in optimiser.settings
     ]
-    logs = [math.log(beta) if beta else -math.inf for beta in optimiser.settings[0].betas]
+    logs = [math.log(beta) if beta else NO_LOG for beta in optimiser.settings[0].betas]
     names = tuple(optimiser.parameters.views)
     strengths = [decay.strengths(optimiser.settings, name, device) for name in names]
     return Numbers(

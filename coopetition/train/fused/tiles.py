@@ -8,7 +8,9 @@ import math
 from ..settings import NetworkSettings
 
 PROGRAMS = 132  # worth having at once: one on each multiprocessor of an H200
-TRUNK_TILE, LARGE_TILE = 4_096, 8_192  # entries of a tile that a program's registers take well
+FEWEST_ROWS = (16, 8)  # of tensor cores' products, and of those of float32 operands
+# entries of a tile that a program's registers take well, beside how many others
+SMALL_TILE, TRUNK_TILE, LARGE_TILE = 2_048, 4_096, 8_192
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,15 @@ def choose_tiles(
     width, tokens = settings.width, 2 * context + 1
     hidden = round(width * settings.mlp_ratio)
     # few rows keep the chain of dependent products short; many save reading the weights again
-    rows = power_of_two(max(16, tokens))
-    if members * math.ceil(batch / (rows // tokens)) > PROGRAMS and rows * width < TRUNK_TILE:
+    rows = power_of_two(max(FEWEST_ROWS[precision == "fp32"], tokens))
+    while (
+        members * math.ceil(batch / (rows // tokens)) > PROGRAMS and 2 * rows * width <= SMALL_TILE
+    ):
         rows *= 2
     group = rows // tokens
     pair = power_of_two(tokens) * (width // settings.heads)
-    chunk = width if width <= 64 else 32  # a wider float32 product overflows registers
+    # wider float32 products overflow registers
+    chunk = width if width <= 64 and rows * width <= SMALL_TILE else min(width, 32)
     labels = max(16, min(64, TRUNK_TILE // width))
     queries = min(power_of_two(max(16, batch)), max(16, min(32, TRUNK_TILE // width)))
     tiles = math.ceil(settings.n_labels / labels)
@@ -101,9 +106,9 @@ def choose_tiles(
         logit_chunk=min(width, 64),
         per_part=per_part,
         parts=math.ceil(tiles / per_part),
-        update_labels=max(16, min(32, 2_048 // width)),
+        update_labels=max(16, min(32, SMALL_TILE // width)),
         update_queries=min(queries, 16) if precision == "fp32" else queries,
-        label_rows=max(8, min(32, 2_048 // width)),
+        label_rows=max(8, min(32, SMALL_TILE // width)),
         outputs=16,
         inputs=min(width, 64),
         job_rows=64,

@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 from triton.language import constexpr
 
+from .label_rows import label_tile, shown_row
 from .products import dot
 from .updates import adam
 
@@ -92,40 +93,6 @@ def trunk_job(
 
 
 @triton.jit
-def label_tile(
-    tile, member, labels, dtokens, weight, first, second, numbers, shrink, n_labels,
-    BATCH: constexpr, CONTEXT: constexpr, SHOWN: constexpr, LABELS: constexpr, WIDTH: constexpr,
-    BETA1: constexpr, BETA2: constexpr, EPS: constexpr, DECAY: constexpr,
-):  # fmt: skip
-    """Update LABELS rows of the label embedding ``(M, C, d)``.
-
-    Gradients of the labels shown, ``(M, B, L)``, are added in their order, those of other tiles
-    passed over.
-    """
-    columns, start = tl.arange(0, WIDTH), tile * LABELS
-    label = start + tl.arange(0, LABELS)
-    before = member * n_labels * WIDTH
-    weight, first, second = weight + before, first + before, second + before
-    at = label[:, None] * WIDTH + columns
-    mask = (label < n_labels)[:, None]
-    place = tl.arange(0, SHOWN)
-    shown = BATCH * CONTEXT
-    value = tl.load(labels + member * shown + place, mask=place < shown, other=-1).to(tl.int32)
-    hits = (value >= start) & (value < start + LABELS)
-    dtokens += member * (BATCH * (2 * CONTEXT + 1) * WIDTH)
-    gradient = tl.zeros((LABELS, WIDTH), tl.float32)
-    now = tl.min(tl.where(hits, place, SHOWN), axis=0)
-    while now < SHOWN:
-        hit = tl.sum(tl.where(place == now, value, 0), axis=0)
-        row = now // CONTEXT * (2 * CONTEXT + 1) + now % CONTEXT * 2 + 1
-        part = tl.load(dtokens + row * WIDTH + columns)
-        gradient += tl.where((label == hit)[:, None], part[None, :], 0.0)
-        now = tl.min(tl.where(hits & (place > now), place, SHOWN), axis=0)
-    w = tl.load(weight + at, mask=mask, other=0.0)
-    adam(at, mask, w, gradient, weight, first, second, numbers, shrink, BETA1, BETA2, EPS, DECAY)
-
-
-@triton.jit
 def update_rest(
     jobs, shrinks, label_shrink, parameters, first, second, numbers, store, examples, labels,
     dtokens, label_weight, first_label, second_label, loss, mean_loss, steps, count,
@@ -133,7 +100,7 @@ def update_rest(
     BATCH: constexpr, CONTEXT: constexpr, SHOWN: constexpr, LABELS: constexpr, WIDTH: constexpr,
     OUTPUTS: constexpr, INPUTS: constexpr, ROWS: constexpr, ALIGNED: constexpr,
     BETA1: constexpr, BETA2: constexpr, EPS: constexpr, DECAY: constexpr,
-    PRECISION: constexpr,
+    LAZY: constexpr, PRECISION: constexpr,
 ):  # fmt: skip
     """Update the trunk and the label embedding; mean loss ``(M,)``; count the step."""
     program, member = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -145,11 +112,17 @@ def update_rest(
             DECAY, PRECISION,
         )  # fmt: skip
     else:
-        label_tile(
-            program - n_jobs, member, labels, dtokens, label_weight, first_label, second_label,
-            numbers, tl.load(label_shrink + member), n_labels, BATCH, CONTEXT, SHOWN, LABELS, WIDTH,
-            BETA1, BETA2, EPS, DECAY,
-        )  # fmt: skip
+        start, mine = (program - n_jobs) * LABELS, True
+        if LAZY:
+            start, mine = shown_row(
+                labels, program - n_jobs, member, n_labels, BATCH, CONTEXT, SHOWN
+            )
+        if mine:
+            label_tile(
+                start, member, labels, dtokens, label_weight, first_label, second_label, numbers,
+                tl.load(label_shrink + member), n_labels, BATCH, CONTEXT, SHOWN, LABELS, WIDTH,
+                BETA1, BETA2, EPS, DECAY,
+            )  # fmt: skip
     if program == 0:
         total = 0.0
         for start in range(0, BATCH, ROWS):
