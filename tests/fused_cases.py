@@ -17,9 +17,10 @@ from coopetition.train.step import TrainingStep
 
 # small tiles, so that the few labels of small networks fill several, and parts of several
 CUT = {"labels": 16, "queries": 16, "update_labels": 16, "update_queries": 16, "label_rows": 16}
+SLOWEST = {"four pairs, eight heads, three layers", "one-hot, many sequences"}
 # members, sequences, pairs in context, network
 CASES: dict[str, tuple[int, int, int, dict[str, Any]]] = {
-    "the papers' two layers": (3, 4, 2, {"n_labels": 50}),
+    "the papers' two layers": (3, 3, 2, {"n_labels": 40}),
     "one pair, one head": (1, 5, 1, {"depth": 1, "heads": 1, "width": 16, "positions": "none"}),
     "four pairs, eight heads, three layers": (
         1, 4, 4, {"depth": 3, "heads": 8, "width": 64, "input_dim": 32, "final_norm": False},
@@ -27,7 +28,7 @@ CASES: dict[str, tuple[int, int, int, dict[str, Any]]] = {
     "rotary positions, biases, MLP": (
         1, 4, 2, {"heads": 2, "positions": "rotary", "mlp_ratio": 1.5, "bias": True},
     ),
-    "eight pairs": (1, 3, 8, {"heads": 2, "width": 16, "positions": "sinusoidal"}),
+    "eight pairs": (1, 2, 8, {"heads": 2, "width": 16, "positions": "sinusoidal"}),
     "wide": (1, 3, 1, {"width": 128, "heads": 2, "depth": 1, "mlp_ratio": 1.0, "bias": True}),
     "one-hot, many sequences": (1, 19, 1, {"width": 16, "depth": 1, "input": "onehot"}),
 }  # fmt: skip

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from fused_cases import CASES, errors_of_gradients, fused, largest_difference, pair, shown
+from fused_cases import CASES, SLOWEST, errors_of_gradients, fused, largest_difference, pair, shown
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from small_networks import random_batch, small_network
@@ -28,10 +28,20 @@ pytestmark = pytest.mark.skipif(
 TINY = {"width": 16, "heads": 2, "depth": 1, "positions": "none", "n_labels": 20}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_gradients_equal_automatic_ones(case):
+def check_gradients(case):
     for name, error in errors_of_gradients(case).items():
         assert error <= WRITTEN_GRADIENT, name
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in SLOWEST])
+def test_gradients_equal_automatic_ones(case):
+    check_gradients(case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", sorted(SLOWEST))
+def test_gradients_of_larger_networks_equal_automatic_ones(case):
+    check_gradients(case)
 
 
 @settings(
@@ -67,7 +77,7 @@ OPTIMISATIONS = {
         "weight_decay": 0.3, "weight_decay_kind": "decoupled", "weight_decay_on": "embeddings",
     },
     "schedule": {
-        "schedule": "warmup_decay", "warmup_steps": 3, "decay_steps": 6, "lr_floor": 1e-4,
+        "schedule": "warmup_decay", "warmup_steps": 2, "decay_steps": 6, "lr_floor": 1e-4,
     },
 }  # fmt: skip
 
@@ -89,9 +99,9 @@ def check_steps(optimisation, steps, positions):
         assert difference <= FUSED_ADAM, name
 
 
-@pytest.mark.parametrize("name", OPTIMISATIONS)
+@pytest.mark.parametrize("name", ["squared", "adamw", "schedule"])
 def test_steps_are_those_of_the_trainer(name):
-    check_steps(OPTIMISATIONS[name], 4, "none")
+    check_steps(OPTIMISATIONS[name], 3, "none")
 
 
 @pytest.mark.slow
@@ -123,7 +133,7 @@ def test_learning_rates_and_bias_corrections_are_exact(schedule):
 
 
 def test_a_step_repeated_gives_the_same_bits():
-    pairs = pair(2, TINY, OptimisationSettings(lr=1e-2))
+    pairs = pair(1, TINY, OptimisationSettings(lr=1e-2))
     for step in pairs:
         run = FusedStep(step.network, step.optimiser)
         for seed, (count, context) in enumerate([(4, 2), (5, 1), (4, 2)]):

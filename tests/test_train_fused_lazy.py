@@ -26,10 +26,10 @@ def test_after_settling_steps_are_those_of_the_trainer():
     each = [OptimisationSettings(lr=lr, eps=1e-6, **ELSEWHERE) for lr in (1e-2, 1e-3)]
     plain, other = pair(2, TINY, each)
     step = FusedStep(other.network, other.optimiser, lazy=True)
-    for seed in range(6):
+    for seed in range(4):
         batch = shown(plain.network, 3, 1, seed)
         torch.testing.assert_close(step(batch), plain(batch), rtol=FUSED_ADAM, atol=1e-6)
-        if seed == 3:
+        if seed == 1:
             step.settle()
     assert largest_difference(other, plain)["weights"] > 1e-3  # rows wait
     step.settle()
