@@ -170,7 +170,7 @@ class Launches:
             LABELS=tiles.update_labels,
             QUERIES=tiles.update_queries,
             AT_ONCE=min(PARTS_AT_ONCE, power_of_two(tiles.parts)),
-            CHUNK=tiles.logit_chunk,
+            CHUNK=tiles.update_chunk,
         )
 
     def update_rest(self, batch: Batch) -> Launch:

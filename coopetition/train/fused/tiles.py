@@ -7,10 +7,10 @@ import math
 
 from ..settings import NetworkSettings
 
-PROGRAMS = 132  # worth having at once: one on each multiprocessor of an H200
+PROGRAMS = 132  # one on each multiprocessor of an H200
 FEWEST_ROWS = (16, 8)  # of tensor cores' products, and of those of float32 operands
 # entries of a tile that a program's registers take well, beside how many others
-SMALL_TILE, TRUNK_TILE, LARGE_TILE = 2_048, 4_096, 8_192
+MANY, SMALL_TILE, TRUNK_TILE, LARGE_TILE = 1_024, 2_048, 4_096, 8_192
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,9 @@ class Tiles:
         takes at a time.
     per_part, parts
         Such tiles that one program takes, and programs that share a member's labels.
-    update_labels, update_queries
-        Labels whose unembedding one program updates, and sequences that it takes at a time.
+    update_labels, update_queries, update_chunk
+        Labels whose unembedding one program updates, and sequences and columns that it takes at
+        a time.
     label_rows
         Rows of the label embedding that one program updates.
     outputs, inputs, job_rows
@@ -50,6 +51,7 @@ class Tiles:
     parts: int
     update_labels: int
     update_queries: int
+    update_chunk: int
     label_rows: int
     outputs: int
     inputs: int
@@ -82,9 +84,7 @@ def choose_tiles(
     hidden = round(width * settings.mlp_ratio)
     # few rows keep the chain of dependent products short; many save reading the weights again
     rows = power_of_two(max(FEWEST_ROWS[precision == "fp32"], tokens))
-    while (
-        members * math.ceil(batch / (rows // tokens)) > PROGRAMS and 2 * rows * width <= SMALL_TILE
-    ):
+    while members * math.ceil(batch / (rows // tokens)) > PROGRAMS and 2 * rows <= MANY // width:
         rows *= 2
     group = rows // tokens
     pair = power_of_two(tokens) * (width // settings.heads)
@@ -93,8 +93,9 @@ def choose_tiles(
     labels = max(16, min(64, TRUNK_TILE // width))
     queries = min(power_of_two(max(16, batch)), max(16, min(32, TRUNK_TILE // width)))
     tiles = math.ceil(settings.n_labels / labels)
-    shares = max(1, PROGRAMS // (members * math.ceil(batch / queries)))
-    per_part = math.ceil(tiles / min(shares, tiles))
+    # two programs on each multiprocessor, but not more parts than are quickly put together
+    shares = max(1, 2 * PROGRAMS // (members * math.ceil(batch / queries)))
+    per_part = math.ceil(tiles / min(shares, tiles, PROGRAMS))
     return Tiles(
         rows=rows,
         group=group,
@@ -107,7 +108,9 @@ def choose_tiles(
         per_part=per_part,
         parts=math.ceil(tiles / per_part),
         update_labels=max(16, min(32, SMALL_TILE // width)),
+        # float32 operands kept over a loop would leave room for half as many programs
         update_queries=min(queries, 16) if precision == "fp32" else queries,
+        update_chunk=min(width, 32) if precision == "fp32" else min(width, 64),
         label_rows=max(8, min(32, SMALL_TILE // width)),
         outputs=16,
         inputs=min(width, 64),
