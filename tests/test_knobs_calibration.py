@@ -27,11 +27,13 @@ SETTINGS = {
 
 def test_regression_is_the_conditional_of_the_joint_normal():
     rng = np.random.default_rng(0)
-    k, columns, runs = 2, 3, 4
+    k, columns, runs = 2, 5, 4
+    alike = np.array([[1.0, 0.6], [0.6, 1.0]])
     prior = EffectPrior(
-        columns=("base", "p", "q"),
+        columns=("base", "p", "q", "settings:0", "settings:1"),
         mean=rng.standard_normal((k, columns)),
         spread=rng.uniform(0.5, 2.0, (k, columns)),
+        kinship=alike,
     )
     deviation = np.array([0.3, 0.1])
     designs = rng.standard_normal((runs, columns))
@@ -44,7 +46,10 @@ def test_regression_is_the_conditional_of_the_joint_normal():
 
     # measured = E z + d + error, stacked: the effects are conditioned on it directly
     design = np.concatenate([np.kron(np.eye(k), z[None]) for z in designs])
-    before = np.diag(prior.spread.ravel() ** 2)
+    correlation = np.eye(columns)
+    correlation[3:, 3:] = alike
+    scale = np.diag(prior.spread.ravel())
+    before = scale @ np.kron(np.eye(k), correlation) @ scale
     spread = np.zeros((runs * k, runs * k))
     for i, own in enumerate(noise):
         spread[i * k : (i + 1) * k, i * k : (i + 1) * k] = own + np.diag(deviation)
@@ -61,7 +66,12 @@ def test_regression_is_the_conditional_of_the_joint_normal():
 
 
 def test_deviations_that_are_measured_exactly_are_their_own_expectation():
-    prior = EffectPrior(columns=("base",), mean=np.zeros((1, 1)), spread=np.full((1, 1), 1e-6))
+    prior = EffectPrior(
+        columns=("base",),
+        mean=np.zeros((1, 1)),
+        spread=np.full((1, 1), 1e-6),
+        kinship=np.zeros((0, 0)),
+    )
     truth = np.array([0.3, -0.2, 0.5])
     sharp = np.full((3, 1, 1), 1e12)
     designs, scores = np.ones((3, 1)), 1e12 * truth[:, None]

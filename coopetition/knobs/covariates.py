@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import unknown_name
+from .setting_values import (
+    decay,
+    error,
+    fixed_positions,
+    log2_of,
+    matched,
+    pace,
+    plain,
+)
 
 UNKNOWN_KIND = "unknown"
 BASE_KIND = "omniglot"  # image features of drawn characters, the published runs' data
-UNMATCHED_ERROR = (
-    0.02  # what is left of mu1 where every exemplar is matched, relative to where none is
-)
-
-NO_ERROR = 0.005  # measured errors below this are as good as none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,103 +52,49 @@ class Covariate:
     reach: float
 
 
-def _number(settings: Mapping[str, Any], name: str) -> float | None:
-    value = settings.get(name)
-    if value is None or isinstance(value, str | list | tuple | dict):
-        return None
-    return float(value)
-
-
-def _positive(settings: Mapping[str, Any], name: str) -> float | None:
-    value = _number(settings, name)
-    if value is not None and not value > 0:
-        raise ValueError(f"setting {name} = {value:g}: must be positive to be compared with others")
-    return value
-
-
-def _log2_of(name: str, base: float) -> Callable[[Mapping[str, Any]], float | None]:
-    def value(settings: Mapping[str, Any]) -> float | None:
-        found = _positive(settings, name)
-        return None if found is None else math.log2(found / base)
-
-    return value
-
-
-def _plain(
-    name: str, function: Callable[[float], float] = float
-) -> Callable[[Mapping[str, Any]], float | None]:
-    def value(settings: Mapping[str, Any]) -> float | None:
-        found = _number(settings, name)
-        return None if found is None else function(found)
-
-    return value
-
-
-def _error(name: str, base: float) -> Callable[[Mapping[str, Any]], float | None]:
-    def value(settings: Mapping[str, Any]) -> float | None:
-        found = _number(settings, name)
-        if found is not None and not found >= 0:
-            raise ValueError(f"setting {name} = {found:g}: an error must be at least 0")
-        return None if found is None else math.log((found + NO_ERROR) / (base + NO_ERROR))
-
-    return value
-
-
-def _matched(share: float) -> float:
-    if not 0 <= share <= 1:
-        raise ValueError(f"setting match_probability = {share:g}: must lie in [0, 1]")
-    return math.log((1.0 - share + UNMATCHED_ERROR) / (1.0 + UNMATCHED_ERROR))
-
-
-def _pace(settings: Mapping[str, Any]) -> float | None:
-    lr, batch = _positive(settings, "lr"), _positive(settings, "batch_size")
-    if lr is None or batch is None:
-        return None
-    return math.log(batch / 32.0) - math.log(lr / 1e-5)
-
-
-def _fixed_positions(settings: Mapping[str, Any]) -> float | None:
-    if "positions" not in settings or "depth" not in settings:
-        return None
-    return float(settings["positions"] != "learned" and float(settings["depth"]) <= 2)
-
-
 COVARIATES: tuple[Covariate, ...] = tuple(
     Covariate(name=name, meaning=meaning, value=value, unknown=unknown, reach=reach)
     for name, meaning, value, unknown, reach in (
-        ("classes", "classes doubled", _log2_of("n_classes", 12800), 2.0, 0.4),
-        ("exemplars", "exemplars per class doubled", _log2_of("n_exemplars", 20), 1.0, 0.4),
+        ("classes", "classes doubled", log2_of("n_classes", 12800), 2.0, 0.4),
+        ("exemplars", "exemplars per class doubled", log2_of("n_exemplars", 20), 1.0, 0.4),
         (
             "matching",
             "unmatched share of sequences × e",
-            _plain("match_probability", _matched),
+            plain("match_probability", matched),
             0.0,
             0.15,
         ),
         (
+            "matched_share",
+            "all sequences matched instead of none",
+            plain("match_probability"),
+            0.0,
+            0.6,
+        ),
+        (
             "mlp",
             "MLP of ratio 4",
-            _plain("mlp_ratio", lambda ratio: math.log1p(ratio) / math.log(5.0)),
+            plain("mlp_ratio", lambda ratio: math.log1p(ratio) / math.log(5.0)),
             0.3,
             1.0,
         ),
         (
             "one_layer",
             "1 layer instead of 2",
-            _plain("depth", lambda depth: float(depth == 1)),
+            plain("depth", lambda depth: float(depth == 1)),
             0.1,
             1.0,
         ),
         (
             "depth",
             "layers doubled beyond 2",
-            _plain("depth", lambda depth: math.log2(max(depth, 2.0) / 2.0)),
+            plain("depth", lambda depth: math.log2(max(depth, 2.0) / 2.0)),
             0.5,
             0.4,
         ),
-        ("fixed_positions", "positions not learned, 2 layers or fewer", _fixed_positions, 0.2, 1.0),
-        ("width", "width doubled", _log2_of("width", 64), 0.5, 0.4),
-        ("pace", "batch size / learning rate × e", _pace, 3.0, 0.15),
+        ("fixed_positions", "positions not learned, 2 layers or fewer", fixed_positions, 0.2, 1.0),
+        ("width", "width doubled", log2_of("width", 64), 0.5, 0.4),
+        ("pace", "batch size / learning rate × e", pace, 3.0, 0.15),
         (
             "head_start",
             "1e7 sequences of CIWL-only training before",
@@ -152,36 +102,59 @@ COVARIATES: tuple[Covariate, ...] = tuple(
             0.0,
             1.0,
         ),
-        ("spread", "within-class spread doubled", _log2_of("spread", 0.5), 0.0, 0.4),
-        ("context", "context length doubled", _log2_of("context_len", 2), 0.3, 0.4),
-        ("burstiness", "copies of the query's class doubled", _log2_of("burstiness", 1), 0.3, 0.4),
-        ("zipf", "Zipf exponent raised by 1", _plain("zipf_exponent"), 0.0, 0.7),
+        ("spread", "within-class spread doubled", log2_of("spread", 0.5), 0.0, 0.4),
+        ("context", "context length doubled", log2_of("context_len", 2), 0.3, 0.4),
+        ("burstiness", "copies of the query's class doubled", log2_of("burstiness", 1), 0.3, 0.4),
+        ("zipf", "Zipf exponent raised by 1", plain("zipf_exponent"), 0.0, 0.7),
         (
             "label_noise",
             "a tenth of labels random",
-            _plain("label_noise", lambda x: 10 * x),
+            plain("label_noise", lambda x: 10 * x),
             0,
             0.4,
         ),
-        ("input_noise", "noise of one standard deviation", _plain("input_noise"), 0.0, 0.5),
+        ("input_noise", "noise of one standard deviation", plain("input_noise"), 0.0, 0.5),
+        ("weight_decay", "weight decay from 0 to 1e-3", decay("all", False), 0.0, 0.3),
         (
-            "weight_decay",
-            "weight decay from 0 to 1e-3",
-            _plain("weight_decay", lambda rate: math.asinh(rate / 1e-3)),
+            "attention_decay",
+            "weight decay of attention from 0 to 1e-3",
+            decay("attention", False),
+            0.0,
+            0.3,
+        ),
+        (
+            "embedding_decay",
+            "weight decay of embeddings from 0 to 1e-3",
+            decay("embeddings", False),
+            0.0,
+            0.3,
+        ),
+        ("decoupled_decay", "decoupled decay from 0 to 0.1", decay("all", True), 0.0, 0.3),
+        (
+            "decoupled_attention_decay",
+            "decoupled decay of attention from 0 to 0.1",
+            decay("attention", True),
+            0.0,
+            0.3,
+        ),
+        (
+            "decoupled_embedding_decay",
+            "decoupled decay of embeddings from 0 to 0.1",
+            decay("embeddings", True),
             0.0,
             0.3,
         ),
         (
             "match_error",
             "measured match error in context × e",
-            _error("match_error", 0.1),
+            error("match_error", 0.1),
             0.0,
             0.15,
         ),
         (
             "probe_error",
             "measured error of a class probe × e",
-            _error("probe_error", 0.1),
+            error("probe_error", 0.1),
             0.0,
             0.15,
         ),
@@ -242,7 +215,7 @@ def pace_of(settings: Mapping[str, Any]) -> float:
     >>> round(pace_of({"lr": 3e-4, "batch_size": 16}), 4)
     0.0167
     """
-    return math.exp(_pace(settings) or 0.0)
+    return math.exp(pace(settings) or 0.0)
 
 
 def data_kind(settings: Mapping[str, Any]) -> str:

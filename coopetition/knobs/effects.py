@@ -18,11 +18,12 @@ from ..fitting.symmetry import RATE
 from ..forecasting.theory import Theory
 from .beliefs import Beliefs
 from .covariates import COVARIATES
+from .kinship import Combination, kinship
 
 Array = NDArray[np.float64]
 
 KIND_REACH = 2.5  # of other data, in units of a parameter's setting_spread: another world
-SETTINGS_REACH = 0.2  # of what a sum of effects misses at one combination of settings
+SETTINGS_REACH = 0.6  # of what a sum of effects misses at one combination of settings
 PACE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
 
 # (covariate, parameter): mean, standard deviation; the reason
@@ -56,7 +57,7 @@ DIRECTED: Mapping[tuple[str, str], tuple[float, float]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class EffectPrior:
-    """Independent normal priors of all effects.
+    """Normal priors of all effects.
 
     Parameters
     ----------
@@ -65,11 +66,28 @@ class EffectPrior:
         combination of settings.
     mean, spread
         Shape ``(k, columns)``.
+    kinship
+        Correlation of the offsets of combinations of settings, the last columns; effects are
+        otherwise independent.
     """
 
     columns: tuple[str, ...]
     mean: Array
     spread: Array
+    kinship: Array
+
+    def precision(self, used: NDArray[np.intp]) -> Array:
+        """Inverse covariance of the effects in some columns, ``(k, used, k, used)``."""
+        correlation = np.eye(len(self.columns))
+        first = len(self.columns) - len(self.kinship)
+        correlation[first:, first:] = self.kinship
+        inverse = np.linalg.inv(correlation[np.ix_(used, used)])
+        k = len(self.mean)
+        found = np.zeros((k, len(used), k, len(used)))
+        for row in range(k):
+            scale = 1.0 / self.spread[row, used]
+            found[row, :, row, :] = scale[:, None] * inverse * scale
+        return found
 
 
 def present_beliefs(theory: Theory) -> Beliefs:
@@ -93,7 +111,9 @@ def present_beliefs(theory: Theory) -> Beliefs:
     )
 
 
-def effect_prior(beliefs: Beliefs, kinds: Sequence[str], combinations: int) -> EffectPrior:
+def effect_prior(
+    beliefs: Beliefs, kinds: Sequence[str], combinations: Sequence[Combination]
+) -> EffectPrior:
     """The prior of all effects.
 
     Parameters
@@ -103,13 +123,13 @@ def effect_prior(beliefs: Beliefs, kinds: Sequence[str], combinations: int) -> E
     kinds
         Kinds of data other than the base's that the runs have.
     combinations
-        Number of different combinations of settings that the runs have.
+        The different combinations of settings that the runs have.
     """
     columns = (
         "base",
         *beliefs.reach,
         *(f"data:{kind}" for kind in kinds),
-        *(f"settings:{number}" for number in range(combinations)),
+        *(f"settings:{number}" for number in range(len(combinations))),
     )
     mean = np.zeros((len(beliefs.parameters), len(columns)))
     spread = np.zeros_like(mean)
@@ -128,4 +148,9 @@ def effect_prior(beliefs: Beliefs, kinds: Sequence[str], combinations: int) -> E
                 spread[row, column] = beliefs.pace_spread * abs(parameter.pace)
             if (name, parameter.name) in beliefs.directed:
                 mean[row, column], spread[row, column] = beliefs.directed[name, parameter.name]
-    return EffectPrior(columns=columns, mean=mean, spread=spread)
+    return EffectPrior(
+        columns=columns,
+        mean=mean,
+        spread=spread,
+        kinship=kinship(combinations, combinations, beliefs.reach, beliefs.unknown),
+    )

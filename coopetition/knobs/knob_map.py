@@ -19,6 +19,7 @@ from .beliefs import Beliefs
 from .contrasts import too_alike
 from .covariates import BASE_KIND, COVARIATES, covariates, data_kind, head_start, pace_of
 from .effects import EffectPrior, effect_prior
+from .kinship import Combination, kinship
 from .regression import Effects, regress
 
 Array = NDArray[np.float64]
@@ -124,7 +125,7 @@ class KnobMap:
     @functools.cached_property
     def prior(self) -> EffectPrior:
         """What is believed of the effects without the runs."""
-        return effect_prior(self.beliefs, self.kinds, len(self.combinations))
+        return effect_prior(self.beliefs, self.kinds, self.combinations)
 
     @functools.cached_property
     def effects(self) -> Effects:
@@ -140,12 +141,23 @@ class KnobMap:
 
     def design(self, values: Mapping[str, float | None], kind: str) -> Array:
         """The row of covariates, data and combination of settings, shape ``(columns,)``."""
-        key = (kind, *(values.get(c.name) for c in COVARIATES))
         row = {"base": 1.0, f"data:{kind}": 1.0}
         row |= {c.name: values.get(c.name) or 0.0 for c in COVARIATES}
-        if key in self.combinations:
-            row[f"settings:{self.combinations.index(key)}"] = 1.0
+        weights, _ = self.relatives((kind, *(values.get(c.name) for c in COVARIATES)))
+        row |= {f"settings:{number}": weight for number, weight in enumerate(weights)}
         return np.array([row.get(column, 0.0) for column in self.prior.columns])
+
+    def relatives(self, combination: Combination) -> tuple[Array, float]:
+        """What settings have from those of the runs: weights, and the share of variance left.
+
+        Weights are κ⁻¹ κ(z), the best linear prediction of the offset at z from those of the runs'
+        combinations, and 1 − κ(z)ᵀ κ⁻¹ κ(z) is left (`coopetition.knobs.kinship`).
+        """
+        if combination in self.combinations:
+            return np.eye(len(self.combinations))[self.combinations.index(combination)], 0.0
+        near = kinship([combination], self.combinations, self.beliefs.reach, self.beliefs.unknown)
+        weights = np.linalg.solve(self.prior.kinship, near[0])
+        return weights, float(max(0.0, 1.0 - near[0] @ weights))
 
     def predict(self, settings: Mapping[str, Any]) -> ParameterPrior:
         """The distribution of a run's parameters from its settings alone.
@@ -174,8 +186,8 @@ class KnobMap:
         moves = np.array([p.setting_spread for p in self.beliefs.parameters])
         variance = self.deviation.copy()
         notes = list(self.warnings)
-        if (kind, *(values[c.name] for c in COVARIATES)) not in self.combinations:
-            variance = variance + (self.beliefs.settings_reach * moves) ** 2
+        _, left = self.relatives((kind, *(values[c.name] for c in COVARIATES)))
+        variance = variance + left * (self.beliefs.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
             variance = variance + (self.beliefs.kind_reach * moves) ** 2
             notes.append(f"no run of the map was trained on data of kind {kind!r}")

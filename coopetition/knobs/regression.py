@@ -68,7 +68,7 @@ def regress(
     k, columns = prior.mean.shape
     # a column that no run has stays as the prior has it; leaving it out keeps the system small
     used = np.flatnonzero(np.any(designs != 0, axis=0)) if len(designs) else np.zeros(0, np.intp)
-    precision = np.diag(1.0 / prior.spread[:, used].ravel() ** 2)
+    precision = prior.precision(used).reshape(k * len(used), k * len(used))
     linear = precision @ prior.mean[:, used].ravel()
     omega = np.diag(1.0 / deviation)
     for z, information, score in zip(designs[:, used], informations, scores, strict=True):

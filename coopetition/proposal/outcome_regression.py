@@ -57,19 +57,13 @@ class OutcomeRegression:
 
 
 def extended(settings: Mapping[str, Any]) -> dict[str, float]:
-    """The covariates, unknown ones 0, weight decay told apart by where it acts, and the horizon.
+    """The covariates, unknown ones 0, and the horizon.
 
     Settings may say under ``horizon`` to how many sequences the verdict refers.
     """
     values = {name: value or 0.0 for name, value in covariates(settings).items()}
-    decay = values.pop("weight_decay")
-    where = str(settings.get("weight_decay_on", "all"))
-    for part in ("all", "attention", "embeddings"):
-        values[f"weight_decay_{part}"] = decay if where == part else 0.0
-    for name in ("match_probability", "horizon"):
-        given = settings.get(name)
-        values[name] = float(given) if isinstance(given, int | float) else 0.0
-    values["horizon"] = math.log1p(values["horizon"])
+    horizon = settings.get("horizon")
+    values["horizon"] = math.log1p(horizon if isinstance(horizon, int | float) else 0.0)
     return values
 
 

@@ -1,0 +1,88 @@
+"""What settings have in common with those of the runs."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition.knobs import default_map
+from coopetition.knobs.covariates import COVARIATES, covariates
+from coopetition.knobs.kinship import OWN, kinship
+
+REACH, UNKNOWN = {"p": 0.4, "q": 0.2}, {"p": 2.0, "q": 0.0}
+places = st.lists(
+    st.tuples(st.just("gaussian"), st.floats(-5, 5) | st.none(), st.floats(-5, 5)),
+    min_size=1,
+    max_size=6,
+    unique=True,
+)
+
+
+@given(places)
+def test_kinship_is_a_correlation(combinations):
+    found = kinship(combinations, combinations, REACH, UNKNOWN)
+    assert np.allclose(np.diag(found), 1.0)
+    assert np.array_equal(found, found.T)
+    assert np.all((found >= 0) & (found <= 1))
+
+
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=1, max_size=6, unique=True))
+def test_kinship_of_known_settings_has_an_inverse(values):
+    combinations = [("gaussian", *one) for one in values]
+    found = kinship(combinations, combinations, REACH, UNKNOWN)
+    assert np.min(np.linalg.eigvalsh(found)) > 0.9 * OWN
+
+
+def test_runs_on_other_data_have_nothing_in_common():
+    assert kinship([("gaussian", 0.0, 0.0)], [("glyphs", 0.0, 0.0)], REACH, UNKNOWN)[0, 0] == 0.0
+
+
+def test_kinship_falls_as_settings_part_and_faster_where_they_reach_far():
+    places = [("gaussian", 0.0, 0.0), ("gaussian", 1.0, 0.0), ("gaussian", 0.0, 1.0)]
+    ((_, far, near),) = kinship(places[:1], places, REACH, UNKNOWN)
+    assert far < near < 1.0
+
+
+def test_settings_of_a_run_have_its_offset_and_those_far_away_none():
+    knob_map = default_map()
+    own, left = knob_map.relatives(knob_map.combinations[3])
+    assert own[3] == 1.0
+    assert np.count_nonzero(own) == 1
+    assert left == 0.0
+    nowhere = ("gaussian", *(40.0 for _ in COVARIATES))
+    weights, left = knob_map.relatives(nowhere)
+    assert np.allclose(weights, 0.0)
+    assert left == pytest.approx(1.0)
+
+
+def test_a_prediction_nears_that_at_a_run_as_settings_near_its_own():
+    knob_map = default_map()
+    run = next(run for run in knob_map.runs if run.run == "main")
+    there = knob_map.design(run.settings, run.kind)
+    gaps = []
+    for step in (2.0, 0.25, 0.0):
+        values = {**run.settings, "classes": run.settings["classes"] + step}
+        at = knob_map.effects.at(knob_map.design(values, run.kind))[0]
+        gaps.append(np.max(np.abs(at - knob_map.effects.at(there)[0])))
+    assert gaps[0] > gaps[1] > gaps[2] == 0.0
+
+
+def test_covariates_tell_kinds_and_places_of_weight_decay_apart():
+    rate = {"weight_decay": 0.1}
+    for change, name in (
+        ({}, "weight_decay"),
+        ({"weight_decay_on": "attention"}, "attention_decay"),
+        ({"weight_decay_on": "embeddings"}, "embedding_decay"),
+        ({"optimizer": "adamw"}, "decoupled_decay"),
+        (
+            {"weight_decay_kind": "decoupled", "weight_decay_on": "attention"},
+            "decoupled_attention_decay",
+        ),
+    ):
+        found = covariates({**rate, **change})
+        assert {key for key, value in found.items() if "decay" in key and value} == {name}
+
+
+def test_a_map_without_the_priors_of_new_covariates_takes_them_from_the_code():
+    names = [covariate.name for covariate in COVARIATES]
+    assert list(default_map().beliefs.reach) == names
