@@ -68,18 +68,22 @@ def regress(
     k, columns = prior.mean.shape
     # a column that no run has stays as the prior has it; leaving it out keeps the system small
     used = np.flatnonzero(np.any(designs != 0, axis=0)) if len(designs) else np.zeros(0, np.intp)
-    precision = prior.precision(used).reshape(k * len(used), k * len(used))
-    linear = precision @ prior.mean[:, used].ravel()
-    omega = np.diag(1.0 / deviation)
+    precision = prior.precision(used)
+    linear = np.einsum("acbd,bd->ac", precision, prior.mean[:, used], optimize=True)
+    omega, rows = np.diag(1.0 / deviation), np.arange(k)
     for z, information, score in zip(designs[:, used], informations, scores, strict=True):
         inner = np.linalg.inv(information + omega)
-        precision += np.kron(omega - omega @ inner @ omega, np.outer(z, z))
-        linear += np.kron(omega @ inner @ score, z)
+        there = np.flatnonzero(z)  # a run has few of the covariates, and its own settings
+        known = omega - omega @ inner @ omega
+        precision[np.ix_(rows, there, rows, there)] += np.einsum(
+            "ab,c,d->acbd", known, z[there], z[there]
+        )
+        linear[:, there] += np.outer(omega @ inner @ score, z[there])
+    precision, linear = precision.reshape(linear.size, linear.size), linear.ravel()
     covariance = np.linalg.inv(precision)
     mean = prior.mean.copy()
     mean[:, used] = (covariance @ linear).reshape(k, len(used))
     full = np.zeros((k, columns, k, columns))
-    rows = np.arange(k)
     for column in range(columns):
         full[rows, column, rows, column] = prior.spread[:, column] ** 2
     grid = np.ix_(rows, used, rows, used)
