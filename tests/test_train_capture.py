@@ -121,6 +121,26 @@ def test_what_is_left_of_a_stretch_takes_shorter_graphs(taped):
     assert torch.equal(ensemble.loss_sum, other.loss_sum)
 
 
+def test_every_step_finds_its_batch_shaped_and_aligned_as_graphs_do(monkeypatch):
+    """So that what is compiled for shapes and alignments is, before anything is recorded."""
+    ensemble = Ensemble([plain(data={"dim": 5}, optimisation={"batch_size": 3})], CPU)
+    recorder, seen = Tapes(), []
+    compute = ensemble.step.compute
+
+    def watched(batch):
+        parts = batch.examples, batch.labels, batch.target
+        assert all(part.is_contiguous() for part in parts)
+        place = [(part.shape, part.data_ptr() % 16) for part in parts]
+        seen.append((bool(recorder.tapes), place))
+        return compute(batch)
+
+    monkeypatch.setattr(ensemble.step, "compute", watched)
+    ensemble.capture(8, pytest.fail, recorder)
+    ensemble.advance(16)
+    assert [recorded for recorded, _ in seen] == [False] * 16  # no tape is kept while it is made
+    assert all(place == seen[0][1] for _, place in seen)
+
+
 def test_recording_changes_neither_weights_nor_data():
     one, other = Ensemble([plain()], CPU), Ensemble([plain()], CPU)
     other.capture(4, pytest.fail, Tapes())

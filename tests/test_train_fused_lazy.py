@@ -63,6 +63,34 @@ def test_missed_steps_are_steps_without_gradients(missed):
         assert (found - wanted).abs().max() <= FUSED_ADAM * wanted.abs().max()
 
 
+@pytest.mark.parametrize("begun", [1, 10_000, 60_000])
+def test_when_rows_are_brought_up_to_date_changes_no_bit(begun):
+    """Also where corrections of bias are still different at each step, nearly, or no longer."""
+    pairs = pair(1, TINY, OptimisationSettings(lr=1e-2))
+    for step, stops in zip(pairs, ([70, 71, 300], [300]), strict=True):
+        step.optimiser.steps.fill_(begun)
+        run = FusedStep(step.network, step.optimiser, lazy=True)
+        run(shown(step.network, 2, 2))
+        for missed in stops:
+            step.optimiser.steps.fill_(begun + 1 + missed)
+            run.settle()
+    states = [step.state_tensors() for step in pairs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_rows_of_a_member_that_diverged_end_nothing():
+    (step, _) = pair(2, TINY, OptimisationSettings(lr=1e-2))
+    run = FusedStep(step.network, step.optimiser, lazy=True)
+    run(shown(step.network, 2, 1))
+    label = step.optimiser.moments[0].views["label.weight"]
+    label[0] = torch.nan
+    step.optimiser.steps += 500
+    run.settle()
+    weight = step.network.label.weight
+    assert torch.isnan(weight).flatten(1).all(1).tolist() == [True, False]
+    assert torch.isfinite(weight[1]).all()
+
+
 def test_state_from_outside_waits_for_nothing():
     first, second = pair(1, TINY, OptimisationSettings(lr=1e-2))
     step = FusedStep(first.network, first.optimiser, lazy=True)

@@ -25,7 +25,9 @@ CPU, CUDA, SETTINGS = torch.device("cpu"), torch.device("cuda"), OptimisationSet
 class StandIn:
     """Takes a step as `coopetition.train.fused.FusedStep` does, by PyTorch's operations."""
 
-    def __init__(self, network, optimiser: Optimiser, *, precision="fp32"):
+    why_not_lazy = "a stand-in"
+
+    def __init__(self, network, optimiser: Optimiser, *, precision="fp32", lazy=None):
         self.network, self.optimiser, self.precision = network, optimiser, precision
         self.calls = 0
 
@@ -37,6 +39,9 @@ class StandIn:
         loss.backward()
         self.optimiser.update()
         return loss.detach()[None]
+
+    def settle(self):
+        pass
 
 
 @pytest.fixture
@@ -63,6 +68,19 @@ def test_another_device_takes_fused_kernels_or_says_why_not(monkeypatch):
     assert found.summary() == "plain kernels (the moon is full)"
     with pytest.raises(ValueError, match=r"run.kernels = 'fused': the moon is full; use auto"):
         choose_kernels("fused", network, SETTINGS, "fp32")
+
+
+def test_three_products_of_tf32_need_fused_kernels(monkeypatch):
+    network = small_network().to("meta")
+    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "")
+    assert choose_kernels("auto", network, SETTINGS, "tf32x3").kernels == "fused"
+    with pytest.raises(
+        ValueError, match=r"only fused .* \(run.kernels = plain\); use fp32 or tf32"
+    ):
+        choose_kernels("plain", network, SETTINGS, "tf32x3")
+    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "the moon is full")
+    with pytest.raises(ValueError, match=r"'tf32x3': only fused .*the moon is full.*use fp32"):
+        choose_kernels("auto", network, SETTINGS, "tf32x3")
 
 
 def test_fused_kernels_are_refused_before_a_folder_is_made(tmp_path):
@@ -156,9 +174,10 @@ def test_bfloat16_changes_losses_by_its_rounding_only():
     assert rounded.optimiser.parameters.flat.dtype == torch.float32
 
 
-def test_a_cpu_refuses_tf32(tmp_path):
-    with pytest.raises(ValueError, match=r"run.matmul = 'tf32': a CPU has no such products"):
-        go(small(run={"matmul": "tf32"}), tmp_path / "run")
+@pytest.mark.parametrize("matmul", ["tf32", "tf32x3"])
+def test_a_cpu_refuses_tf32(tmp_path, matmul):
+    with pytest.raises(ValueError, match=rf"run.matmul = '{matmul}': a CPU has no such products"):
+        go(small(run={"matmul": matmul}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -12,6 +12,7 @@ from coopetition.train.batches import block_length
 from coopetition.train.capture import STRETCH
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.evaluators import FIELDS
+from coopetition.train.fused.support import interpreted
 from coopetition.train.fused.tiles import choose_tiles
 from coopetition.train.fused.workspace import Workspace
 from coopetition.train.memory import (
@@ -113,13 +114,30 @@ def test_what_passes_is_bounded_closely(shape):
     assert evaluation.peak <= needed
 
 
-def test_a_fused_steps_need_is_its_workspace():
-    ensemble = ensemble_of(3, network={"width": 16})
-    tiles = choose_tiles(3, 4, 2, ensemble.network)
+@pytest.mark.parametrize("matmul", ["fp32", "bf16"])
+def test_a_fused_steps_need_is_its_workspace(matmul):
+    ensemble = ensemble_of(3, network={"width": 16}, run={"matmul": matmul})
+    tiles = choose_tiles(3, 4, 2, ensemble.network, matmul)
     made = Workspace(ensemble.network, 3, 4, 2, tiles, CPU).flat.nbytes
     need = ensemble.memory_need("fused")
     assert made - 3 < 3 * need.passing <= made
     assert ensemble.memory_need("").passing == 0
+    # no gradients, but a number for each label
+    plain, labels = ensemble.memory_need("plain"), ensemble.network.n_labels
+    gradients = ensemble.step.optimiser.parameters.flat.nbytes // 3
+    assert plain.lasting - need.lasting == gradients - 4 * labels
+
+
+def test_fused_kernels_leave_no_gradients_behind():
+    ensemble = ensemble_of(1, network={"width": 16})
+    assert "gradients" not in vars(ensemble.step.optimiser)
+    ensemble.advance(1)
+    assert "gradients" in vars(ensemble.step.optimiser)
+    if interpreted():
+        (settings,) = ensemble.members
+        fused = Ensemble([settings.replace(run=settings.run.replace(kernels="fused"))], CPU)
+        fused.advance(1)
+        assert "gradients" not in vars(fused.step.optimiser)
 
 
 def test_own_data_sets_count_for_each_member():

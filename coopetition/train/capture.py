@@ -6,15 +6,20 @@ stretch's batches. Before a replay the next batches are looked up into that copy
 drawn outside, so a run's data are the same with and without graphs; so are its numbers, because a
 replay computes the recorded operations and no others.
 
-The first steps are computed one by one, as the run's own: they load what is loaded at first use,
-and nothing has to be put back. Where a step needs the host (embeddings drawn anew) it is computed
-so too; shorter graphs, down to a single step, serve what an evaluation cuts off a stretch.
+The first steps are computed one by one, as the run's own, on batches in the place where graphs find
+theirs: they load, and compile, what that takes (kernels depend on shapes and on how addresses are
+aligned), and nothing has to be put back. Where a step needs the host (embeddings drawn anew) it is
+computed so too; shorter graphs, down to a single step, serve what an evaluation cuts off a stretch.
+
+Rows that a step leaves waiting (`TrainingStep.settle`) are settled between stretches by who reads
+them: no graph holds that, or counts on it.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -30,6 +35,7 @@ from .step import TrainingStep
 STRETCH = 32  # steps between looks at the clock and at requests to stop, and in a graph
 SHORTER = (8, 1)  # steps of the graphs for what is left of a stretch
 WARM_UP = 3  # steps before anything is recorded
+ALIGNMENT = 16  # bytes, of which an address is a multiple or not: for each kernels are compiled
 AHEAD = 4  # stretches that may be waiting for the device
 
 
@@ -144,7 +150,8 @@ class CapturedSteps:
         if alone == 0 or self.warmed < WARM_UP or self.problem:
             count = max(alone, 1)
             for _ in range(count):
-                self.loss_sum.add_(self.step(next(self.stream)))
+                self.stream.fill(self.places(), 1)
+                self.loss_sum.add_(self.step(batch_at(self.places(), 0)))
             self.warmed += count
             return count
         count = next(size for size in self.sizes if size <= alone)
@@ -194,5 +201,8 @@ class CapturedSteps:
 
 
 def room_for(like: Tensor, count: int) -> Tensor:
-    """Zeros for ``count`` tensors of the shape of a single one's."""
-    return torch.zeros((count, *like.shape[1:]), dtype=like.dtype, device=like.device)
+    """Zeros for ``count`` tensors of the shape of a single one's, all aligned alike."""
+    size = like[0].numel()
+    unit = ALIGNMENT // like.element_size()
+    room = torch.zeros((count, unit * math.ceil(size / unit)), dtype=like.dtype, device=like.device)
+    return room[:, :size].view(count, *like.shape[1:])

@@ -229,6 +229,7 @@ class Ensemble:
             why_not = self.captured.problem
         return {
             "kernels": self.step.choice.kernels,
+            "updated_labels": self.step.updated_labels,
             "why_not_faster": self.step.choice.reason,
             "matmul": self.members[0].run.matmul,
             "capture": f"none ({why_not})" if why_not else "CUDA graphs",
@@ -244,12 +245,14 @@ class Ensemble:
 
     def evaluate(self) -> list[Values]:
         """Every member's values on its own evaluation sequences, computed in float32."""
+        self.step.settle()
         rows = rows_at_once(self.members[0], self.network, len(self.members), self.device.type)
         with on_device(self.device), products("fp32", self.device):
             return evaluate(self.step.network, self.evaluators, self.exemplars, batch_size=rows)
 
     def measure_circuits(self) -> CircuitMeasures:
         """Progress measures of every member's circuits, on its ``train`` sequences or its first."""
+        self.step.settle()
         chosen = [
             next((e for e in of_member if e.name == "train"), of_member[0])
             for of_member in self.evaluators

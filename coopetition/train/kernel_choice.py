@@ -52,8 +52,21 @@ def choose_kernels(
     Raises
     ------
     ValueError
-        If fused kernels are wanted where they cannot serve.
+        If fused kernels are wanted, or a precision that only they have, where they cannot serve.
     """
+    choice = chosen(wanted, network, settings, matmul)
+    if matmul == "tf32x3" and choice.kernels != "fused":
+        raise ValueError(
+            f"run.matmul = 'tf32x3': only fused kernels have such products, and these do not serve "
+            f"({choice.reason}); use fp32 or tf32"
+        )
+    return choice
+
+
+def chosen(
+    wanted: Kernels, network: Network, settings: OptimisationSettings, matmul: Matmul
+) -> KernelChoice:
+    """What would compute the steps, were there no precision but float32's."""
     on_cpu = network.unembedding.weight.device.type == "cpu"
     if wanted == "plain":
         return KernelChoice(kernels="plain", reason="run.kernels = plain")

@@ -110,7 +110,7 @@ def memory_need(
     own_data = 0 if together else max(data_bytes)
     passing = 0
     if kernels == "fused":
-        tiles = choose_tiles(len(members), batch, context, network)
+        tiles = choose_tiles(len(members), batch, context, network, settings.run.matmul)
         work = Workspace(network, len(members), batch, context, tiles, torch.device("meta"))
         passing = work.flat.nbytes // len(members)
     elif kernels == "plain":
@@ -121,7 +121,8 @@ def memory_need(
         passing = kept // settings.optimisation.micro_batches + table
     return MemoryNeed(
         shared=WORKSPACES + (data_bytes[0] if together else 0),
-        lasting=4 * parameters * (2 + moments)
+        lasting=4 * parameters * (1 + moments + (kernels == "plain"))  # fused: without gradients
+        + (4 * network.n_labels if kernels == "fused" else 0)  # since when each row waits
         + block
         + static
         + own_data

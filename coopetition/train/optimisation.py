@@ -8,6 +8,7 @@ update is one fused operation on the whole buffer.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -81,11 +82,10 @@ class Optimiser:
     ) -> None:
         check_shared(settings)
         self.settings, self.kind = tuple(settings), decay.kind_of(settings[0])
-        self.parameters, self.gradients = Buffer(network), Buffer(network)
+        self.network, self.parameters = network, Buffer(network)
         for name, parameter in network.named_parameters():
             self.parameters.views[name].copy_(parameter.detach())
             parameter.data = self.parameters.views[name]
-            parameter.grad = self.gradients.views[name]
             parameter.requires_grad_(name not in frozen)
         self.moments = [Buffer(network) for _ in range(0 if settings[0].optimizer == "sgd" else 2)]
         device = self.parameters.flat.device
@@ -97,7 +97,6 @@ class Optimiser:
             for name in self.trained
             if any(decay.strength(member, name) > 0 for member in settings)
         }
-        self.groups = self.make_groups()
         self.schedule = Rates(settings, device)
         self.rates = self.schedule.steady  # None where they change
 
@@ -106,7 +105,16 @@ class Optimiser:
         """Whether an update leaves gradients of 0 at 0."""
         return self.kind != "norm" or not self.strengths
 
-    def make_groups(self) -> list[Group]:
+    @functools.cached_property
+    def gradients(self) -> Buffer:
+        """Where gradients are added up; made at first use, since fused kernels need none."""
+        made = Buffer(self.network)
+        for name, parameter in self.network.named_parameters():
+            parameter.grad = made.views[name]
+        return made
+
+    @functools.cached_property
+    def groups(self) -> list[Group]:
         """Parameters by the numbers their update needs."""
         buffers = (self.parameters, self.gradients, *self.moments)
         alike = len(set(self.settings)) == 1

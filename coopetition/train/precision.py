@@ -1,8 +1,10 @@
 """In which precision training's matrix products are computed.
 
-``fp32`` keeps every bit of float32. ``tf32`` rounds the factors of products (and of a ResNet's
-convolutions) to 10 bits of mantissa, on GPUs since Ampere. ``bf16`` computes products and what can
-bear it in bfloat16 (autocast); weights, gradients, moments and the loss stay float32.
+``fp32`` keeps every bit of float32. ``tf32x3`` puts three products of TF32 in place of one of
+float32, which differ from it in the last bits; only fused kernels have it. ``tf32`` rounds the
+factors of products (and of a ResNet's convolutions) to 10 bits of mantissa. Both need a GPU since
+Ampere. ``bf16`` computes products and what can bear it in bfloat16 (autocast); weights, gradients,
+moments and the loss stay float32.
 
 Process-wide switches are set while a run trains and put back as they were.
 """
@@ -29,8 +31,10 @@ def check_precision(matmul: Matmul, device: torch.device) -> None:
         Naming what it has.
     """
     if device.type == "cpu":
-        if matmul == "tf32":
-            raise ValueError("run.matmul = 'tf32': a CPU has no such products; use fp32 or bf16")
+        if matmul in ("tf32", "tf32x3"):
+            raise ValueError(
+                f"run.matmul = {matmul!r}: a CPU has no such products; use fp32 or bf16"
+            )
         return
     if matmul == "fp32" or device.type != "cuda":
         return

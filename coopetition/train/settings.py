@@ -22,7 +22,7 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
 Head = Annotated[str, pydantic.Field(pattern=r"^\d+\.\d+$")]  # "layer.head", both from 0
 Part = Literal["train", "validation", "test"]
 Kernels = Literal["auto", "fused", "plain"]
-Matmul = Literal["fp32", "tf32", "bf16"]
+Matmul = Literal["fp32", "tf32x3", "tf32", "bf16"]
 Labels = Literal["true", "swapped", "binary", "random", "query_copied"]
 SettingsType = TypeVar("SettingsType", bound="Settings")
 

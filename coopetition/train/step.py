@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..seeds import stream_seed
 from .batch import Batch
+from .devices import on_device
 from .interventions import Intervention, attach, put_in_grafts
 from .kernel_choice import KernelChoice, choose_kernels, compiled_here
 from .losses import losses
@@ -61,7 +62,8 @@ class TrainingStep:
     Notes
     -----
     Calling it never waits for the device: the loss comes back as a tensor. The update changes the
-    network in place; `state_tensors` gives everything a bitwise continuation needs.
+    network in place, except for rows that may wait: call `settle` before anything reads weights or
+    moments. `state_tensors` does, and gives everything a bitwise continuation needs.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class TrainingStep:
         if self.choice.kernels == "fused":
             from .fused import FusedStep
 
-            self.fused = FusedStep(self.network, self.optimiser, precision=matmul)
+            self.fused = FusedStep(self.network, self.optimiser, precision=matmul, lazy=None)
         self.written: dict[tuple[int, int], list[WrittenGradients]] = {}
         self.last_shape: tuple[int, int] | None = None
 
@@ -138,6 +140,23 @@ class TrainingStep:
         self.optimiser.clip()
         self.optimiser.update()
         return loss
+
+    def settle(self) -> None:
+        """Bring weights and moments up to date, where some wait; changes no later bit.
+
+        It belongs between stretches of steps: a graph of steps neither holds nor expects it.
+        """
+        if self.fused is not None:
+            with on_device(self.optimiser.steps.device), compiled_here():
+                self.fused.settle()
+
+    @property
+    def updated_labels(self) -> str:
+        """Which rows of the label embedding a step updates; if all, why."""
+        if self.fused is None:
+            return "all"
+        reason = self.fused.why_not_lazy
+        return f"all ({reason})" if reason else "those shown"
 
     def count(self, steps: int) -> None:
         """The host's part of so many steps that were computed."""
@@ -216,6 +235,7 @@ class TrainingStep:
     @torch.no_grad()
     def reinitialise_embeddings(self) -> None:
         """Draw the embeddings of exemplars and labels anew and forget their moments."""
+        self.settle()  # or the steps that rows missed would be made up for afterwards
         stream = f"embeddings/{self.done}"
         generators = [
             torch.Generator().manual_seed(stream_seed(seed, stream)) for seed in self.seeds
@@ -228,7 +248,8 @@ class TrainingStep:
                     moment.views[name].zero_()
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Weights, moments and the number of steps, under flat names, to be stored."""
+        """Weights, moments and the number of steps, under flat names, to be stored; settled."""
+        self.settle()
         optimiser = self.optimiser
         buffers = {"parameters": optimiser.parameters}
         buffers.update({f"moment_{i + 1}": moment for i, moment in enumerate(optimiser.moments)})
@@ -266,6 +287,8 @@ class TrainingStep:
             for name, tensor in own.items():
                 tensor.copy_(state[name])
         put_in_grafts(self.network, self.interventions)
+        if self.fused is not None:
+            self.fused.restart()
         self.done = int(self.optimiser.steps)
 
 

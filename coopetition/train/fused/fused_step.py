@@ -10,7 +10,7 @@ from ..batch import Batch
 from ..network import Network
 from ..optimisation import Optimiser
 from .launches import Launches
-from .lazy_labels import LazyLabels, why_not_lazy
+from .lazy_labels import LazyLabels, pays, why_not_lazy
 from .numbers import numbers_of
 from .support import PRECISIONS, why_not_fused
 from .tiles import Tiles, choose_tiles
@@ -29,7 +29,9 @@ class FusedStep:
     lazy
         Update rows of the label embedding only when they are shown, where `why_not_lazy` has
         nothing against it: with many members this halves what moves through memory. Rows that
-        wait are brought up to date by `settle`, without which they must not be read.
+        wait are brought up to date by `settle`, without which they must not be read. When and how
+        often that is done changes no bit. None: where there is enough memory to move
+        (`lazy_labels.pays`).
     tiles
         How the work is cut, instead of `choose_tiles`'s way.
 
@@ -52,7 +54,7 @@ class FusedStep:
         optimiser: Optimiser,
         *,
         precision: str = "fp32",
-        lazy: bool = False,
+        lazy: bool | None = False,
         tiles: Tiles | None = None,
     ) -> None:
         reason = why_not_fused(network, optimiser.settings[0])
@@ -64,7 +66,10 @@ class FusedStep:
         self.precision, self.tiles = precision, tiles
         self.numbers = numbers_of(optimiser)
         self.lazy: LazyLabels | None = None
-        if lazy and not why_not_lazy(optimiser):
+        self.why_not_lazy = why_not_lazy(optimiser)
+        if not self.why_not_lazy and not (pays(optimiser) if lazy is None else lazy):
+            self.why_not_lazy = "weights and moments fit the cache" if lazy is None else "not asked"
+        if not self.why_not_lazy:
             self.lazy = LazyLabels(optimiser, self.numbers)
         self.of_shape: dict[tuple[int, int], Launches] = {}
         device = optimiser.parameters.flat.device

@@ -13,7 +13,10 @@ from .launch import Launch
 from .numbers import Numbers
 from .tiles import power_of_two
 
-NEGLIGIBLE = 1e-9  # of a row's update: where the steps that it missed may end
+# bytes of weights and moments that no GPU's cache holds (50 MB on an H200): there dense updates of
+# all rows wait for memory, and fewer rows pay for the launch that brings them up to date
+WORTH = 2**26
+NEGLIGIBLE = 1e-9  # of a row's update: where it no longer changes weights
 LONGEST = 4_096  # steps until then that are worth taking one by one
 ROWS = 8  # of the embedding, that one program brings up to date when all are
 
@@ -34,8 +37,14 @@ def why_not_lazy(optimiser: Optimiser) -> str:
     return ""
 
 
+def pays(optimiser: Optimiser) -> bool:
+    """Whether updating only rows that are shown saves more than it costs."""
+    buffers = (optimiser.parameters, *optimiser.moments)
+    return sum(buffer.flat.nbytes for buffer in buffers) >= WORTH
+
+
 def steps_that_count(betas: tuple[float, float]) -> float:
-    """Steps without a gradient after which a row stands still, but for rounding."""
+    """About so many steps without a gradient, and a row's weights stand still."""
     first, second = betas
     if first == 0:
         return 1
@@ -78,7 +87,6 @@ class LazyLabels:
             "BETA1": settings.betas[0],
             "BETA2": settings.betas[1],
             "EPS": settings.eps,
-            "MOST": int(steps_that_count(settings.betas)),
         }
         self.restart()
 

@@ -11,6 +11,8 @@ from triton.language import constexpr
 
 from .updates import adam
 
+AT_ONCE = tl.constexpr(8)  # steps between looks at whether a weight still changes
+
 
 @triton.jit
 def shown_row(labels, n, member, n_labels, BATCH: constexpr, CONTEXT: constexpr, SHOWN: constexpr):
@@ -60,31 +62,42 @@ def label_tile(
 @triton.jit
 def missed_steps(
     at, weight, first, second, since, missed, lr, logs,
-    BETA1: constexpr, BETA2: constexpr, EPS: constexpr, MOST: constexpr,
+    BETA1: constexpr, BETA2: constexpr, EPS: constexpr,
 ):  # fmt: skip
     """Take the ``missed`` steps after step ``since`` of the rows at ``at`` ``(R, d)``, in place.
 
-    ``since`` and ``missed`` are of each row, ``(R,)``. After MOST steps the first moment has
-    shrunk so far that further ones no longer change a weight; they only shrink the moments.
+    ``since`` and ``missed`` are of each row, ``(R,)``. Every operation is that of `updates.adam`
+    with g = 0, so that rows have the same bits however often they are brought up to date. Updates
+    only become smaller: once none changes a weight, none will, and the moments alone go on.
     """
     log1, log2 = tl.load(logs), tl.load(logs + 1)
-    power1, power2 = tl.exp(since.to(tl.float64) * log1), tl.exp(since.to(tl.float64) * log2)
     mask = (missed > 0)[:, None]
     w = tl.load(weight + at, mask=mask, other=0.0)
     m, v = tl.load(first + at, mask=mask, other=0.0), tl.load(second + at, mask=mask, other=0.0)
-    taken = tl.minimum(missed, MOST)
-    j, most = 0, tl.max(taken, axis=0)
+    size = tl.zeros_like(since).to(tl.float32)[:, None] + lr.to(tl.float32)
+    root = tl.zeros_like(since).to(tl.float32)[:, None] + 1.0
+    # the corrections of bias end; until then each step has its own
+    soonest = tl.min(since, axis=0).to(tl.float64) + 1.0
+    corrected = (1.0 - tl.exp(soonest * log1) < 1.0) | (1.0 - tl.exp(soonest * log2) < 1.0)
+    j, most = 0, tl.max(missed, axis=0)
+    moving = most > 0
+    while moving:
+        before = w
+        for _ in range(AT_ONCE):
+            if corrected:
+                t = (since + j).to(tl.float64) + 1.0
+                size = (lr / (1.0 - tl.exp(t * log1))).to(tl.float32)[:, None]
+                root = tl.sqrt(1.0 - tl.exp(t * log2)).to(tl.float32)[:, None]
+            goes_on = (j < missed)[:, None]
+            m, v = tl.where(goes_on, BETA1 * m, m), tl.where(goes_on, BETA2 * v, v)
+            w = tl.where(goes_on, w - size * m / (tl.sqrt(v) / root + EPS), w)
+            j += 1
+        changed = tl.where((w < before) | (w > before), 1, 0)  # not where it is no number
+        moving = (j < most) & (tl.max(tl.max(changed, axis=1), axis=0) > 0)
     while j < most:
-        power1, power2 = power1 * BETA1, power2 * BETA2
-        size = (lr / (1.0 - power1).to(tl.float32))[:, None]
-        root = tl.sqrt((1.0 - power2).to(tl.float32))[:, None]
-        goes_on = (j < taken)[:, None]
+        goes_on = (j < missed)[:, None]
         m, v = tl.where(goes_on, BETA1 * m, m), tl.where(goes_on, BETA2 * v, v)
-        w -= tl.where(goes_on, size * m / (tl.sqrt(v) / root + EPS), 0.0)
         j += 1
-    left = (missed - taken).to(tl.float64)
-    m *= tl.exp(left * log1).to(tl.float32)[:, None]
-    v *= tl.exp(left * log2).to(tl.float32)[:, None]
     tl.store(weight + at, w, mask=mask)
     tl.store(first + at, m, mask=mask)
     tl.store(second + at, v, mask=mask)
@@ -94,7 +107,7 @@ def missed_steps(
 def make_up(
     labels, label_weight, first_label, second_label, seen, steps, schedule, logs, n_labels,
     BATCH: constexpr, CONTEXT: constexpr, SHOWN: constexpr, WIDTH: constexpr, LABELS: constexpr,
-    EVERY: constexpr, BETA1: constexpr, BETA2: constexpr, EPS: constexpr, MOST: constexpr,
+    EVERY: constexpr, BETA1: constexpr, BETA2: constexpr, EPS: constexpr,
 ):  # fmt: skip
     """Take the steps that rows of the label embedding missed: rows shown next, or EVERY row.
 
@@ -114,7 +127,7 @@ def make_up(
         missed_steps(
             label[:, None] * WIDTH + tl.arange(0, WIDTH), label_weight + before,
             first_label + before, second_label + before, since, done - since,
-            tl.load(schedule + member * 4).to(tl.float32), logs, BETA1, BETA2, EPS, MOST,
+            tl.load(schedule + member * 4), logs, BETA1, BETA2, EPS,
         )  # fmt: skip
         if not EVERY:
             done += 1  # the step that has begun gives these rows gradients
