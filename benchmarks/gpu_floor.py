@@ -84,7 +84,9 @@ def measure_rates(clock: Clock, classes: int, quick: bool) -> Rates:
     )
 
 
-def floor(rates: Rates, classes: int, batch: int, members: int, launches: int) -> dict[str, float]:
+def floor(
+    rates: Rates, classes: int, batch: int, members: int, launches: int, lazy: bool = False
+) -> dict[str, float]:
     """The least microseconds that a step of M members can take, by what it must do.
 
     Parameters
@@ -95,11 +97,15 @@ def floor(rates: Rates, classes: int, batch: int, members: int, launches: int) -
         Of the step.
     launches
         Kernels that wait for each other in it.
+    lazy
+        Whether only rows of the label embedding that are shown are updated.
     """
-    state = STEP_BYTES * TABLES * classes * WIDTH * members
+    table = STEP_BYTES * classes * WIDTH * members
+    rows = 2 * STEP_BYTES * batch * CONTEXT * WIDTH * members  # made up for, then updated
+    state = table + (rows if lazy else table)
     # the unembedding is read once more on each side of the loss, the batch once
     reads = 4 * members * (2 * classes * WIDTH + batch * (CONTEXT + 1) * DIM)
-    stays = state / 2 < rates.cache  # from step to step
+    stays = TABLES * table / 2 < rates.cache  # from step to step
     moved = rates.near if stays else rates.far
     parts = {
         "memory": 1e6 * (state + reads) / moved,

@@ -17,13 +17,24 @@ from train_step import CONTEXT, DEPTH, DIM, HEADS, WIDTH
 
 from coopetition.train.capture import STRETCH
 from coopetition.train.ensemble import Ensemble
+from coopetition.train.fused import FusedStep
 from coopetition.train.settings import TrainingSettings
 
+# kernels, capture, precision
 OURS = {
-    "ours: fused, captured": ("fused", "auto"),
-    "ours: fused, step by step": ("fused", "off"),
-    "ours: plain, captured": ("plain", "auto"),
-    "ours: plain, step by step": ("plain", "off"),
+    "ours: fused, captured": ("fused", "auto", "fp32"),
+    "ours: fused, captured, tf32x3": ("fused", "auto", "tf32x3"),
+    "ours: fused, step by step": ("fused", "off", "fp32"),
+    "ours: plain, captured": ("plain", "auto", "fp32"),
+    "ours: plain, step by step": ("plain", "off", "fp32"),
+}
+# of ensembles: kernels, precision, whether label rows wait (None: plain kernels have no choice)
+ENSEMBLES: dict[str, tuple[str, str, bool | None]] = {
+    "fused": ("fused", "fp32", False),
+    "fused, lazy": ("fused", "fp32", True),
+    "fused, tf32x3": ("fused", "tf32x3", False),
+    "fused, tf32x3, lazy": ("fused", "tf32x3", True),
+    "plain": ("plain", "fp32", None),
 }
 
 
@@ -46,9 +57,17 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def ours(members: list[TrainingSettings], device: torch.device) -> Ensemble:
-    """An ensemble ready to be advanced, its graphs not yet recorded."""
+def ours(
+    members: list[TrainingSettings], device: torch.device, lazy: bool | None = None
+) -> Ensemble:
+    """An ensemble ready to be advanced, its graphs not yet recorded.
+
+    ``lazy`` says whether label rows are updated only when shown; None leaves it to the package.
+    """
     ensemble = Ensemble(members, device)
+    step = ensemble.step
+    if lazy is not None and step.fused is not None:
+        step.fused = FusedStep(step.network, step.optimiser, precision=step.matmul, lazy=lazy)
     ensemble.capture(STRETCH, note)
     return ensemble
 

@@ -5,9 +5,11 @@
 
 The papers' two-layer network, batch 32, 12,800 labels, fp32. Times are by device events, medians
 after warm-up. Ours draw their sequences, the others train on one batch again and again. Ensembles
-follow, with the peak of memory and its estimate; then the floor (a step's bytes and operations at
-the rates of large copies and products, and the time between two nodes of a graph) and the time of
-each kernel. From a checkout without installation: PYTHONPATH=. python3 benchmarks/gpu_step.py
+follow (label rows updated all or when shown, float32 and TF32 thrice), with the peak of memory and
+its estimate; then the floor (a step's bytes and operations at the rates of large copies and
+products, and the time between two nodes of a graph), each launch of the fused step beside its own
+(`gpu_stages.py`), and each kernel's share as a profiler sees it.
+From a checkout without installation: PYTHONPATH=. python3 benchmarks/gpu_step.py
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from typing import Any
 import torch
 from gpu_clock import Clock, Spent
 from gpu_floor import Rates, floor, measure_rates
-from gpu_methods import OURS, jax_peers, note, ours, run_settings, torch_peers
+from gpu_methods import ENSEMBLES, OURS, jax_peers, note, ours, run_settings, torch_peers
+from gpu_stages import COLUMNS, launch_times
 
 from coopetition.errors import CoopetitionError
 from coopetition.train.capture import STRETCH
@@ -34,7 +37,10 @@ from coopetition.train.memory import forget_peak, peak_memory
 from coopetition.train.precision import products
 
 Row = dict[str, Any]
-FUSED_LAUNCHES = 5  # of a fused step, one after the other
+FUSED_LAUNCHES = 4  # of a fused step that wait for each other: one runs beside the next
+# runs, precision, whether label rows wait
+LAUNCHES = [(1, "fp32", False), (1, "tf32x3", False)]
+LAUNCHES += [(32, precision, lazy) for precision in ("fp32", "tf32x3") for lazy in (False, True)]
 
 
 def row(spent: Spent, batch: int, members: int = 1) -> Row:
@@ -61,10 +67,12 @@ def attempt(name: str, work: Callable[[], Row]) -> Row:
 def one_run(options: argparse.Namespace, clock: Clock) -> dict[str, Row]:
     """Steps of one run, by every method."""
     found: dict[str, Row] = {}
-    for name, (kernels, capture) in OURS.items():
+    for name, (kernels, capture, matmul) in OURS.items():
 
-        def work(kernels: str = kernels, capture: str = capture) -> Row:
-            members = [run_settings(options.classes, options.batch, kernels, capture)]
+        def work(kernels: str = kernels, capture: str = capture, matmul: str = matmul) -> Row:
+            members = [
+                run_settings(options.classes, options.batch, kernels, capture, matmul=matmul)
+            ]
             ensemble = ours(members, clock.device)
             stretch = STRETCH if capture == "auto" else 4
             calls = options.calls if capture == "auto" else 4
@@ -95,15 +103,18 @@ def ensembles(options: argparse.Namespace, clock: Clock) -> dict[str, Row]:
     """Ensembles of every size, with the memory they took and what was foreseen."""
     found: dict[str, Row] = {}
     for count in options.members:
-        for kernels in ("fused", "plain"):
+        for kind, (kernels, matmul, lazy) in ENSEMBLES.items():
 
-            def work(count: int = count, kernels: str = kernels) -> Row:
+            def work(
+                count: int = count, kernels: str = kernels, matmul: str = matmul,
+                lazy: bool | None = lazy,
+            ) -> Row:  # fmt: skip
                 forget_peak(clock.device)
                 members = [
-                    run_settings(options.classes, options.batch, kernels, seed=seed)
+                    run_settings(options.classes, options.batch, kernels, seed=seed, matmul=matmul)
                     for seed in range(count)
                 ]
-                ensemble = ours(members, clock.device)
+                ensemble = ours(members, clock.device, lazy)
                 calls = max(1, options.calls // count)
                 spent = clock.microseconds(
                     lambda: ensemble.advance(STRETCH), STRETCH, calls=calls, warm_up=2
@@ -113,7 +124,7 @@ def ensembles(options: argparse.Namespace, clock: Clock) -> dict[str, Row]:
                 memory = {"foreseen": need.total(count), "peak": peak_memory(clock.device)}
                 return {**row(spent, options.batch, count), **memory}
 
-            name = f"{count} {kernels}"
+            name = f"{count} {kind}"
             found[name] = attempt(name, work)
     return found
 
@@ -193,6 +204,9 @@ def report(result: dict[str, Any]) -> None:
     columns = {k: (k, 1.0) for k in ("floor", "memory", "arithmetic", "launches", "ours", "gap")}
     table("floor, microseconds (gap: ours / floor)", result["floor"], columns)
     each = {"microseconds": ("us a step", 1.0), "launches": ("launches", 1.0)}
+    each_launch = {name: (name, 1.0) for name in COLUMNS}
+    for name, rows in result["launches"].items():
+        table(f"launches of a fused step, microseconds, {name}", rows, each_launch)
     for name, rows in result["stages"].items():
         table(f"kernels of a step, {name}", rows, each)
 
@@ -211,10 +225,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     result["rates"] = dataclasses.asdict(rates)
     result["floor"] = {}
     for count in options.members:
-        least = floor(rates, options.classes, options.batch, count, FUSED_LAUNCHES)
-        took = result["ensembles"].get(f"{count} fused", {}).get("median")
-        gap = {"ours": took, "gap": took / least["floor"]} if took else {}
-        result["floor"][f"{count} runs"] = {**least, **gap}
+        for kind in ("fused", "fused, lazy"):
+            lazy = kind != "fused"
+            least = floor(rates, options.classes, options.batch, count, FUSED_LAUNCHES + lazy, lazy)
+            took = result["ensembles"].get(f"{count} {kind}", {}).get("median")
+            gap = {"ours": took, "gap": took / least["floor"]} if took else {}
+            result["floor"][f"{count} {kind}"] = {**least, **gap}
+    result["launches"] = {}
+    for count, precision, lazy in LAUNCHES:
+        if count <= max(options.members):
+            name = f"{count} runs, {precision}, {'lazy' if lazy else 'dense'}"
+            found = attempt(
+                name,
+                lambda c=count, p=precision, z=lazy: launch_times(
+                    clock, rates, options.classes, options.batch, c, p, z
+                ),
+            )
+            result["launches"][name] = {"": found} if "failed" in found else found
     result["stages"] = {"data": data_times(options, clock)}
     for kernels, count in (("fused", 1), ("fused", 32), ("plain", 1)):
         if count <= max(options.members):

@@ -43,14 +43,15 @@ DRAWS = 1000
 SHARES = (0.25, 0.5)  # of a log
 BASE = """\
 name: transient-base
-data: {n_classes: 4800, n_exemplars: 20, spread: 0.5}
-sequences: {match_probability: 0.7}
-optimisation: {lr: 0.0005, batch_size: 16}
-evaluation: {names: [train, icl, ciwl, flip], every: 16000, n_sequences: 600}
-run: {sequences: 320000, per_sequence: false, checkpoint_every: 100000, threads: 1}
+data: {n_classes: 4000, n_exemplars: 20, spread: 0.5}
+sequences: {match_probability: 0.8}
+optimisation: {optimizer: adamw, lr: 0.0006, batch_size: 32, weight_decay: 0}
+evaluation: {names: [train, icl, ciwl, flip], every: 20000, n_sequences: 500}
+run: {sequences: 800000, per_sequence: false, checkpoint_every: 400000, threads: 1}
 """
-MOVES = ("match_probability=0.5:1", "n_classes=log:3200:8000", "n_exemplars=log:10:50",
-         "lr=log:2e-4:6e-4")  # fmt: skip
+BUDGET = 800_000
+MOVES = ("match_probability=0.5:1", "n_classes=log:2400:8000", "n_exemplars=log:5:40",
+         "lr=log:2e-4:8e-4", "weight_decay=0:0.5")  # fmt: skip
 SETTINGS = ("n_classes", "n_exemplars", "spread", "match_probability", "lr", "batch_size",
             "weight_decay", "weight_decay_on")  # fmt: skip
 
@@ -205,7 +206,7 @@ def experiment(folder: Path, processes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "base.yaml").write_text(BASE, encoding="utf-8")
         moves = [word for move in MOVES for word in ("--move", move)]
-        command("propose", "--settings", str(folder / "base.yaml"), "--budget", "320000",
+        command("propose", "--settings", str(folder / "base.yaml"), "--budget", str(BUDGET),
                 "--count", "10", "--sure", "0.75", "--candidates", "300", *moves,
                 "-o", str(folder), "--quiet")  # fmt: skip
     files = [str(path) for path in sorted(folder.glob("proposal-*.yaml"))]

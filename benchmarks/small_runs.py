@@ -1,0 +1,71 @@
+"""Write the finished runs of ``small_runs.yaml`` to the package's data.
+
+    python benchmarks/small_runs.py FOLDER
+
+FOLDER is what `coopetition train --settings benchmarks/small_runs.yaml` wrote. Runs of other origin
+that the data hold already (those made while looking for presets, and an earlier sweep) stay as they
+are; those of this sweep are replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from coopetition.files import write_atomically
+from coopetition.logs import read_curves
+from coopetition.logs.small_runs import CURVES_TABLE, EVALUATORS, SETTINGS_TABLE, VARIED
+from coopetition.train.decay import kind_of
+from coopetition.train.settings_files import read_settings
+
+DATA = Path(__file__).parents[1] / "coopetition" / "data"
+ORIGIN = "small_runs.yaml"
+
+
+def kept() -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Settings and curves of the runs of other origin."""
+    rows = pd.read_csv(DATA / SETTINGS_TABLE)
+    rows = rows[rows["origin"] != ORIGIN]
+    curves = pd.read_csv(DATA / CURVES_TABLE)
+    return rows.to_dict("records"), [curves[curves["run"].isin(rows["run"])]]
+
+
+def collect(folder: Path) -> tuple[int, int]:
+    """Write all runs that are finished; how many, and how many of them are of this sweep."""
+    rows, tables = kept()
+    own = 0
+    for place in sorted(path.parent for path in folder.glob("*/settings.yaml")):
+        settings = read_settings(place / "settings.yaml")
+        if not (place / "curves.csv").exists():
+            continue
+        (run,) = read_curves(place)
+        if run.last_sequence < settings.run.sequences:
+            continue
+        own += 1
+        varied = {key: run.settings[key] for key in VARIED}
+        varied["weight_decay_kind"] = kind_of(settings.optimisation)  # AdamW has but one
+        rows.append({"run": place.name, **varied, "origin": ORIGIN})
+        of_each = {name: run.curve(name) for name in EVALUATORS}
+        columns = {name: curve.values.round(4) for name, curve in of_each.items()}
+        x = of_each["flip"].sequences.astype(int)
+        n = settings.evaluation.n_sequences
+        tables.append(pd.DataFrame({"run": place.name, "sequences": x, "n": n, **columns}))
+    for name, table in ((SETTINGS_TABLE, pd.DataFrame(rows)), (CURVES_TABLE, pd.concat(tables))):
+        write_atomically(DATA / name, table.to_csv(index=False, lineterminator="\n"))
+    return len(rows), own
+
+
+def main() -> None:
+    """Parse and collect."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    total, own = collect(parser.parse_args().folder)
+    sys.stdout.write(f"{total} runs, {own} of them of this sweep\n")
+
+
+if __name__ == "__main__":
+    main()
