@@ -234,8 +234,10 @@ class TrainingStep:
 
     @torch.no_grad()
     def reinitialise_embeddings(self) -> None:
-        """Draw the embeddings of exemplars and labels anew and forget their moments."""
-        self.settle()  # or the steps that rows missed would be made up for afterwards
+        """Draw the embeddings of exemplars and labels anew and forget their moments.
+
+        Rows that wait need not be settled: steps that they missed move nothing without moments.
+        """
         stream = f"embeddings/{self.done}"
         generators = [
             torch.Generator().manual_seed(stream_seed(seed, stream)) for seed in self.seeds
