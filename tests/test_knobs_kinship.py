@@ -86,3 +86,12 @@ def test_covariates_tell_kinds_and_places_of_weight_decay_apart():
 def test_a_map_without_the_priors_of_new_covariates_takes_them_from_the_code():
     names = [covariate.name for covariate in COVARIATES]
     assert list(default_map().beliefs.reach) == names
+
+
+def test_effects_are_not_relied_on_far_outside_what_runs_have_shown():
+    knob_map = default_map()
+    settings = {"n_classes": 12800, "n_exemplars": 20, "lr": 1e-5, "batch_size": 32, "depth": 2}
+    far, further = (knob_map.predict({**settings, "n_classes": n}) for n in (10, 5))
+    assert np.array_equal(far.mean, further.mean)
+    assert any("classes: far from all runs" in note for note in far.notes)
+    assert not any("far from all runs" in note for note in knob_map.predict(settings).notes)

@@ -24,6 +24,7 @@ from .regression import Effects, regress
 
 Array = NDArray[np.float64]
 
+BEYOND = 0.5  # of the runs' range of a covariate: how far outside it effects are relied on
 GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
@@ -159,6 +160,27 @@ class KnobMap:
         weights = np.linalg.solve(self.prior.kinship, near[0])
         return weights, float(max(0.0, 1.0 - near[0] @ weights))
 
+    def nearby(
+        self, values: Mapping[str, float | None]
+    ) -> tuple[dict[str, float | None], tuple[str, ...]]:
+        """Covariates no further from the runs' than `BEYOND` of their range, and which were.
+
+        An effect that a few doublings of classes have shown need not hold for ten. Time scales are
+        left as they are.
+        """
+        found, far = dict(values), []
+        for name, value in values.items():
+            told = (run.settings.get(name) for run in self.runs)
+            seen = [one for one in told if one is not None]
+            if value is None or name == "pace" or not seen:
+                continue
+            low, high = min(seen), max(seen)
+            room = BEYOND * (high - low)
+            if high > low and not low - room <= value <= high + room:
+                found[name] = float(np.clip(value, low - room, high + room))
+                far.append(name)
+        return found, tuple(far)
+
     def predict(self, settings: Mapping[str, Any]) -> ParameterPrior:
         """The distribution of a run's parameters from its settings alone.
 
@@ -182,10 +204,16 @@ class KnobMap:
         True
         """
         values, kind = covariates(settings), data_kind(settings)
+        values, far = self.nearby(values)
         mean, covariance = self.effects.at(self.design(values, kind))
         moves = np.array([p.setting_spread for p in self.beliefs.parameters])
         variance = self.deviation.copy()
         notes = list(self.warnings)
+        if far:
+            notes.append(
+                f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
+                "calibrate a map on runs like yours"
+            )
         _, left = self.relatives((kind, *(values[c.name] for c in COVARIATES)))
         variance = variance + left * (self.beliefs.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
