@@ -62,8 +62,8 @@ def train(
     are spread over workers; each gets a folder in RUN, and RUN gets tables of them all.
 
     On a GPU a step is a few fused kernels where they serve, and stretches of steps are CUDA graphs.
-    -s run.kernels=plain, -s run.capture=off and -s run.matmul=tf32 (or bf16) choose otherwise; what
-    was used, and the memory it took, is told and kept in run.json.
+    -s run.kernels=plain, -s run.capture=off and -s run.matmul=tf32 (tf32x3, bf16) choose otherwise;
+    what was used, and the memory it took, is told and kept in run.json.
     """
     if list_presets:
         click.echo(presets_listed())

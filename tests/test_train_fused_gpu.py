@@ -70,6 +70,20 @@ def test_a_captured_step_gives_the_same_bits(lazy):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+@pytest.mark.parametrize("begun", [1, 10_000, 60_000])
+def test_when_rows_are_brought_up_to_date_changes_no_bit(begun):
+    pairs = pair(2, TINY, OptimisationSettings(lr=1e-2), "cuda")
+    for step, stops in zip(pairs, ([70, 71, 300], [300]), strict=True):
+        step.optimiser.steps.fill_(begun)
+        run = FusedStep(step.network, step.optimiser, lazy=True)
+        run(shown(step.network, 8, 2))
+        for missed in stops:
+            step.optimiser.steps.fill_(begun + 1 + missed)
+            run.settle()
+    states = [step.state_tensors() for step in pairs]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_a_label_that_does_not_exist_shows_in_its_member_alone():
     _, step = pair(3, TINY, OptimisationSettings(), "cuda")
     batch = shown(step.network, 5, 2)

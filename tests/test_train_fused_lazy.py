@@ -26,8 +26,8 @@ def test_after_settling_steps_are_those_of_the_trainer():
     each = [OptimisationSettings(lr=lr, eps=1e-6, **ELSEWHERE) for lr in (1e-2, 1e-3)]
     plain, other = pair(2, TINY, each)
     step = FusedStep(other.network, other.optimiser, lazy=True)
-    for seed in range(4):
-        batch = shown(plain.network, 3, 1, seed)
+    for seed in range(3):
+        batch = shown(plain.network, 2, 1, seed)
         torch.testing.assert_close(step(batch), plain(batch), rtol=FUSED_ADAM, atol=1e-6)
         if seed == 1:
             step.settle()
@@ -63,14 +63,14 @@ def test_missed_steps_are_steps_without_gradients(missed):
         assert (found - wanted).abs().max() <= FUSED_ADAM * wanted.abs().max()
 
 
-@pytest.mark.parametrize("begun", [1, 10_000, 60_000])
+@pytest.mark.parametrize("begun", [1, 60_000])
 def test_when_rows_are_brought_up_to_date_changes_no_bit(begun):
-    """Also where corrections of bias are still different at each step, nearly, or no longer."""
+    """Also where corrections of bias are different at each step, or no longer."""
     pairs = pair(1, TINY, OptimisationSettings(lr=1e-2))
-    for step, stops in zip(pairs, ([70, 71, 300], [300]), strict=True):
+    for step, stops in zip(pairs, ([70, 71, 240], [240]), strict=True):
         step.optimiser.steps.fill_(begun)
         run = FusedStep(step.network, step.optimiser, lazy=True)
-        run(shown(step.network, 2, 2))
+        run(shown(step.network, 2, 1))
         for missed in stops:
             step.optimiser.steps.fill_(begun + 1 + missed)
             run.settle()
@@ -84,7 +84,7 @@ def test_rows_of_a_member_that_diverged_end_nothing():
     run(shown(step.network, 2, 1))
     label = step.optimiser.moments[0].views["label.weight"]
     label[0] = torch.nan
-    step.optimiser.steps += 500
+    step.optimiser.steps += 50
     run.settle()
     weight = step.network.label.weight
     assert torch.isnan(weight).flatten(1).all(1).tolist() == [True, False]
@@ -94,14 +94,14 @@ def test_rows_of_a_member_that_diverged_end_nothing():
 def test_state_from_outside_waits_for_nothing():
     first, second = pair(1, TINY, OptimisationSettings(lr=1e-2))
     step = FusedStep(first.network, first.optimiser, lazy=True)
-    for seed in range(3):
-        step(shown(first.network, 3, 1, seed))
+    for seed in range(2):
+        step(shown(first.network, 2, 1, seed))
     step.settle()
     second.load_state_tensors(first.state_tensors())
     other = FusedStep(second.network, second.optimiser, lazy=True)
     other.restart()
     for run, network in ((step, first.network), (other, second.network)):
-        run(shown(network, 3, 1, 9))
+        run(shown(network, 2, 1, 9))
         run.settle()
     pairs = zip(first.state_tensors().values(), second.state_tensors().values(), strict=True)
     assert all(torch.equal(one, two) for one, two in pairs)

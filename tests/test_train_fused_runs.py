@@ -10,7 +10,7 @@ from recorded_graphs import Repeated
 from short_runs import StopAt, everything, go, small
 
 from coopetition.errors import TrainingError
-from coopetition.train import loop
+from coopetition.train import capture, loop
 from coopetition.train.checkpoints import newest_checkpoint
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.fused import lazy_labels
@@ -28,6 +28,7 @@ def members(**optimisation):
         small(
             name,
             seed,
+            data={"n_classes": 8},
             sequences={"context_len": 1, "distractor": False},
             network={"width": 16, "heads": 1, "depth": 1, "positions": "none"},
             optimisation={"lr": 1e-2 * (1 + seed), "batch_size": 2, **optimisation},
@@ -83,13 +84,14 @@ def test_broken_off_while_rows_wait_it_continues_as_the_unbroken_run(
 
 
 def test_stretches_that_are_repeated_leave_rows_waiting(monkeypatch, small_cache):
-    one, other = Ensemble(members(), CPU), Ensemble(members(), CPU)
-    other.capture(3, pytest.fail, Repeated())
+    one, other = (Ensemble(members()[:1], CPU) for _ in range(2))
+    monkeypatch.setattr(capture, "WARM_UP", 1)
+    other.capture(2, pytest.fail, Repeated())
     with monkeypatch.context() as inside:
         inside.setattr(other.step, "settle", pytest.fail)
-        other.advance(6)
-    assert other.captured.replayed == 3
-    one.advance(6)
+        other.advance(4)
+    assert other.captured.replayed == 2
+    one.advance(4)
     waiting = dict(other.step.network.named_parameters())["label.weight"].clone()
     states = one.state(), other.state()
     assert not torch.equal(waiting, states[1]["step/parameters/label.weight"])
@@ -97,7 +99,7 @@ def test_stretches_that_are_repeated_leave_rows_waiting(monkeypatch, small_cache
 
 
 def test_embeddings_drawn_anew_are_moved_by_no_step_before(monkeypatch):
-    settings = members(reinitialise_embeddings_every=2)
+    settings = members(reinitialise_embeddings_every=2)[:1]
     states = []
     for least in (lazy_labels.WORTH, 1):
         monkeypatch.setattr(lazy_labels, "WORTH", least)
@@ -109,7 +111,7 @@ def test_embeddings_drawn_anew_are_moved_by_no_step_before(monkeypatch):
 
 
 def test_weights_put_in_are_moved_by_no_step_before(small_cache):
-    ensemble = Ensemble(members(), CPU)
+    ensemble = Ensemble(members()[:1], CPU)
     start = {name: tensor.clone() for name, tensor in ensemble.state().items()}
     ensemble.advance(2)
     ensemble.load_state(start)

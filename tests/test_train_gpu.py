@@ -17,6 +17,7 @@ from coopetition.train.blocks import Exemplars
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.evaluators import make_evaluators, stored
+from coopetition.train.fused import lazy_labels
 from coopetition.train.loop import train
 from coopetition.train.presets import preset
 from coopetition.train.settings import OptimisationSettings, TrainingSettings
@@ -69,18 +70,31 @@ def losses_of(step, device="cuda", members=None):
     return torch.stack(found).cpu()
 
 
-@by_kernels
-def test_graphs_give_the_bits_of_single_steps(tmp_path, kernels):
+@pytest.fixture(params=["plain", "fused", "fused, rows that wait"])
+def computed(request, monkeypatch):
+    """The kernels; in small ensembles too label rows are updated only when shown, if they wait."""
+    if request.param == "fused, rows that wait":
+        monkeypatch.setattr(lazy_labels, "WORTH", 1)
+    return request.param.partition(",")[0]
+
+
+@pytest.mark.parametrize("odd", [{}, {"data": {"dim": 5}, "optimisation": {"batch_size": 31}}])
+def test_graphs_give_the_bits_of_single_steps(tmp_path, computed, odd):
     for capture in ("off", "auto"):
-        members = [settings(f"run{i}", i, kernels=kernels, capture=capture) for i in range(3)]
+        members = [settings(f"run{i}", i, kernels=computed, capture=capture) for i in range(3)]
+        members = [
+            member.replace(**{s: getattr(member, s).replace(**odd[s]) for s in odd})
+            for member in members
+        ]
         go(members, tmp_path / capture)
+        about = json.loads((tmp_path / capture / "run0" / "run.json").read_text())
+        assert about["capture"] == "CUDA graphs" or capture == "off"  # none failed
     for i in range(3):
         assert everything(tmp_path / "auto" / f"run{i}") == everything(tmp_path / "off" / f"run{i}")
 
 
-@by_kernels
-def test_stretches_are_captured(kernels):
-    ensemble = Ensemble([settings(kernels=kernels)], CUDA)
+def test_stretches_are_captured(computed):
+    ensemble = Ensemble([settings(kernels=computed)], CUDA)
     ensemble.capture(32, pytest.fail)
     for steps in (32, 32, 5, 32):
         ensemble.advance(steps)
@@ -89,9 +103,8 @@ def test_stretches_are_captured(kernels):
     assert int(ensemble.step.optimiser.steps) == ensemble.step.done == 101
 
 
-@by_kernels
-def test_a_run_broken_off_on_a_gpu_continues_bitwise(tmp_path, monkeypatch, kernels):
-    chosen = settings(kernels=kernels)
+def test_a_run_broken_off_on_a_gpu_continues_bitwise(tmp_path, monkeypatch, computed):
+    chosen = settings(kernels=computed)
     go(chosen, tmp_path / "unbroken")
     monkeypatch.setattr(loop, "STRETCH", 1)
     with pytest.raises(TrainingError):
@@ -143,6 +156,21 @@ def test_rounded_products_change_losses_by_their_rounding(kernels, matmul, toler
     torch.testing.assert_close(exact[:20], rounded[:20], rtol=tolerance, atol=tolerance)
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(exact[-20:].mean(), rounded[-20:].mean(), rtol=0.1, atol=0.05)
+
+
+def test_three_products_of_tf32_are_one_of_float32_but_for_rounding():
+    exact, thrice = (losses_of(step_of(kernels="fused", matmul=m)) for m in ("fp32", "tf32x3"))
+    torch.testing.assert_close(exact, thrice, rtol=0, atol=GPU_LOSS)
+
+
+def test_rows_that_wait_give_the_run_of_all_rows(tmp_path, monkeypatch):
+    losses = []
+    for least in (lazy_labels.WORTH, 1):
+        monkeypatch.setattr(lazy_labels, "WORTH", least)
+        members = [settings(f"run{i}", i, kernels="fused") for i in range(3)]
+        runs = go(members, tmp_path / str(least))
+        losses.append([run.curves.curve("train", "loss").values for run in runs])
+    assert np.allclose(*losses, rtol=0, atol=GPU_LOSS)
 
 
 def test_evaluation_sequences_are_those_of_the_cpu():

@@ -268,7 +268,7 @@ class RunSettings(Settings):
     measures_every: Count = 0  # sequences between progress measures of the circuits; 0 = none
     threads: Count = 0  # CPU threads; 0 = torch's choice
     kernels: Kernels = "auto"  # auto = fused on a GPU where that serves; plain = torch's operations
-    matmul: Matmul = "fp32"  # precision of training's matrix products; evaluation's are fp32
+    matmul: Matmul = "fp32"  # of training's products, not evaluation's; tf32x3: fused kernels only
     capture: Literal["auto", "off"] = "auto"  # many steps as one CUDA graph, where there is a GPU
     tensorboard: bool = False
     wandb_project: str | None = None
