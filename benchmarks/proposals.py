@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
 import multiprocessing
 import os
 import subprocess
@@ -105,20 +106,28 @@ class Runs:
         )
         return found.predict(self.settings[name])
 
+    def unanimous(self, name: str) -> bool:
+        """Whether there are runs that differ in their seed only, and all ended alike."""
+        alike = [self.verdict[n] for n in self.curves if self.key[n] == self.key[name]]
+        return len(alike) > 1 and len(set(alike)) == 1
+
     def by_map(self, knob_map: KnobMap, *, strict: bool, theory: Any) -> Predictor:
         """Forecasts from settings by a map without the runs of those settings."""
+        first = {run.run: run.optimum for run in knob_map.runs}  # saves time, nothing else
 
-        def predict(learnt: list[str], name: str) -> Mapping[str, float]:
+        @functools.cache
+        def chances(key: tuple[Any, ...], horizon: float) -> Mapping[str, float]:
+            learnt = [name for name in self.curves if self.key[name] != key]
             if strict:
-                used = calibrate([self.curves[run] for run in learnt], theory=theory)
+                used = calibrate([self.curves[n] for n in learnt], theory=theory, first=first)
             else:
-                used = knob_map.without(*(set(self.curves) - set(learnt)))
-            curves = self.curves[name]
+                used = knob_map.without(*(first.keys() - set(learnt)))
+            settings = next(self.curves[n].settings for n in self.curves if self.key[n] == key)
             return forecast_settings(
-                curves.settings, used, horizon=curves.last_sequence, draws=DRAWS
+                settings, used, horizon=horizon, draws=DRAWS
             ).verdict_probability
 
-        return predict
+        return lambda _, name: chances(self.key[name], self.curves[name].last_sequence)
 
     def by_log(self, knob_map: KnobMap, share: float) -> Predictor:
         """Forecasts from a share of the run's own log, by a map without runs of its settings."""
@@ -133,20 +142,30 @@ class Runs:
         return predict
 
 
-def score(runs: Runs, predict: Predictor) -> tuple[int, int, int, float, float]:
-    """Hits, hits where clear, number clear, mean Brier score, mean square of P(persistent)."""
-    hits = clear_hits = clear = 0
-    total = persistent = 0.0
-    for name in runs.curves:
-        chances = predict(runs.others(name), name)
-        hit = max(chances, key=lambda v: chances[v]) == runs.verdict[name]
-        hits += hit
-        clear += runs.clear(name)
-        clear_hits += hit and runs.clear(name)
-        total += brier(chances, runs.verdict[name])
-        persistent += (chances["persistent"] - (runs.verdict[name] == "persistent")) ** 2
-    n = len(runs.curves)
-    return hits, clear_hits, clear, total / n, persistent / n
+def averaged(first: Predictor, second: Predictor) -> Predictor:
+    """The mean of two predictions."""
+
+    def predict(learnt: list[str], name: str) -> Mapping[str, float]:
+        a, b = first(learnt, name), second(learnt, name)
+        return {v: 0.5 * (a[v] + b[v]) for v in VERDICTS}
+
+    return predict
+
+
+def score(runs: Runs, predict: Predictor) -> str:
+    """Hits among all runs, the clear ones and those whose seeds agree; the mean scores."""
+    asked = {
+        "all": list(runs.curves),
+        "clear": [name for name in runs.curves if runs.clear(name)],
+        "unanimous": [name for name in runs.curves if runs.unanimous(name)],
+    }
+    chances = {name: predict(runs.others(name), name) for name in runs.curves}
+    hit = {n: max(p, key=lambda v: p[v]) == runs.verdict[n] for n, p in chances.items()}
+    hits = [f"{sum(hit[name] for name in names)}/{len(names)}" for names in asked.values()]
+    n = len(chances)
+    total = sum(brier(p, runs.verdict[name]) for name, p in chances.items()) / n
+    misses = (p["persistent"] - (runs.verdict[name] == "persistent") for name, p in chances.items())
+    return f"{' | '.join(hits)} | {total:.3f} | {sum(miss**2 for miss in misses) / n:.3f}"
 
 
 def outcomes(*, strict: bool) -> None:
@@ -159,7 +178,9 @@ def outcomes(*, strict: bool) -> None:
     pairs = [(a, b) for a in alike for b in alike if a < b and runs.key[a] == runs.key[b]]
     agree = sum(runs.verdict[a] == runs.verdict[b] for a, b in pairs)
     sys.stdout.write(
-        f"pairs of runs that differ in their seed only: {agree} of {len(pairs)} agree\n"
+        f"pairs of runs that differ in their seed only: {agree} of {len(pairs)} agree; who knew "
+        f"the most frequent outcome of each setting would be right on {known_best(runs, alike)} "
+        f"of {len(alike)}\n"
     )
     predictors: dict[str, Predictor] = {
         "majority": runs.majority,
@@ -174,17 +195,24 @@ def outcomes(*, strict: bool) -> None:
     for share in SHARES:
         label = f"map, coopetition, and the first {100 * share:.0f} % of the log"
         predictors[label] = runs.by_log(small_map(), share)
-    sys.stdout.write(
-        "| verdict from settings | right | right where clear | Brier | (P persistent)² |\n"
+    predictors["map, coopetition, and logistic regression, averaged"] = averaged(
+        predictors["map, coopetition"], runs.regression
     )
-    sys.stdout.write("|---|---|---|---|---|\n")
+    sys.stdout.write(
+        "| verdict from settings | right | right where clear | right where seeds agree | Brier | "
+        "(P persistent)² |\n|---|---|---|---|---|---|\n"
+    )
     for name, predict in predictors.items():
-        hits, clear_hits, clear, total, persistent = score(runs, predict)
-        sys.stdout.write(
-            f"| {name} | {hits}/{len(runs.curves)} | {clear_hits}/{clear} | {total:.3f} | "
-            f"{persistent:.3f} |\n"
-        )
+        sys.stdout.write(f"| {name} | {score(runs, predict)} |\n")
         sys.stdout.flush()
+
+
+def known_best(runs: Runs, alike: list[str]) -> int:
+    """Runs with siblings that ended as most of their setting's did."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for name in alike:
+        groups.setdefault(runs.key[name], []).append(runs.verdict[name])
+    return sum(max(Counter(group).values()) for group in groups.values())
 
 
 def command(*words: str) -> None:

@@ -86,13 +86,14 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "run": {"sequences": 240_000},
     },
     "cpu-transient-long": {
-        # of seeds 0 to 3, three peak above 0.8 and cross 0.5 near 300,000; seed 3 peaks at 0.56
-        "source": f"{_PAPER}, figure 1b in a minute on a CPU: as cpu-transient, for more seeds",
-        "data": {"n_classes": 4_800, "n_exemplars": 20, "spread": 0.5},
-        "sequences": {"match_probability": 0.85},
-        "optimisation": {"lr": 5e-4, "batch_size": 16},
-        "evaluation": {"every": 16_000},
-        "run": {"sequences": 400_000},
+        # seeds 0 and 1 peak at 0.87 and 0.77, cross 0.5 near 400,000 and end near 0.1
+        "source": f"{_PAPER}, figure 1b in a minute on a CPU: as cpu-transient, slow enough that "
+        "the outcome hangs less on the seed",
+        "data": {"n_classes": 4_000, "n_exemplars": 20, "spread": 0.5},
+        "sequences": {"match_probability": 0.8},
+        "optimisation": {"lr": 6e-4, "batch_size": 32},
+        "evaluation": {"every": 20_000},
+        "run": {"sequences": 800_000},
     },
     "cpu-persistent": {
         "source": f"{_PAPER}, figure 6a in minutes on a CPU: matched exemplars keep ICL",
