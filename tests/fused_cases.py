@@ -20,7 +20,7 @@ CUT = {"labels": 16, "queries": 16, "update_labels": 16, "update_queries": 16, "
 SLOWEST = {"four pairs, eight heads, three layers", "one-hot, many sequences"}
 # members, sequences, pairs in context, network
 CASES: dict[str, tuple[int, int, int, dict[str, Any]]] = {
-    "the papers' two layers": (2, 3, 2, {"n_labels": 40}),
+    "the papers' two layers": (2, 2, 2, {"n_labels": 40}),
     "one pair, one head": (1, 5, 1, {"depth": 1, "heads": 1, "width": 16, "positions": "none"}),
     "four pairs, eight heads, three layers": (
         1, 4, 4, {"depth": 3, "heads": 8, "width": 64, "input_dim": 32, "final_norm": False},

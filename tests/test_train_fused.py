@@ -137,7 +137,7 @@ def test_a_step_repeated_gives_the_same_bits():
     pairs = pair(1, TINY, OptimisationSettings(lr=1e-2))
     for step in pairs:
         run = FusedStep(step.network, step.optimiser)
-        for seed, (count, context) in enumerate([(2, 1), (3, 1), (2, 1)]):
+        for seed, (count, context) in enumerate([(2, 1), (3, 1)]):
             run(shown(step.network, count, context, seed))
     states = [step.state_tensors() for step in pairs]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
