@@ -15,6 +15,7 @@ from tolerances import FUSED_ADAM, FUSED_RATE, WRITTEN_GRADIENT
 
 from coopetition.train.batch import Batch
 from coopetition.train.fused import FusedStep, why_not_fused
+from coopetition.train.fused.fused_step import aligned
 from coopetition.train.fused.support import interpreted
 from coopetition.train.fused.tiles import choose_tiles
 from coopetition.train.schedules import learning_rates
@@ -158,6 +159,16 @@ def test_a_member_with_a_label_that_does_not_exist_shows_it_alone():
     torch.testing.assert_close(loss[1], expected[1], rtol=WRITTEN_GRADIENT, atol=0)
     for name, weight in step.optimiser.parameters.views.items():
         torch.testing.assert_close(weight[1], good.optimiser.parameters.views[name][1])
+
+
+def test_a_batch_is_read_from_where_kernels_were_compiled_for():
+    whole = torch.arange(24.0).view(2, 3, 4)
+    assert aligned(whole) is whole
+    for part in (whole[:, 1], whole.flatten()[1:9].view(2, 4)):
+        taken = aligned(part)
+        assert taken.is_contiguous()
+        assert taken.data_ptr() % 16 == 0
+        assert torch.equal(taken, part)
 
 
 def test_loss_of_a_hopeless_answer_is_exact():

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+ALIGNMENT = 16  # bytes: of what addresses of batches that kernels read are multiples
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
     """Sequences of every member of an ensemble; a single run is an ensemble of one.

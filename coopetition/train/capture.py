@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .batch import Batch
+from .batch import ALIGNMENT, Batch
 from .batches import BatchStream
 from .blocks import batch_at
 from .settings import TrainingSettings
@@ -35,7 +35,6 @@ from .step import TrainingStep
 STRETCH = 32  # steps between looks at the clock and at requests to stop, and in a graph
 SHORTER = (8, 1)  # steps of the graphs for what is left of a stretch
 WARM_UP = 3  # steps before anything is recorded
-ALIGNMENT = 16  # bytes, of which an address is a multiple or not: for each kernels are compiled
 AHEAD = 4  # stretches that may be waiting for the device
 
 

@@ -3,7 +3,8 @@
 `why_not_fused` says whether it serves a network and its settings; `FusedStep` takes steps. It gives
 the numbers of `coopetition.train.step.TrainingStep` to float tolerance, and keeps weights and
 moments where `coopetition.train.optimisation.Optimiser` has them, so that evaluation, checkpoints
-and everything else read them there. Triton is imported when a step is built, not before.
+and everything else read them there, after `FusedStep.settle` where rows of the label embedding are
+updated only when shown. Triton is imported when a step is built, not before.
 """
 
 from .fused_step import FusedStep

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import unknown_name
-from ..batch import Batch
+from ..batch import ALIGNMENT, Batch
 from ..network import Network
 from ..optimisation import Optimiser
 from .launches import Launches
@@ -42,8 +42,9 @@ class FusedStep:
 
     Notes
     -----
-    A step waits for nothing and, after the first of a batch's shape, allocates nothing, so it can
-    be captured in a CUDA graph once it has run. Learning rates and the step's number are read
+    A step waits for nothing and, after the first of a batch's shape, compiles nothing and allocates
+    nothing (but copies of batches that `aligned` would not take as they are), so it can be captured
+    in a CUDA graph once it has run. Learning rates and the step's number are read
     from the device. The same inputs give the same bits. Gradients are not left in
     ``optimiser.gradients``.
     """
@@ -88,9 +89,9 @@ class FusedStep:
         """
         launches = self.launches(batch)
         batch = Batch(
-            examples=batch.examples.contiguous(),
-            labels=batch.labels.contiguous(),
-            target=batch.target.contiguous(),
+            examples=aligned(batch.examples),
+            labels=aligned(batch.labels),
+            target=aligned(batch.target),
         )
         if self.lazy is not None:
             self.lazy.before(batch)()
@@ -153,3 +154,13 @@ class FusedStep:
                 PRECISIONS[self.precision], self.lazy is not None,
             )  # fmt: skip
         return self.of_shape[shape]
+
+
+def aligned(part: Tensor) -> Tensor:
+    """The tensor, or a copy, contiguous and where the compiled kernels expect it.
+
+    Triton compiles anew for addresses that are no multiple of 16 bytes, and may then add in another
+    order: a batch's bits would depend on where in a block it lies.
+    """
+    part = part.contiguous()
+    return part.clone() if part.data_ptr() % ALIGNMENT else part
