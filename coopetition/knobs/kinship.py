@@ -67,8 +67,8 @@ def kinship(
 
 def _values(combinations: Sequence[Combination], count: int) -> Array:
     """Covariates of combinations, NaN where unknown, shape ``(combinations, count)``."""
-    rows = [[np.nan if v is None else float(str(v)) for v in one[1:]] for one in combinations]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), count)
+    rows = [one[1:] for one in combinations]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), count)  # None becomes NaN
 
 
 def _gaps(unknown: Mapping[str, float]) -> Array:

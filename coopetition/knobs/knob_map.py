@@ -111,7 +111,7 @@ class KnobMap:
         """The different settings of the runs."""
         return tuple(dict.fromkeys(run.combination for run in self.runs))
 
-    @property
+    @functools.cached_property
     def warnings(self) -> tuple[str, ...]:
         """What the runs cannot teach, a sentence each."""
         own = len(self.runs) / (len(self.runs) + GUESS_WEIGHT)
@@ -160,6 +160,17 @@ class KnobMap:
         weights = np.linalg.solve(self.prior.kinship, near[0])
         return weights, float(max(0.0, 1.0 - near[0] @ weights))
 
+    @functools.cached_property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Least and largest value of the covariates in which runs differ, but the time scale."""
+        found = {}
+        for covariate in COVARIATES:
+            told = (run.settings.get(covariate.name) for run in self.runs)
+            seen = [value for value in told if value is not None]
+            if seen and max(seen) > min(seen) and covariate.name != "pace":
+                found[covariate.name] = (min(seen), max(seen))
+        return found
+
     def nearby(
         self, values: Mapping[str, float | None]
     ) -> tuple[dict[str, float | None], tuple[str, ...]]:
@@ -169,14 +180,9 @@ class KnobMap:
         left as they are.
         """
         found, far = dict(values), []
-        for name, value in values.items():
-            told = (run.settings.get(name) for run in self.runs)
-            seen = [one for one in told if one is not None]
-            if value is None or name == "pace" or not seen:
-                continue
-            low, high = min(seen), max(seen)
-            room = BEYOND * (high - low)
-            if high > low and not low - room <= value <= high + room:
+        for name, (low, high) in self.ranges.items():
+            value, room = values[name], BEYOND * (high - low)
+            if value is not None and not low - room <= value <= high + room:
                 found[name] = float(np.clip(value, low - room, high + room))
                 far.append(name)
         return found, tuple(far)
