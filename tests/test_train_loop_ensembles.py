@@ -7,7 +7,7 @@ from short_runs import StopAt, everything, go, small
 from coopetition.errors import CheckpointError, TrainingError
 from coopetition.logs import read_curves
 from coopetition.train import loop
-from coopetition.train.events import events
+from coopetition.train.agenda import events
 from coopetition.train.runs import RunFolder
 
 

@@ -12,12 +12,12 @@ import torch
 
 from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
+from .agenda import Event, events
 from .capture import STRETCH
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
 from .devices import choose_device
 from .ensemble import Ensemble
 from .ensemble_folder import begin, continued_settings, holds_run, reopen
-from .events import Event, events
 from .interruption import Interruption
 from .memory import forget_peak, memory_explained, peak_memory
 from .observers import Observer, observers_of, require_extras
