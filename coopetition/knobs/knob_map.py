@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import unknown_name
+from ..fitting.threads import one_blas_thread
 from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.theory import Theory
@@ -132,13 +133,14 @@ class KnobMap:
     def effects(self) -> Effects:
         """The effects of settings, given the runs."""
         designs = np.array([self.design(run.settings, run.kind) for run in self.runs])
-        return regress(
-            self.prior,
-            self.deviation,
-            designs.reshape(len(self.runs), len(self.prior.columns)),
-            np.array([run.information for run in self.runs]),
-            np.array([run.score for run in self.runs]),
-        )
+        with one_blas_thread():  # whose digits depend on no one else's work
+            return regress(
+                self.prior,
+                self.deviation,
+                designs.reshape(len(self.runs), len(self.prior.columns)),
+                np.array([run.information for run in self.runs]),
+                np.array([run.score for run in self.runs]),
+            )
 
     def design(self, values: Mapping[str, float | None], kind: str) -> Array:
         """The row of covariates, data and combination of settings, shape ``(columns,)``."""

@@ -61,7 +61,8 @@ def unembedding_forward(
     tl.store(vector + place, mean, mask=there[:, None])
     end = tl.minimum(first + PER_PART * LABELS, n_labels)
     mine = there & (wanted >= first) & (wanted < end)
-    missing = there & ((wanted < 0) | (wanted >= n_labels)) & (part == 0)
+    here = part + tl.zeros_like(b) == 0  # a whole vector: interpreters broadcast no scalar truths
+    missing = there & here & ((wanted < 0) | (wanted >= n_labels))
     row = tl.load(weight + wanted[:, None] * WIDTH + columns, mask=mine[:, None], other=0.0)
     row = tl.where(missing[:, None], float("nan"), row)
     tl.store(target_vector + member * BATCH * WIDTH + place, row, mask=(mine | missing)[:, None])
