@@ -1,11 +1,14 @@
 """What settings have in common with those of the runs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.knobs import default_map
+from coopetition.knobs.beliefs import completed
 from coopetition.knobs.covariates import COVARIATES, covariates
 from coopetition.knobs.kinship import OWN, kinship
 
@@ -83,9 +86,12 @@ def test_covariates_tell_kinds_and_places_of_weight_decay_apart():
         assert {key for key, value in found.items() if "decay" in key and value} == {name}
 
 
-def test_a_map_without_the_priors_of_new_covariates_takes_them_from_the_code():
-    names = [covariate.name for covariate in COVARIATES]
-    assert list(default_map().beliefs.reach) == names
+def test_priors_of_a_file_are_put_in_the_order_that_combinations_have():
+    present = default_map().beliefs
+    turned = dataclasses.replace(present, reach=dict(reversed(present.reach.items())))
+    filled, new = completed(turned, present)
+    assert list(filled.reach) == [covariate.name for covariate in COVARIATES]
+    assert new == ()
 
 
 def test_effects_are_not_relied_on_far_outside_what_runs_have_shown():

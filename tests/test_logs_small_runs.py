@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from coopetition.errors import LogError
+from coopetition.forecasting import forecast_settings
 from coopetition.landmarks import verdict
 from coopetition.logs import read_curves, small_runs
 from coopetition.proposal.knowledge import map_for, small_map
@@ -68,3 +69,14 @@ def test_the_map_of_small_runs_is_of_these_runs():
 def test_matching_lowers_mu1():
     matching, spread = small_map().effect("matching", "mu1")
     assert matching > 2 * spread  # the covariate falls with the share that is matched
+
+
+def test_more_classes_are_memorised_later():
+    """Which of n_d and the rate says so, runs cannot tell; that CIWL comes later, they can."""
+    settings = dict(read_curves("cpu:base_seed=0")[0].settings)
+    few, many = (
+        forecast_settings({**settings, "n_classes": n}, small_map(), horizon=4e5, draws=400)
+        for n in (2400, 8000)
+    )
+    middle = len(few.sequences) // 2
+    assert few.bands["ciwl"].median[middle] > many.bands["ciwl"].median[middle] + 0.05

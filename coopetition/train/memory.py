@@ -22,16 +22,11 @@ from .settings import NetworkSettings, TrainingSettings
 WORKSPACES = 2**26  # of the BLAS, on two streams
 EVALUATED = 2**29  # logits and residual streams of one pass of an evaluation on a GPU
 EVALUATION_COPIES = 4  # of these, while metrics are computed
-PLAIN_LOGITS, PLAIN_TABLES = (
-    2,
-    1,
-)  # of a batch's logits and label tables, in a plain step's backward
+# of a batch's logits and label tables, in a plain step's backward pass
+PLAIN_LOGITS, PLAIN_TABLES = 2, 1
 ENCODED, ENCODED_FORWARD = 265, 66  # floats a pixel of an image in a ResNet, with and without it
-LAYER_ROWS, HIDDEN_ROWS, PATTERNS = (
-    9,
-    2.5,
-    4,
-)  # what a layer keeps for it: rows, an MLP's, attention
+# what a layer keeps for it: rows of the residual stream's width, of an MLP's, attention patterns
+LAYER_ROWS, HIDDEN_ROWS, PATTERNS = 9, 2.5, 4
 GB = 1e9
 
 
