@@ -29,8 +29,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .descent import descend
     from .fitting import Fit, FitSettings, fit
-    from .forecasting import Forecast
-    from .forecasting.forecast import forecast
+    from .forecasting import Forecast, forecast
     from .integration import integrate, integrate_many, integrate_tangents
     from .knobs import KnobMap, calibrate, default_map
     from .logs import published_runs, read_curves, write_curves

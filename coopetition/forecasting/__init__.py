@@ -4,12 +4,12 @@
 """
 
 from .discrepancy import Discrepancy
-from .forecast import forecast, forecast_settings
 from .outcomes import LandmarkForecast
 from .prior import ParameterPrior
 from .result import Band, Forecast
 from .theory import Theory, TheoryParameter, parameter_names
 from .toy_theory import ToyTheory, toy_theory
+from .verbs import forecast, forecast_settings
 
 __all__ = [
     "Band",

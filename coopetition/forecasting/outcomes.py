@@ -83,10 +83,15 @@ def verdict_probabilities(flip: Array) -> Mapping[str, float]:
     >>> verdict_probabilities(np.array([[0.5, 0.7, 0.3], [0.5, 0.7, 0.8]]))["transient"]
     0.5
     """
+    found = verdicts_of_paths(flip)
+    return {name: float(np.mean(found == i)) for i, name in enumerate(VERDICTS)}
+
+
+def verdicts_of_paths(flip: Array) -> NDArray[np.intp]:
+    """Each path's verdict at its end, an index of `VERDICTS`; flip is ``(draws, times)``."""
     emerged = np.any(flip >= EMERGED, axis=1)
     stays = flip[:, -1] >= CROSSED
-    shares = (emerged & stays, emerged & ~stays, ~emerged)
-    return {name: float(np.mean(s)) for name, s in zip(VERDICTS, shares, strict=True)}
+    return np.where(emerged, np.where(stays, 0, 1), 2)
 
 
 def distribution(values: Array, level: float) -> LandmarkForecast:

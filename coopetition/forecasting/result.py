@@ -56,6 +56,8 @@ class Forecast:
         ``emergence, peak, peak_flip, crossover, vanishing``; those before ``until`` are the log's.
     verdict_probability
         Of ``persistent, transient, never`` at the horizon.
+    theory_probability
+        The same as the theory alone has it, before what became of the map's runs put it right.
     parameters
         Median, lower and upper end of the theory's parameters.
     telling
@@ -76,6 +78,7 @@ class Forecast:
     bands: Mapping[str, Band]
     landmarks: Mapping[str, LandmarkForecast]
     verdict_probability: Mapping[str, float]
+    theory_probability: Mapping[str, float]
     parameters: Mapping[str, tuple[float, float, float]]
     telling: bool
     warnings: tuple[str, ...]
@@ -122,6 +125,7 @@ class Forecast:
             "level": self.level,
             "verdict": self.verdict,
             "verdict_probability": dict(self.verdict_probability),
+            "theory_probability": dict(self.theory_probability),
             "telling": self.telling,
             "crossover": {name: crossover[name] for name in ("median", "lower", "upper")},
             "landmarks": marks,

@@ -11,7 +11,8 @@ from importlib import resources
 
 from .calibration import calibrate
 from .covariates import COVARIATES, Covariate, covariates
-from .knob_map import KnobMap, RunInformation
+from .knob_map import KnobMap
+from .run_information import RunInformation, VerdictRecord
 from .storage import load_map, map_from_json, save_map
 
 DEFAULT_FILE = "knob_map.json"
@@ -35,6 +36,7 @@ __all__ = [
     "Covariate",
     "KnobMap",
     "RunInformation",
+    "VerdictRecord",
     "calibrate",
     "covariates",
     "default_map",

@@ -30,9 +30,11 @@ from ..seeds import stream
 from .beliefs import Beliefs
 from .covariates import covariates, data_kind, head_start, pace_of, unusable
 from .effects import present_beliefs
-from .knob_map import GUESS_WEIGHT, KnobMap, RunInformation
+from .foresight import with_verdicts
+from .knob_map import GUESS_WEIGHT, KnobMap
 from .regression import expected_deviations
 from .run_fit import informed, optimum_of, screened
+from .run_information import RunInformation
 
 Array = NDArray[np.float64]
 
@@ -52,6 +54,7 @@ def calibrate(
     discrepancy: Discrepancy | None = None,
     beliefs: Beliefs | None = None,
     first: Mapping[str, Array] | None = None,
+    verdicts: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> KnobMap:
@@ -74,6 +77,8 @@ def calibrate(
         What is believed of parameters and effects beforehand; `present_beliefs` when None.
     first
         Where to start a run's θ by its name, for runs calibrated before; saves the screening.
+    verdicts
+        Whether to learn the verdicts' odds from the runs too (`coopetition.knobs.verdict_odds`).
     seed
         Of the draws that are screened.
     progress
@@ -99,7 +104,8 @@ def calibrate(
     """
     chosen = toy_theory(theory) if isinstance(theory, str) else theory
     form, believed = discrepancy or Discrepancy(), beliefs or present_beliefs(chosen)
-    members, logs, excluded = _members(runs, chosen, form, until, points)
+    given = list(runs)
+    members, logs, excluded = _members(given, chosen, form, until, points)
     knobs = KnobMap(
         theory=chosen.name,
         parameters=parameter_names(chosen),
@@ -119,7 +125,11 @@ def calibrate(
     kept = tuple(run for run in knobs.runs if run.run not in failed)
     knobs = dataclasses.replace(knobs, runs=kept, excluded={**excluded, **failed})
     said = {**knobs.provenance, "warnings": list(knobs.warnings)}
-    return dataclasses.replace(knobs, provenance=said)
+    knobs = dataclasses.replace(knobs, provenance=said)
+    if not verdicts:
+        return knobs
+    named = {curves.run: curves for curves in given}
+    return with_verdicts(knobs, {run.run: named[run.run] for run in kept}, seed=seed)
 
 
 def _fitted_together(

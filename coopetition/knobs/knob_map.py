@@ -22,48 +22,13 @@ from .covariates import BASE_KIND, COVARIATES, covariates, data_kind, head_start
 from .effects import EffectPrior, effect_prior
 from .kinship import Combination, kinship
 from .regression import Effects, regress
+from .run_information import RunInformation
+from .verdict_odds import VerdictOdds, fit_odds
 
 Array = NDArray[np.float64]
 
 BEYOND = 0.5  # of the runs' range of a covariate: how far outside it effects are relied on
 GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class RunInformation:
-    """What one run's log says about its parameters, near its optimum.
-
-    Parameters
-    ----------
-    run
-        Its name.
-    settings
-        Its covariates, None where unknown.
-    kind
-        Its kind of data.
-    until
-        Sequences of its log that were used.
-    optimum
-        θ at the optimum under the map, shape ``(k,)``.
-    information, score
-        H and b of the quadratic log-likelihood b·θ − ½ θᵀ H θ, shapes ``(k, k)`` and ``(k,)``.
-    source
-        Path and checksum of the log, or what it was read from.
-    """
-
-    run: str
-    settings: Mapping[str, float | None]
-    kind: str
-    until: float
-    optimum: Array
-    information: Array
-    score: Array
-    source: Mapping[str, Any]
-
-    @property
-    def combination(self) -> tuple[Any, ...]:
-        """What runs that differ in their seed only have in common."""
-        return (self.kind, *(self.settings.get(c.name) for c in COVARIATES))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -248,8 +213,24 @@ class KnobMap:
             notes=tuple(notes),
         )
 
+    @functools.cached_property
+    def odds(self) -> VerdictOdds | None:
+        """How the verdicts of the runs correct the theory's; None if the runs hold none."""
+        with one_blas_thread():
+            return fit_odds(self.runs)
+
+    def odds_at(
+        self, settings: Mapping[str, Any], chances: Mapping[str, float], *, horizon: float
+    ) -> Mapping[str, float]:
+        """Probabilities of the verdicts at a horizon, from the theory's at the same settings."""
+        if self.odds is None:
+            return chances
+        values, _ = self.nearby(covariates(settings))
+        return self.odds.correct(chances, values, horizon)
+
     def without(self, *names: str) -> KnobMap:
-        """The map without some runs; their influence on deviations and optima remains.
+        """The map without some runs; their influence on deviations, optima and what was foreseen
+        of the others remains.
 
         Raises
         ------

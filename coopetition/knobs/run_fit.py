@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import FitError
 from ..forecasting.evidence import Evidence
 from ..forecasting.theory import Theory
-from .knob_map import RunInformation
+from .run_information import RunInformation
 
 Array = NDArray[np.float64]
 

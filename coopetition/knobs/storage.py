@@ -20,7 +20,8 @@ from ..forecasting.toy_theory import toy_theory
 from ..version import __version__
 from .beliefs import Beliefs, beliefs_from, completed
 from .effects import present_beliefs
-from .knob_map import KnobMap, RunInformation
+from .knob_map import KnobMap
+from .run_information import RunInformation, VerdictRecord
 
 FORMAT = 1
 _PLAIN = ("run", "kind", "until", "settings", "source")
@@ -62,6 +63,7 @@ def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
             {
                 **{name: getattr(run, name) for name in _PLAIN},
                 **{name: _rounded(getattr(run, name)) for name in _ARRAYS},
+                "verdicts": [dataclasses.asdict(verdict) for verdict in run.verdicts],
             }
             for run in knob_map.runs
         ],
@@ -136,6 +138,7 @@ def _run(row: dict[str, Any]) -> RunInformation:
         optimum=np.array(row["optimum"]),
         information=np.array(row["information"]),
         score=np.array(row["score"]),
+        verdicts=tuple(VerdictRecord(**verdict) for verdict in row.get("verdicts", ())),
     )
 
 

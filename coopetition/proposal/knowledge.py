@@ -12,6 +12,7 @@ from ..curves import Curves
 from ..files import provenance
 from ..knobs import KnobMap, calibrate, default_map, map_from_json
 from ..knobs.covariates import data_kind
+from ..knobs.foresight import with_verdicts
 from ..landmarks import verdict
 from ..logs import read_curves, small_runs
 from .outcome_regression import OutcomeRegression, regress_outcomes
@@ -104,12 +105,15 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
         discrepancy=knob_map.discrepancy,
         beliefs=knob_map.beliefs,
         first={curves.run: knob_map.predict(curves.settings).mean for curves in new},
+        verdicts=False,
         seed=seed,
     )
     origin = provenance("calibrate", {"added": [run.run for run in own.runs]}, seed=seed)
-    return dataclasses.replace(
+    both = dataclasses.replace(
         knob_map,
         runs=(*knob_map.runs, *own.runs),
         excluded={**knob_map.excluded, **own.excluded},
         provenance={**origin, "before": dict(knob_map.provenance)},
     )
+    named = {curves.run: curves for curves in new}
+    return with_verdicts(both, {run.run: named[run.run] for run in own.runs}, seed=seed)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..errors import unknown_name
 from ..forecasting.outcomes import VERDICTS
 from ..knobs import covariates
+from ..knobs.logistic import fit_multinomial, softmax
 
 Array = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ class OutcomeRegression:
         """Probabilities of the verdicts at a run's settings."""
         values = extended(settings)
         z = (np.array([values[name] for name in self.names]) - self.centre) / self.scale
-        chances = _softmax(self.weights @ np.append(z, 1.0))
+        chances = softmax(self.weights @ np.append(z, 1.0))
         return {verdict: float(p) for verdict, p in zip(VERDICTS, chances, strict=True)}
 
 
@@ -93,8 +94,6 @@ def regress_outcomes(
     >>> found.predict({"match_probability": 0.95})["persistent"] > 0.8
     True
     """
-    from scipy.optimize import minimize
-
     if not settings or len(settings) != len(verdicts):
         raise ValueError(
             f"{len(settings)} settings and {len(verdicts)} verdicts: give one verdict a run"
@@ -107,30 +106,11 @@ def regress_outcomes(
     raw = np.array([[row[name] for name in names] for row in rows]).reshape(len(rows), len(names))
     centre, scale = raw.mean(axis=0), raw.std(axis=0)
     z = np.column_stack([(raw - centre) / scale, np.ones(len(raw))])
-    target = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
+    happened = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
     tau = np.append(np.full(len(names), width), CONSTANT_WIDTH)
-
-    def cost(flat: Array) -> tuple[float, Array]:
-        weights = flat.reshape(len(VERDICTS), -1)
-        logits = z @ weights.T
-        top = logits.max(axis=1, keepdims=True)
-        total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-        value = np.sum(total) - np.sum(logits * target) + 0.5 * np.sum((weights / tau) ** 2)
-        slope = (_softmax(logits) - target).T @ z + weights / tau**2
-        return float(value), slope.ravel()
-
-    start = np.zeros(len(VERDICTS) * z.shape[1])
-    found = minimize(cost, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
-    if not math.isfinite(found.fun):
-        raise ValueError("covariates of the runs are not finite: leave those runs out")
     return OutcomeRegression(
         names=names,
         centre=centre,
         scale=scale,
-        weights=found.x.reshape(len(VERDICTS), -1),
+        weights=fit_multinomial(z, happened, tau).weights,
     )
-
-
-def _softmax(logits: Array) -> Array:
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))

@@ -1,0 +1,179 @@
+"""From a prior and a log, if there is one, to what is to be expected: futures and their summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves import read_only
+from ..errors import CoopetitionError
+from ..seeds import stream
+from ..version import __version__
+from .evidence import Evidence
+from .flips import TIMES, possible_flips
+from .outcomes import (
+    VERDICTS,
+    distribution,
+    landmarks_of_paths,
+    verdict_probabilities,
+    verdicts_of_paths,
+)
+from .paths import paths
+from .prior import ParameterPrior
+from .result import Band, Forecast
+from .reweighting import resampled, weights_of
+from .sampling import Population, posterior
+
+if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
+    from ..knobs import KnobMap
+
+Array = NDArray[np.float64]
+
+FORESEEN = 1000  # futures from settings alone, beside those that follow a log
+SURE = 0.8  # probability of a verdict from which the log is said to tell
+STRANGE = 5.5  # distance from the prior, in standard deviations of 12 parameters, 1 in 1,000
+LEAST_SHARE = 0.5  # of the draws whose paths must be numbers
+
+
+def foretell(
+    knob_map: KnobMap,
+    settings: Mapping[str, Any],
+    prior: ParameterPrior,
+    log: Evidence | None,
+    *,
+    run: str,
+    horizon: float,
+    level: float,
+    draws: int,
+    moves: int,
+    seed: int,
+    source: Mapping[str, Any],
+    began: float,
+    notes: tuple[str, ...] = (),
+) -> Forecast:
+    """The forecast of a prior and a log, if there is one; arguments as in `forecast`."""
+    theory, rng = knob_map.the_theory(), stream(seed, "forecast")
+    population: Population | None = None
+    if log is None:
+        thetas = prior.sample(draws, rng)
+    else:
+        population = posterior(theory, prior, log, rng, draws=draws, moves=moves)
+        thetas = population.thetas
+    grid = np.linspace(0.0, horizon - prior.origin, TIMES + 1)[1:]
+    futures = dict(
+        paths(theory, thetas, grid, knob_map.discrepancy, rng, evidence=log, pace=prior.pace)
+    )
+    whole = np.all([np.all(np.isfinite(y), axis=1) for y in futures.values()], axis=0)
+    if np.mean(whole) < LEAST_SHARE:
+        raise CoopetitionError(
+            f"{100 * (1 - np.mean(whole)):.0f} % of the simulations of run {run} failed before "
+            f"{horizon:,.0f} sequences; check its settings (learning rate, batch size) or shorten "
+            "the horizon"
+        )
+    sequences = grid + prior.origin
+    flip = _joined(sequences, futures["flip"][whole], log, "flip")
+    theory_says = verdict_probabilities(flip)
+    first = theory_says if log is None else _foreseen(knob_map, prior, horizon, seed)
+    after = knob_map.odds_at(settings, first, horizon=horizon)
+    weights = weights_of(flip, first, after)
+    found = verdicts_of_paths(flip)
+    chances: Mapping[str, float] = (
+        after
+        if log is None
+        else {name: float(np.sum(weights[found == i])) for i, name in enumerate(VERDICTS)}
+    )
+    kept = np.flatnonzero(whole)[resampled(weights)]
+    futures = {evaluator: y[kept] for evaluator, y in futures.items()}
+    thetas = thetas[kept]
+    reach = [0.5, (1 - level) / 2, (1 + level) / 2]
+    bands = {}
+    for evaluator, y in futures.items():
+        median, lower, upper = np.quantile(y, reach, axis=0)
+        bands[evaluator] = Band(
+            median=read_only(median), lower=read_only(lower), upper=read_only(upper)
+        )
+    flip, icl = (_joined(sequences, futures[name], log, name) for name in ("flip", "icl"))
+    marks = landmarks_of_paths(sequences, flip, icl)
+    quantiles = np.exp(np.quantile(thetas, reach, axis=0))
+    strange = float(np.median(prior.distance(thetas))) if log is not None else 0.0
+    return Forecast(
+        run=run,
+        until=0.0 if log is None else log.until,
+        horizon=float(horizon),
+        level=level,
+        sequences=read_only(sequences),
+        bands=bands,
+        landmarks={name: distribution(values, level) for name, values in marks.items()},
+        verdict_probability=chances,
+        theory_probability=theory_says,
+        parameters={
+            name: (float(mid), float(low), float(high))
+            for name, mid, low, high in zip(prior.names, *quantiles, strict=True)
+        },
+        telling=max(chances.values()) >= SURE,
+        warnings=(
+            *notes,
+            *prior.notes,
+            *(log.notes if log is not None else ()),
+            *_warnings(chances, log, strange),
+        ),
+        thetas=read_only(thetas),
+        provenance={
+            "version": __version__,
+            "source": dict(source),
+            "map": {**knob_map.provenance, "runs": [r.run for r in knob_map.runs]},
+            "seed": seed,
+            "simulations": len(thetas) if population is None else population.evaluations,
+            "seconds": round(time.perf_counter() - began, 3),
+        },
+    )
+
+
+def _foreseen(
+    knob_map: KnobMap, prior: ParameterPrior, horizon: float, seed: int
+) -> Mapping[str, float]:
+    """The theory's verdict probabilities from settings alone, which a log has no part in."""
+    if knob_map.odds is None:
+        return dict.fromkeys(VERDICTS, 1.0 / len(VERDICTS))
+    ((_, flips),) = possible_flips(
+        knob_map.the_theory(), knob_map.discrepancy, [prior], horizon=horizon, draws=FORESEEN,
+        seed=seed,
+    )  # fmt: skip
+    return verdict_probabilities(flips[0][np.isfinite(flips[0][:, -1])])
+
+
+def _joined(sequences: Array, futures: Array, log: Evidence | None, evaluator: str) -> Array:
+    """The log up to its end, then the paths; the paths alone where the log has no such curve."""
+    record = None if log is None else log.record(evaluator)
+    if log is None or record is None:
+        return futures
+    ahead = sequences > log.until * (1 + 1e-9)
+    past = np.interp(sequences[~ahead], record.sequences + log.origin, record.values)
+    behind = np.broadcast_to(past, (len(futures), len(past)))
+    return np.concatenate([behind, futures[:, ahead]], axis=1)
+
+
+def _warnings(
+    chances: Mapping[str, float], log: Evidence | None, strange: float
+) -> tuple[str, ...]:
+    found = []
+    best = max(chances, key=lambda name: chances[name])
+    if chances[best] < SURE:
+        basis = (
+            "settings alone do not"
+            if log is None
+            else f"{log.until:,.0f} sequences of log do not yet"
+        )
+        found.append(
+            f"{basis} tell what becomes of ICL: {best} is only {100 * chances[best]:.0f} % probable"
+        )
+    if strange > STRANGE:
+        found.append(
+            f"the log is unlike those the map was calibrated on ({strange:.1f} standard deviations "
+            "from what its settings predict); trust the bands less"
+        )
+    return tuple(found)

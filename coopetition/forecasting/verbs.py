@@ -1,0 +1,150 @@
+"""The verbs: from the part of a log seen so far, or from settings alone, to what will come."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..curves import Curves
+from ..fitting.threads import one_blas_thread
+from .evidence import Evidence, evidence
+from .futures import foretell
+from .result import Forecast
+
+if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
+    from ..knobs import KnobMap
+
+POINTS_A_HORIZON = 80  # blocks that a whole horizon of log would be averaged in
+POINTS = (12, 40)  # fewest and most blocks of a log
+
+
+def forecast(
+    curves: Curves,
+    knob_map: KnobMap,
+    *,
+    horizon: float,
+    until: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    level: float = 0.9,
+    draws: int = 2000,
+    moves: int = 4,
+    seed: int = 0,
+) -> Forecast:
+    """Forecast a run.
+
+    Parameters
+    ----------
+    curves
+        The log. Its settings choose the prior; nothing after ``until`` is looked at.
+    knob_map
+        The population the run is thought to belong to. A run of the map with the same log is left
+        out of it, or the forecast would have seen the future.
+    horizon
+        Training sequences up to which to forecast.
+    until
+        Sequences of the log to use, at most all it has: all when None, none (settings alone)
+        when 0.
+    settings
+        The run's settings, where the log does not hold them.
+    level
+        Probability that a value lies in its interval or band.
+    draws
+        Size of the population of parameter sets.
+    moves
+        Metropolis moves a step; more where the draws should mix better.
+    seed
+        Of all randomness.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    LogError
+        If the log holds nothing usable before ``until``.
+    CoopetitionError
+        If most simulations failed.
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> from coopetition.knobs import default_map
+    >>> from coopetition.logs import read_curves
+    >>> (main,) = read_curves("published:main")
+    >>> forecast(main, default_map(), until=5e6, horizon=2e7, draws=200).verdict
+    'transient'
+    """
+    began = time.perf_counter()
+    seen_before = _same_log(curves, knob_map)
+    knob_map = knob_map.without(*seen_before)
+    settings = curves.settings if settings is None else settings
+    prior = knob_map.predict(settings)
+    _check(0.0 if until is None else until, horizon, level, draws, prior.origin)
+    cut = min(curves.last_sequence, horizon if until is None else float(until))
+    log: Evidence | None = None
+    if cut > prior.origin:
+        share = (cut - prior.origin) / (horizon - prior.origin)
+        log = evidence(
+            curves.until(cut),
+            knob_map.discrepancy,
+            until=cut,
+            origin=prior.origin,
+            pace=prior.pace,
+            points=int(np.clip(POINTS_A_HORIZON * share, *POINTS)),
+        )
+    known = tuple(f"the map was calibrated on this run: {name} left out" for name in seen_before)
+    with one_blas_thread():
+        return foretell(
+            knob_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
+            draws=draws, moves=moves, seed=seed, source=curves.source, began=began, notes=known,
+        )  # fmt: skip
+
+
+def forecast_settings(
+    settings: Mapping[str, Any],
+    knob_map: KnobMap,
+    *,
+    horizon: float,
+    run: str = "settings",
+    level: float = 0.9,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Forecast:
+    """Forecast a run that has not begun, from its settings; arguments as in `forecast`.
+
+    Equal seeds use equal random numbers, so that forecasts of two settings can be compared.
+    """
+    began = time.perf_counter()
+    prior = knob_map.predict(settings)
+    _check(0.0, horizon, level, draws, prior.origin)
+    with one_blas_thread():
+        return foretell(
+            knob_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
+            moves=0, seed=seed, source={"settings": dict(settings)}, began=began,
+        )  # fmt: skip
+
+
+def _check(until: float, horizon: float, level: float, draws: int, origin: float) -> None:
+    if not (math.isfinite(horizon) and horizon > origin):
+        raise ValueError(f"horizon = {horizon!r}: must be a number of sequences above {origin:g}")
+    if not 0 <= until <= horizon:
+        raise ValueError(
+            f"until = {until:g}: must lie between 0 and the horizon, {horizon:g}; there is nothing "
+            "to forecast before the log ends"
+        )
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level!r}: must lie between 0 and 1, such as 0.9")
+    if draws < 100:
+        raise ValueError(f"draws = {draws!r}: quantiles need at least 100")
+
+
+def _same_log(curves: Curves, knob_map: KnobMap) -> list[str]:
+    """The runs of the map that were read from a file of the same checksum."""
+    own = curves.source.get("sha256")
+    return [run.run for run in knob_map.runs if own and run.source.get("sha256") == own]

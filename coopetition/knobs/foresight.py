@@ -1,0 +1,79 @@
+"""What a map would have said of each of its runs, had those of the same settings not been in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..curves import Curves
+from ..fitting.threads import one_blas_thread
+from ..forecasting.flips import TIMES, possible_flips
+from ..forecasting.outcomes import verdict_probabilities
+from ..landmarks import verdict
+from .covariates import head_start
+from .knob_map import KnobMap
+from .run_information import VerdictRecord
+
+DRAWS = 500
+SHARES = (0.25, 0.5, 1.0)  # of a run's log, at whose ends its verdict is taken
+
+
+def with_verdicts(knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 0) -> KnobMap:
+    """The map with the verdicts of the runs whose logs are given; the others keep theirs.
+
+    Runs whose log tells no verdict (no flip) get none, and none gets any where all runs have the
+    same settings: without them nothing is left to foresee from.
+
+    Parameters
+    ----------
+    knob_map
+        The map.
+    logs
+        The runs' curves by name.
+    seed
+        Of the futures.
+    """
+    if len(knob_map.combinations) < 2:
+        return knob_map
+    found: dict[str, tuple[VerdictRecord, ...]] = {}
+    with one_blas_thread():
+        for combination in knob_map.combinations:
+            alike = [run for run in knob_map.runs if run.combination == combination]
+            if not any(run.run in logs for run in alike):
+                continue
+            others = knob_map.without(*(run.run for run in alike))
+            for run in alike:
+                if run.run in logs:
+                    found[run.run] = _records(others, logs[run.run], run.until, seed)
+    runs = tuple(
+        dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts)) for run in knob_map.runs
+    )
+    return dataclasses.replace(knob_map, runs=runs)
+
+
+def _records(others: KnobMap, log: Curves, until: float, seed: int) -> tuple[VerdictRecord, ...]:
+    """Verdicts at shares of the log, with what the other runs say of its settings."""
+    origin = head_start(log.settings)
+    happened = {}
+    for share in SHARES:
+        horizon = share * until
+        try:
+            happened[horizon] = verdict(log.until(horizon))
+        except ValueError:  # no flip, or fewer than two points of it by then
+            continue
+    if not any(horizon > origin for horizon in happened):
+        return ()
+    prior = others.predict(log.settings)
+    ((_, flips),) = possible_flips(
+        others.the_theory(), others.discrepancy, [prior], horizon=until, draws=DRAWS, seed=seed
+    )
+    flip = flips[0][np.isfinite(flips[0][:, -1])]
+    found = []
+    for horizon, name in happened.items():
+        steps = round(TIMES * (horizon - origin) / (until - origin))
+        if steps > 0 and len(flip):
+            chances = verdict_probabilities(flip[:, :steps])
+            found.append(VerdictRecord(horizon=horizon, verdict=name, foreseen=chances))
+    return tuple(found)

@@ -1,0 +1,134 @@
+"""Odds of the verdicts, put right by what became of ICL in the map's runs.
+
+A toy model bends where a run falls over an edge: its parameters, smooth functions of the settings,
+say too little of which side. What the map would have said of each of its runs, and what became of
+them, teaches how far to trust it and where it leans:
+
+    log q(v) = a · log p(v) + w_v · z + const,   w_v ~ N(0, τ²),  a ~ N(1, ½²)
+
+p are the theory's probabilities from settings alone, q the corrected ones, z the standardised
+covariates, the logarithm of the horizon and a constant. τ is chosen by the evidence: few runs teach
+no more than how sure to be. Given a log, the theory's futures keep their probabilities within each
+verdict and take q's ratios between them (Jeffrey's rule):
+
+    P(future | log) ∝ P_theory(future | log) · q(v)/p(v),   v the future's verdict.
+
+References: Wolpert 1992, Neural Networks 5:241 (stacking); Diaconis & Zabell 1982, J. Am. Stat.
+Assoc. 77:822 (Jeffrey's rule).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..forecasting.outcomes import VERDICTS
+from .covariates import COVARIATES
+from .logistic import fit_multinomial, softmax
+from .run_information import RunInformation
+
+Array = NDArray[np.float64]
+
+WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5)  # τ
+A_RUN = 1.5  # as how many observations the verdicts of one run at several horizons count
+RARE = 0.003  # least probability that is told of a verdict
+HORIZON = "horizon"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class VerdictOdds:
+    """A fitted correction.
+
+    Parameters
+    ----------
+    names
+        The covariates that differ between the runs.
+    centre, scale
+        With which they are standardised, shape ``(names,)``.
+    weights
+        w, shape ``(verdicts, names + 1)``, the constant's last.
+    power
+        a; above 1 where the map is surer than it says.
+    width
+        τ.
+    horizons
+        Shortest and longest of the runs' horizons.
+    """
+
+    names: tuple[str, ...]
+    centre: Array
+    scale: Array
+    weights: Array
+    power: float
+    width: float
+    horizons: tuple[float, float]
+
+    def correct(
+        self,
+        chances: Mapping[str, float],
+        values: Mapping[str, float | None],
+        horizon: float,
+    ) -> dict[str, float]:
+        """The corrected probabilities, q, from p.
+
+        Parameters
+        ----------
+        chances
+            The theory's probabilities from settings alone.
+        values
+            Covariates, as far from the runs' as effects are relied on (`KnobMap.nearby`).
+        horizon
+            In sequences; what lies outside the runs' horizons is taken as their nearest.
+        """
+        row = _row(values, float(np.clip(horizon, *self.horizons)))
+        z = (np.array([row[name] for name in self.names]) - self.centre) / self.scale
+        logits = self.weights @ np.append(z, 1.0) + self.power * _logarithms(chances)
+        return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
+
+
+def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
+    """The correction that runs' verdicts teach; None if there are none."""
+    seen = [(run, record) for run in runs for record in run.verdicts]
+    if not seen:
+        return None
+    rows = [_row(run.settings, record.horizon) for run, record in seen]
+    names = tuple(name for name in rows[0] if len({row[name] for row in rows}) > 1)
+    raw = np.array([[row[name] for name in names] for row in rows]).reshape(len(rows), len(names))
+    centre, scale = raw.mean(axis=0), raw.std(axis=0)
+    z = np.column_stack([(raw - centre) / scale, np.ones(len(raw))])
+    happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in seen])
+    log_first = np.array([_logarithms(record.foreseen) for _, record in seen])
+    counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in seen])
+    fits = {
+        width: fit_multinomial(
+            z, happened, np.full(z.shape[1], width), log_first=log_first, counts=counts
+        )
+        for width in WIDTHS
+    }
+    width = max(fits, key=lambda one: fits[one].log_evidence)
+    horizons = [record.horizon for _, record in seen]
+    return VerdictOdds(
+        names=names,
+        centre=centre,
+        scale=scale,
+        weights=fits[width].weights,
+        power=fits[width].power,
+        width=width,
+        horizons=(min(horizons), max(horizons)),
+    )
+
+
+def _row(values: Mapping[str, float | None], horizon: float) -> dict[str, float]:
+    """Covariates, unknown ones 0, and the logarithm of the horizon."""
+    known = {covariate.name: values.get(covariate.name) or 0.0 for covariate in COVARIATES}
+    return {**known, HORIZON: math.log(horizon)}
+
+
+def _logarithms(chances: Mapping[str, float]) -> Array:
+    """Logarithms of p in the order of the verdicts, none of them impossible."""
+    p = np.array([chances[verdict] for verdict in VERDICTS])
+    return np.asarray(np.log(RARE + (1 - len(VERDICTS) * RARE) * p))
