@@ -31,11 +31,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
-from coopetition.knobs import KnobMap, calibrate, covariates
+from coopetition.knobs import KnobMap, calibrate, covariates, small_map
 from coopetition.landmarks import verdict
 from coopetition.logs import read_curves, small_runs
 from coopetition.proposal import regress_outcomes
-from coopetition.proposal.knowledge import small_map
 from coopetition.rivals import THEORIES
 
 VERDICTS = ("persistent", "transient", "never")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .curves_options import log_options, read_logs
-from .forecast_entry import chosen_map, forecast_entry, map_option
+from .forecast_entry import forecast_entry, map_option
 from .options import (
     checked_figure_path,
     finite,
@@ -105,6 +105,7 @@ def fit(
     """
     from coopetition.fitting import FitSettings, write_fits
     from coopetition.fitting import fit as fit_curves
+    from coopetition.knobs import load_map, map_for
     from coopetition.models import get
 
     checked_figure_path(plot)
@@ -118,7 +119,7 @@ def fit(
     )
     held = numbers(split_assignments(fixed))
     declared = [get(name) for name in dict.fromkeys(models)]
-    knob_map = None if horizon is None else chosen_map(map_file)
+    given = None if map_file is None else load_map(map_file)
     fits, entries, predictions = [], [], []
     for curves in read_logs(logs, columns, run):
         part = curves if until is None else curves.until(until)
@@ -132,7 +133,8 @@ def fit(
                 entry["posterior"] = posterior_entry(
                     result, posterior_steps, seed=seed, output=output, progress=not quiet
                 )
-            if prediction is not None and knob_map is not None:
+            if prediction is not None:
+                knob_map = given or map_for(curves.settings)
                 entry["forecast"] = forecast_entry(
                     part, result, prediction, knob_map, seed=seed, output=output
                 )
@@ -232,10 +234,17 @@ def _said(entry: dict[str, Any]) -> str:
         )
     lines += [f"  note: {note}" for note in entry.get("posterior", {}).get("notes", ())]
     if "forecast" in entry:
+        from coopetition.forecasting.result import WORTH_TELLING
+
         forecast = entry["forecast"]
         odds = ", ".join(f"{n} {p:.2f}" for n, p in forecast["verdict_probability"].items())
         basis = forecast["basis"]
         lines.append(f"forecast from the {basis} at {forecast['horizon']:,.0f} sequences: {odds}")
+        alone = forecast.get("theory_probability", forecast["verdict_probability"])
+        moved = (abs(alone[n] - p) for n, p in forecast["verdict_probability"].items())
+        if max(moved) >= WORTH_TELLING:
+            said = ", ".join(f"{n} {p:.2f}" for n, p in alone.items())
+            lines.append(f"  by the theory alone, not put right by the map's runs: {said}")
         if forecast["crossover"] is not None:
             whens = (forecast["crossover"][name] for name in ("median", "lower", "upper"))
             mid, low, high = ("beyond" if when is None else f"{when:,.0f}" for when in whens)

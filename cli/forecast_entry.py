@@ -21,15 +21,8 @@ map_option = click.option(
     type=input_file,
     metavar="MAP.json",
     help="The population that forecasts start from, made by `calibrate`; by default the one that "
-    "ships with the package.",
+    "ships with the package for runs on such data.",
 )
-
-
-def chosen_map(map_file: Path | None) -> KnobMap:
-    """The map in the file, or the one that ships with the package."""
-    from coopetition.knobs import default_map, load_map
-
-    return default_map() if map_file is None else load_map(map_file)
 
 
 def forecast_entry(

@@ -90,10 +90,9 @@ def propose(
     coopetition propose published:main --budget 2e7
     coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
     """
-    from coopetition.knobs import load_map
+    from coopetition.knobs import load_map, map_for
     from coopetition.proposal import default_moves, parse_move, with_runs
     from coopetition.proposal import propose as search
-    from coopetition.proposal.knowledge import map_for
     from coopetition.proposal.storage import require_new
 
     checked_figure_path(plot)
@@ -149,7 +148,8 @@ def second_opinion(
     knob_map: KnobMap,
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
     """What a regression without a theory says, where the map is that of the small runs."""
-    from coopetition.proposal.knowledge import small_map, small_regression
+    from coopetition.knobs import small_map
+    from coopetition.proposal.knowledge import small_regression
 
     return small_regression().predict if knob_map is small_map() else None
 

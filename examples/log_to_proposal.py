@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 
 from coopetition.forecasting import forecast
+from coopetition.knobs import small_map
 from coopetition.logs import read_curves
 from coopetition.proposal import default_moves, most_informative, propose, with_runs
-from coopetition.proposal.knowledge import small_map
 
 RUN = "c4800-e20-s0.5-m0.4-lr0.0005"  # ICL comes and goes
 BATCH = 16

@@ -9,7 +9,14 @@ import pytest
 from scipy import integrate, special
 
 from coopetition.forecasting.outcomes import VERDICTS
-from coopetition.knobs import COVARIATES, RunInformation, VerdictRecord, default_map, load_map
+from coopetition.knobs import (
+    COVARIATES,
+    RunInformation,
+    VerdictRecord,
+    default_map,
+    load_map,
+    small_map,
+)
 from coopetition.knobs.foresight import SHARES, with_verdicts
 from coopetition.knobs.logistic import POWER_WIDTH, fit_multinomial, softmax
 from coopetition.knobs.storage import save_map
@@ -17,7 +24,6 @@ from coopetition.knobs.verdict_odds import WIDTHS, fit_odds
 from coopetition.landmarks import verdict
 from coopetition.logs import published_runs, read_curves
 from coopetition.proposal import with_runs
-from coopetition.proposal.knowledge import small_map
 
 EVEN = dict.fromkeys(VERDICTS, 1 / 3)
 GRADIENT = 1e-3  # of the posterior at what is called its maximum

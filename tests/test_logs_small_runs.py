@@ -7,9 +7,9 @@ import pytest
 
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast_settings
+from coopetition.knobs import map_for, small_map
 from coopetition.landmarks import verdict
 from coopetition.logs import read_curves, small_runs
-from coopetition.proposal.knowledge import map_for, small_map
 
 
 def test_there_are_enough_settings_and_all_outcomes():

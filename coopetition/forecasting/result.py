@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+WORTH_TELLING = 0.05  # change of a verdict's probability from which the theory's own is told
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Band:
@@ -139,13 +141,15 @@ class Forecast:
 
     def summary(self) -> str:
         """The forecast in a few lines of text."""
-        chances = ", ".join(
-            f"{name} {100 * share:.0f} %" for name, share in self.verdict_probability.items()
-        )
+        chances = _in_words(self.verdict_probability)
         seen = (
             f"from the first {self.until:,.0f} sequences" if self.until else "from settings alone"
         )
         lines = [f"{self.run} at {self.horizon:,.0f} sequences, {seen}: {chances}"]
+        changed = (abs(p - self.theory_probability[v]) for v, p in self.verdict_probability.items())
+        if max(changed) >= WORTH_TELLING:
+            alone = _in_words(self.theory_probability)
+            lines.append(f"  by the theory alone, not put right by the map's runs: {alone}")
         for name, mark in self.landmarks.items():
             if mark.probability < 0.005:
                 continue
@@ -158,3 +162,7 @@ class Forecast:
                 f"  {name:<10} {mid} [{low}, {high}], chance {100 * mark.probability:.0f} %"
             )
         return "\n".join([*lines, *(f"  note: {text}" for text in self.warnings)])
+
+
+def _in_words(chances: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in chances.items())

@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
-from importlib import resources
-from typing import Any
+from collections.abc import Iterable
 
 from ..curves import Curves
 from ..files import provenance
-from ..knobs import KnobMap, calibrate, default_map, map_from_json
-from ..knobs.covariates import data_kind
+from ..knobs import KnobMap, calibrate
 from ..knobs.foresight import with_verdicts
 from ..landmarks import verdict
 from ..logs import read_curves, small_runs
 from .outcome_regression import OutcomeRegression, regress_outcomes
-
-SMALL_MAP = "small_map.json"
-
-
-@functools.cache
-def small_map() -> KnobMap:
-    """The map calibrated on the small runs of our trainer, ``cpu:*``.
-
-    Examples
-    --------
-    >>> small_map().kinds
-    ('gaussian',)
-    """
-    text = (resources.files("coopetition.data") / SMALL_MAP).read_text(encoding="utf-8")
-    return map_from_json(text, SMALL_MAP)
-
-
-def map_for(settings: Mapping[str, Any]) -> KnobMap:
-    """The shipped map whose runs are of the settings' kind of data.
-
-    Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
-    """
-    return small_map() if data_kind(settings) in small_map().kinds else default_map()
 
 
 @functools.cache
