@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.forecasting.result import WORTH_TELLING
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves
 from coopetition.proposal import (
@@ -152,6 +153,24 @@ def test_proposals_say_what_they_stand_on(found):
     plain = found.proposals[0].as_dict("a.yaml")
     assert plain["settings"] == "a.yaml"
     assert set(plain) >= {"changes", "probability_persistent", "cost", "mechanism"}
+
+
+def test_a_proposal_far_from_all_runs_says_so(base, found):
+    assert all(one.notes == () for one in found.proposals)
+    many = Move(setting="n_classes", lower=4_000_000, upper=8_000_000, log=True, whole=True)
+    (far,) = propose(
+        base, default_map(), budget=HORIZON, moves=[many], count=1, looked_at=2
+    ).proposals
+    assert any("classes: far from all runs" in note for note in far.notes)
+    assert far.notes[0] in far.summary()
+    assert far.as_dict()["notes"] == list(far.notes)
+
+
+def test_the_theory_s_own_probability_is_told_where_it_differs(found):
+    for one in found.proposals:
+        alone = one.forecast.theory_probability["persistent"]
+        told = "by the theory alone" in one.summary()
+        assert told == (abs(alone - one.probability_persistent) >= WORTH_TELLING)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,8 @@ def gains(
                 found.append(0.0)
                 continue
             through = omega - omega @ np.linalg.inv(known + omega) @ omega
-            design = knob_map.design(covariates(one), data_kind(one))
+            values, _ = knob_map.nearby(covariates(one))  # as far as effects are relied on
+            design = knob_map.design(values, data_kind(one))
             _, spread = knob_map.effects.at(design)
             _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
             found.append(0.5 * float(log_determinant))

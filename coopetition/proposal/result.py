@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..forecasting import Forecast
+from ..forecasting.result import WORTH_TELLING
 from .candidates import Candidate
 
 
@@ -33,6 +34,8 @@ class Proposal:
     second_opinion
         The probability that ICL is persistent by a regression without a theory, where there is
         one.
+    notes
+        What is to be known of these settings and not of the base, a sentence each.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Proposal:
     forecast: Forecast = dataclasses.field(repr=False)
     mechanism: str
     second_opinion: float | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self, file: str | None = None) -> dict[str, Any]:
         """Plain values for JSON; ``file`` is the settings file."""
@@ -52,20 +56,28 @@ class Proposal:
             "changes": {name: list(pair) for name, pair in self.changes.items()},
             "probability_persistent": self.probability_persistent,
             "verdict_probability": dict(self.forecast.verdict_probability),
+            "theory_probability": dict(self.forecast.theory_probability),
             "cost": self.cost,
             "mechanism": self.mechanism,
             "second_opinion": self.second_opinion,
+            "notes": list(self.notes),
         }
 
     def summary(self) -> str:
         """One paragraph."""
         changes = ", ".join(f"{n} {a:g} → {b:g}" for n, (a, b) in self.changes.items())
-        second = self.second_opinion
-        besides = "" if second is None else f" (a regression without a theory: {second:.2f})"
-        return (
+        alone, second = self.forecast.theory_probability["persistent"], self.second_opinion
+        others = []
+        if abs(alone - self.probability_persistent) >= WORTH_TELLING:
+            others.append(f"by the theory alone {alone:.2f}")
+        if second is not None:
+            others.append(f"by a regression without a theory {second:.2f}")
+        besides = f" ({', '.join(others)})" if others else ""
+        first = (
             f"{self.name}: {changes} (cost {self.cost:.2f}); persistent with probability "
-            f"{self.probability_persistent:.2f}{besides}\n    {self.mechanism}"
+            f"{self.probability_persistent:.2f}{besides}"
         )
+        return "\n    ".join([first, self.mechanism, *(f"note: {note}" for note in self.notes)])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -190,6 +190,7 @@ def _proposal(
 ) -> Proposal:
     settings = candidate.settings(base)
     second = None if opinion is None else opinion({**settings, "horizon": budget})
+    known = knob_map.predict(base).notes
     changes = {
         setting: (float(base[setting]), float(value))
         for setting, value in candidate.changes.items()
@@ -203,4 +204,5 @@ def _proposal(
         forecast=forecast,
         mechanism=mechanism(knob_map, base, settings, budget=budget).in_words(changes),
         second_opinion=None if second is None else round(second["persistent"], 4),
+        notes=tuple(note for note in knob_map.predict(settings).notes if note not in known),
     )
