@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .curves_options import log_options, read_logs
-from .forecast_entry import forecast_entry, map_option
+from .forecast_entry import forecast_entry, map_option, population_forecast
 from .options import (
     checked_figure_path,
     finite,
@@ -23,6 +23,7 @@ from .posterior_entry import posterior_entry
 
 if TYPE_CHECKING:
     from coopetition.fitting import Fit, Prediction
+    from coopetition.forecasting import Forecast
     from coopetition.logs import Columns
 
 
@@ -120,7 +121,7 @@ def fit(
     held = numbers(split_assignments(fixed))
     declared = [get(name) for name in dict.fromkeys(models)]
     given = None if map_file is None else load_map(map_file)
-    fits, entries, predictions = [], [], []
+    fits, entries, predictions, forecasts = [], [], [], []
     for curves in read_logs(logs, columns, run):
         part = curves if until is None else curves.until(until)
         for model in declared:
@@ -133,11 +134,14 @@ def fit(
                 entry["posterior"] = posterior_entry(
                     result, posterior_steps, seed=seed, output=output, progress=not quiet
                 )
+            population: Forecast | str | None = None
             if prediction is not None:
                 knob_map = given or map_for(curves.settings)
-                entry["forecast"] = forecast_entry(
-                    part, result, prediction, knob_map, seed=seed, output=output
+                population = population_forecast(
+                    part, result, prediction.horizon, knob_map, seed=seed
                 )
+                entry["forecast"] = forecast_entry(result, prediction, population, output=output)
+            forecasts.append(None if isinstance(population, str) else population)
             entries.append(entry)
     if output is not None:
         asked = {"until": until, "horizon": horizon, "fixed": held, "models": list(models)}
@@ -146,7 +150,7 @@ def fit(
         from coopetition.plot import fit_figure
 
         best = min(range(len(fits)), key=lambda i: (fits[i].aicc, fits[i].bic))
-        save_figure(fit_figure(fits[best], predictions[best]), plot)
+        save_figure(fit_figure(fits[best], predictions[best], forecasts[best]), plot)
     if as_json:
         click.echo(
             json.dumps(finite([{**_json(f), **e} for f, e in zip(fits, entries, strict=True)]))

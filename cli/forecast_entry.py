@@ -13,6 +13,7 @@ from .options import input_file
 if TYPE_CHECKING:
     from coopetition.curves import Curves
     from coopetition.fitting import Fit, Prediction
+    from coopetition.forecasting import Forecast
     from coopetition.knobs import KnobMap
 
 map_option = click.option(
@@ -25,36 +26,39 @@ map_option = click.option(
 )
 
 
-def forecast_entry(
-    curves: Curves,
-    result: Fit,
-    prediction: Prediction,
-    knob_map: KnobMap,
-    *,
-    seed: int,
-    output: Path | None,
-) -> dict[str, Any]:
-    """The ``forecast`` of a fit's JSON, its bands written beside ``output``.
+def population_forecast(
+    curves: Curves, result: Fit, horizon: float, knob_map: KnobMap, *, seed: int
+) -> Forecast | str:
+    """What other runs say of this one's future, or why they say nothing.
 
     Early in a run its own log allows almost any future, so where the map knows the model the
-    forecast is the map's, corrected by the log: ``basis`` is then ``population``, else ``own log``.
+    forecast is the map's, corrected by the log.
     """
     from coopetition.errors import LogError
     from coopetition.forecasting import forecast
 
-    note = f"the map knows {knob_map.theory}, not {result.model.name}"
-    if knob_map.theory == result.model.name:
-        try:
-            found = forecast(curves, knob_map, horizon=prediction.horizon, seed=seed)
-        except LogError as error:
-            note = str(error)
-        else:
-            file = _written(found.to_table(), result, output)
-            return {
-                "basis": "population",
-                **found.as_dict(file),
-                "notes": list(found.warnings),
-            }
+    if knob_map.theory != result.model.name:
+        return f"the map knows {knob_map.theory}, not {result.model.name}"
+    try:
+        return forecast(curves, knob_map, horizon=horizon, seed=seed)
+    except LogError as error:
+        return str(error)
+
+
+def forecast_entry(
+    result: Fit, prediction: Prediction, population: Forecast | str, *, output: Path | None
+) -> dict[str, Any]:
+    """The ``forecast`` of a fit's JSON, its bands written beside ``output``.
+
+    ``basis`` is ``population`` where other runs know of such a one, else ``own log``.
+    """
+    if not isinstance(population, str):
+        file = _written(population.to_table(), result, output)
+        return {
+            "basis": "population",
+            **population.as_dict(file),
+            "notes": list(population.warnings),
+        }
     crossover = prediction.crossover
     return {
         "basis": "own log",
@@ -62,7 +66,7 @@ def forecast_entry(
         "verdict_probability": dict(prediction.verdict_probability),
         "crossover": None if crossover is None else dataclasses.asdict(crossover),
         "curves": _written(prediction.to_table(), result, output),
-        "notes": [f"forecast from this log alone: {note}", *prediction.notes],
+        "notes": [f"forecast from this log alone: {population}", *prediction.notes],
     }
 
 

@@ -239,7 +239,7 @@ def draw(
 ) -> None:
     """The boundary over two settings, or probability against cost."""
     from coopetition.errors import unknown_name
-    from coopetition.plot.proposals import plot_boundary, plot_frontier
+    from coopetition.plot import plot_boundary, plot_frontier
     from coopetition.proposal import boundary
 
     if pair is None:

@@ -16,7 +16,7 @@ from coopetition.forecasting import forecast_settings
 from coopetition.knobs import default_map
 from coopetition.landmarks import verdict
 from coopetition.logs import read_curves
-from coopetition.plot.proposals import plot_forecast, plot_frontier
+from coopetition.plot import plot_forecast, plot_frontier
 from coopetition.proposal import default_moves, propose
 
 BUDGET = 2e7  # sequences: the end of the paper's figure 1b
@@ -34,8 +34,8 @@ plot_frontier(found).figure.savefig(folder / "frontier.png")
 predicted = forecast_settings(matched.settings, unaware, horizon=BUDGET)
 measured = matched.curve("flip")
 axes = plot_forecast(predicted)
-axes.plot(measured.sequences, measured.values, "k.", markersize=2, label="flip, measured")
-axes.set_xlim(0, BUDGET)
+axes.plot(measured.sequences / 1e6, measured.values, "k.", markersize=2, label="flip, measured")
+axes.set_xlim(0, BUDGET / 1e6)
 axes.figure.savefig(folder / "matched.png")
 chance = predicted.verdict_probability["persistent"]
 print(

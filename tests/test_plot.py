@@ -13,7 +13,10 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
 from coopetition.fitting import Fit, fit, predict, profile
+from coopetition.forecasting import forecast
 from coopetition.integration import integrate
+from coopetition.knobs import default_map
+from coopetition.logs import read_curves
 from coopetition.models import get
 from coopetition.plot import (
     fit_figure,
@@ -100,6 +103,24 @@ def test_figures_are_drawn_and_style_is_left_alone(fitted: Fit, tmp_path) -> Non
     figure.savefig(tmp_path / "fit.png")
     assert (tmp_path / "fit.png").stat().st_size > 10_000
     assert dict(mpl.rcParams) == before
+
+
+def test_a_population_s_forecast_takes_the_place_of_the_log_s_own() -> None:
+    (main,) = read_curves("published:main")
+    cut, horizon = 5e6, 2e7
+    part = main.until(cut)
+    own = fit(part, starts=2, screened=128)
+    ahead = forecast(part, default_map(), horizon=horizon, draws=200)
+    ax = plot_fit(own, prediction=predict(own, horizon), forecast=ahead)
+    ahead_of = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    dashed = [line for line in ahead_of if line.get_linestyle() == "--"]
+    assert len(dashed) == 4
+    for line in dashed:
+        assert line.get_xdata()[0] >= cut / 1e6
+        assert line.get_xdata()[-1] == pytest.approx(horizon / 1e6)
+    flip = next(line for line in dashed if line.get_color() == "tab:red")
+    assert flip.get_ydata()[-1] == pytest.approx(ahead.bands["flip"].median[-1])
+    assert "from other runs" in ax.get_title()
 
 
 def test_importing_plots_loads_no_matplotlib() -> None:

@@ -6,7 +6,7 @@ from matplotlib.collections import QuadMesh
 
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves
-from coopetition.plot.proposals import plot_boundary, plot_forecast, plot_frontier
+from coopetition.plot import plot_boundary, plot_forecast, plot_frontier
 from coopetition.proposal import boundary, default_moves, propose
 
 BUDGET = 2e7

@@ -2,6 +2,7 @@
 
 from .curves import plot_curves, plot_phase
 from .fits import fit_figure, plot_fit, plot_profile, plot_residuals, plot_waterfall
+from .proposals import plot_boundary, plot_forecast, plot_frontier
 from .trajectories import (
     phase_figure,
     plot_accuracies,
@@ -14,8 +15,11 @@ __all__ = [
     "fit_figure",
     "phase_figure",
     "plot_accuracies",
+    "plot_boundary",
     "plot_curves",
     "plot_fit",
+    "plot_forecast",
+    "plot_frontier",
     "plot_losses",
     "plot_phase",
     "plot_profile",

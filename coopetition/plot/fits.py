@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..fitting.profiles import THRESHOLD
 from .style import MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
@@ -14,19 +15,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..fitting import Fit, Prediction, Profile
+    from ..forecasting import Forecast
+
+Array = NDArray[np.float64]
 
 
 def plot_fit(
-    fit: Fit, *, prediction: Prediction | None = None, ax: Axes | None = None, **line_kws: Any
+    fit: Fit,
+    *,
+    prediction: Prediction | None = None,
+    forecast: Forecast | None = None,
+    ax: Axes | None = None,
+    **line_kws: Any,
 ) -> Axes:
-    """Measured accuracies as points, fitted ones as lines, a prediction's 90 % bands as areas.
+    """Measured accuracies as points, fitted ones as lines, what comes as dashes in 90 % bands.
 
     Parameters
     ----------
     fit
         A fit; curves that are no accuracies are left out.
     prediction
-        What `predict` says of it.
+        What `predict` says of it, from its own log alone.
+    forecast
+        What a population of runs says of it after the log's end; takes the prediction's place.
     ax
         Axes to draw on; a new figure's when None.
     **line_kws
@@ -55,26 +66,29 @@ def plot_fit(
         curve = fitted.curves[target.key]
         style = {"color": tone, "label": f"{name} (rmse {fit.rmse[name]:.3f})", **line_kws}
         ax.plot(curve.sequences / MILLION, curve.values, **style)
-        if prediction is not None and target.key in prediction.lower:
+        if forecast is not None:
+            band, ahead = forecast.bands[name], forecast.sequences >= data.sequences[-1]
+            edges = (band.median[ahead], band.lower[ahead], band.upper[ahead])
+            _expected(ax, tone, forecast.sequences[ahead], *edges)
+        elif prediction is not None and target.key in prediction.lower:
             grid = prediction.curves.curves[target.key]
-            ax.fill_between(
-                grid.sequences / MILLION,
-                prediction.lower[target.key],
-                prediction.upper[target.key],
-                color=tone,
-                alpha=0.15,
-                linewidth=0,
-            )
-            ax.plot(
-                grid.sequences / MILLION, grid.values, color=tone, linestyle="--", linewidth=0.8
-            )
-    if prediction is not None:
+            edges = (grid.values, prediction.lower[target.key], prediction.upper[target.key])
+            _expected(ax, tone, grid.sequences, *edges)
+    title = f"{fit.model.name} fitted to {fit.run}"
+    if forecast is not None:
+        title += ", and its forecast from other runs"
+    if prediction is not None or forecast is not None:
         ax.axvline(data.sequences[-1] / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
     sequences_axis(ax)
     accuracy_axis(ax)
-    ax.set_title(f"{fit.model.name} fitted to {fit.run}", fontsize="medium")
+    ax.set_title(title, fontsize="medium")
     ax.legend(fontsize="small", frameon=False)
     return ax
+
+
+def _expected(ax: Axes, tone: str, x: Array, median: Array, lower: Array, upper: Array) -> None:
+    ax.fill_between(x / MILLION, lower, upper, color=tone, alpha=0.15, linewidth=0)
+    ax.plot(x / MILLION, median, color=tone, linestyle="--", linewidth=0.8)
 
 
 def plot_residuals(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
@@ -152,14 +166,16 @@ def plot_profile(profile: Profile, *, ax: Axes | None = None, **line_kws: Any) -
     return ax
 
 
-def fit_figure(fit: Fit, prediction: Prediction | None = None) -> Figure:
+def fit_figure(
+    fit: Fit, prediction: Prediction | None = None, forecast: Forecast | None = None
+) -> Figure:
     """Fit over data, residuals below it, the waterfall of starts beside them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(3, 1), height_ratios=(3, 1))
     above: Axes = figure.add_subplot(grid[0, 0])
-    plot_fit(fit, prediction=prediction, ax=above)
+    plot_fit(fit, prediction=prediction, forecast=forecast, ax=above)
     plot_residuals(fit, ax=figure.add_subplot(grid[1, 0], sharex=above))
     plot_waterfall(fit, ax=figure.add_subplot(grid[:, 1]))
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import COLOURS, new_axes
+from .style import COLOURS, MILLION, accuracy_axis, colour, new_axes, sequences_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,15 +95,12 @@ def plot_forecast(forecast: Forecast, *, ax: Axes | None = None, **line_kws: Any
         Of the medians, passed on to `Axes.plot`.
     """
     ax = new_axes(ax)
+    x = forecast.sequences / MILLION
     for evaluator, band in forecast.bands.items():
-        colour = COLOURS.get(evaluator)
-        ax.plot(
-            forecast.sequences, band.median, **{"color": colour, "label": evaluator, **line_kws}
-        )
-        ax.fill_between(
-            forecast.sequences, band.lower, band.upper, color=colour, alpha=0.15, linewidth=0
-        )
-    ax.axhline(0.5, color="0.6", linestyle=":", linewidth=1)
-    ax.set(xlabel="training sequences", ylabel="accuracy", ylim=(0, 1))
+        tone = colour(evaluator)
+        ax.plot(x, band.median, **{"color": tone, "label": evaluator, **line_kws})
+        ax.fill_between(x, band.lower, band.upper, color=tone, alpha=0.15, linewidth=0)
+    sequences_axis(ax)
+    accuracy_axis(ax)
     ax.legend(frameon=False)
     return ax
