@@ -29,6 +29,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from coopetition.curves import Curves
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
 from coopetition.knobs import KnobMap, calibrate, covariates, small_map
@@ -59,10 +60,11 @@ Predictor = Callable[[list[str], str], Mapping[str, float]]  # runs to learn fro
 
 
 class Runs:
-    """The small runs, their outcomes and settings."""
+    """The small runs and further ones, their outcomes and settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, further: Mapping[str, Curves] | None = None) -> None:
         self.curves = {name: read_curves(f"cpu:{name}")[0] for name in small_runs()}
+        self.curves |= further or {}
         self.verdict = {name: verdict(curves) for name, curves in self.curves.items()}
         self.settings = {
             name: {**curves.settings, "horizon": curves.last_sequence}
@@ -132,7 +134,7 @@ class Runs:
         """Forecasts from a share of the run's own log, by a map without runs of its settings."""
 
         def predict(learnt: list[str], name: str) -> Mapping[str, float]:
-            used = knob_map.without(*(set(self.curves) - set(learnt)))
+            used = knob_map.without(*({run.run for run in knob_map.runs} - set(learnt)))
             curves = self.curves[name]
             end = curves.last_sequence
             seen = forecast(curves, used, horizon=end, until=share * end, draws=DRAWS)
