@@ -1,7 +1,7 @@
 """How far settings alone tell what becomes of ICL in small runs, and whether proposals come true.
 
     python benchmarks/proposals.py outcomes [--strict]
-    python benchmarks/proposals.py experiment FOLDER [--processes 2]
+    python benchmarks/proposals.py experiment FOLDER [--processes 2] [--budget 1600000]
 
 ``outcomes`` predicts the verdict of every small run (``cpu:*``) from its settings, by a map without
 the runs of those settings and by baselines. The runs left out still had a part in the map's
@@ -48,9 +48,8 @@ data: {n_classes: 4000, n_exemplars: 20, spread: 0.5}
 sequences: {match_probability: 0.8}
 optimisation: {optimizer: adamw, lr: 0.0006, batch_size: 32, weight_decay: 0}
 evaluation: {names: [train, icl, ciwl, flip], every: 20000, n_sequences: 500}
-run: {sequences: 800000, per_sequence: false, checkpoint_every: 400000, threads: 1}
+run: {sequences: %d, per_sequence: false, checkpoint_every: 400000, threads: 1}
 """
-BUDGET = 800_000
 MOVES = ("match_probability=0.5:1", "n_classes=log:2400:8000", "n_exemplars=log:5:40",
          "lr=log:2e-4:8e-4", "weight_decay=0:0.5")  # fmt: skip
 SETTINGS = ("n_classes", "n_exemplars", "spread", "match_probability", "lr", "batch_size",
@@ -229,13 +228,13 @@ def train_one(path: str) -> None:
     command("train", path, "-o", str(run), "--resume", "--quiet", "--device", "cpu")
 
 
-def experiment(folder: Path, processes: int) -> None:
+def experiment(folder: Path, processes: int, budget: int) -> None:
     """Propose once, train what is missing, compare."""
     if not (folder / "proposals.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "base.yaml").write_text(BASE, encoding="utf-8")
+        (folder / "base.yaml").write_text(BASE % budget, encoding="utf-8")
         moves = [word for move in MOVES for word in ("--move", move)]
-        command("propose", "--settings", str(folder / "base.yaml"), "--budget", str(BUDGET),
+        command("propose", "--settings", str(folder / "base.yaml"), "--budget", str(budget),
                 "--count", "10", "--sure", "0.75", "--candidates", "300", *moves,
                 "-o", str(folder), "--quiet")  # fmt: skip
     files = [str(path) for path in sorted(folder.glob("proposal-*.yaml"))]
@@ -254,11 +253,12 @@ def main() -> None:
     trial = verbs.add_parser("experiment")
     trial.add_argument("folder", type=Path)
     trial.add_argument("--processes", type=int, default=2)
+    trial.add_argument("--budget", type=int, default=1_600_000, help="sequences")
     arguments = parser.parse_args()
     if arguments.verb == "outcomes":
         outcomes(strict=arguments.strict)
     else:
-        experiment(arguments.folder, arguments.processes)
+        experiment(arguments.folder, arguments.processes, arguments.budget)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..curves import Curves
 from ..fitting.threads import one_blas_thread
@@ -15,6 +16,8 @@ from ..landmarks import verdict
 from .covariates import head_start
 from .knob_map import KnobMap
 from .run_information import VerdictRecord
+
+Array = NDArray[np.float64]
 
 DRAWS = 500
 SHARES = (0.25, 0.5, 1.0)  # of a run's log, at whose ends its verdict is taken
@@ -41,39 +44,44 @@ def with_verdicts(knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 
     with one_blas_thread():
         for combination in knob_map.combinations:
             alike = [run for run in knob_map.runs if run.combination == combination]
-            if not any(run.run in logs for run in alike):
+            new = [run for run in alike if run.run in logs]
+            if not new:
                 continue
             others = knob_map.without(*(run.run for run in alike))
-            for run in alike:
-                if run.run in logs:
-                    found[run.run] = _records(others, logs[run.run], run.until, seed)
+            flips: dict[float, Array] = {}  # by their end: seeds of one setting share them
+            for run in new:
+                log = logs[run.run]
+                if run.until not in flips:
+                    flips[run.until] = _flips(others, log, run.until, seed)
+                found[run.run] = _records(log, run.until, flips[run.until])
     runs = tuple(
         dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts)) for run in knob_map.runs
     )
     return dataclasses.replace(knob_map, runs=runs)
 
 
-def _records(others: KnobMap, log: Curves, until: float, seed: int) -> tuple[VerdictRecord, ...]:
-    """Verdicts at shares of the log, with what the other runs say of its settings."""
-    origin = head_start(log.settings)
-    happened = {}
-    for share in SHARES:
-        horizon = share * until
-        try:
-            happened[horizon] = verdict(log.until(horizon))
-        except ValueError:  # no flip, or fewer than two points of it by then
-            continue
-    if not any(horizon > origin for horizon in happened):
-        return ()
+def _flips(others: KnobMap, log: Curves, until: float, seed: int) -> Array:
+    """Futures of such a run by the other runs, shape ``(draws, times)``."""
     prior = others.predict(log.settings)
     ((_, flips),) = possible_flips(
         others.the_theory(), others.discrepancy, [prior], horizon=until, draws=DRAWS, seed=seed
     )
-    flip = flips[0][np.isfinite(flips[0][:, -1])]
+    return np.asarray(flips[0][np.isfinite(flips[0][:, -1])])
+
+
+def _records(log: Curves, until: float, flips: Array) -> tuple[VerdictRecord, ...]:
+    """Verdicts at shares of the log, with what the futures said of them."""
+    origin = head_start(log.settings)
     found = []
-    for horizon, name in happened.items():
+    for share in SHARES:
+        horizon = share * until
         steps = round(TIMES * (horizon - origin) / (until - origin))
-        if steps > 0 and len(flip):
-            chances = verdict_probabilities(flip[:, :steps])
-            found.append(VerdictRecord(horizon=horizon, verdict=name, foreseen=chances))
+        if steps <= 0 or not len(flips):
+            continue
+        try:
+            happened = verdict(log.until(horizon))
+        except ValueError:  # no flip, or fewer than two points of it by then
+            continue
+        chances = verdict_probabilities(flips[:, :steps])
+        found.append(VerdictRecord(horizon=horizon, verdict=happened, foreseen=chances))
     return tuple(found)
