@@ -1,10 +1,10 @@
-"""Write the finished runs of ``small_runs.yaml`` to the package's data.
+"""Write the finished runs of a sweep to the package's data.
 
-    python benchmarks/small_runs.py FOLDER
+    python benchmarks/small_runs.py FOLDER [--origin fresh_runs.yaml]
 
-FOLDER is what `coopetition train --settings benchmarks/small_runs.yaml` wrote. Runs of other origin
-that the data hold already (those made while looking for presets, and an earlier sweep) stay as they
-are; those of this sweep are replaced.
+FOLDER is what `coopetition train --settings benchmarks/small_runs.yaml` wrote, or what another file
+did that ``--origin`` names. Runs of other origin that the data hold already stay as they are; those
+of this one are replaced.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ DATA = Path(__file__).parents[1] / "coopetition" / "data"
 ORIGIN = "small_runs.yaml"
 
 
-def kept() -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+def kept(origin: str) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
     """Settings and curves of the runs of other origin."""
     rows = pd.read_csv(DATA / SETTINGS_TABLE)
-    rows = rows[rows["origin"] != ORIGIN]
+    rows = rows[rows["origin"] != origin]
     curves = pd.read_csv(DATA / CURVES_TABLE)
     return rows.to_dict("records"), [curves[curves["run"].isin(rows["run"])]]
 
 
-def collect(folder: Path) -> tuple[int, int]:
+def collect(folder: Path, origin: str) -> tuple[int, int]:
     """Write all runs that are finished; how many, and how many of them are of this sweep."""
-    rows, tables = kept()
+    rows, tables = kept(origin)
     own = 0
     for place in sorted(path.parent for path in folder.glob("*/settings.yaml")):
         settings = read_settings(place / "settings.yaml")
@@ -48,7 +48,7 @@ def collect(folder: Path) -> tuple[int, int]:
         own += 1
         varied = {key: run.settings[key] for key in VARIED}
         varied["weight_decay_kind"] = kind_of(settings.optimisation)  # AdamW has but one
-        rows.append({"run": place.name, **varied, "origin": ORIGIN})
+        rows.append({"run": place.name, **varied, "origin": origin})
         of_each = {name: run.curve(name) for name in EVALUATORS}
         columns = {name: curve.values.round(4) for name, curve in of_each.items()}
         x = of_each["flip"].sequences.astype(int)
@@ -63,7 +63,9 @@ def main() -> None:
     """Parse and collect."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER")
-    total, own = collect(parser.parse_args().folder)
+    parser.add_argument("--origin", default=ORIGIN, help="the sweep's file  [%(default)s]")
+    arguments = parser.parse_args()
+    total, own = collect(arguments.folder, arguments.origin)
     sys.stdout.write(f"{total} runs, {own} of them of this sweep\n")
 
 

@@ -35,10 +35,12 @@ def test_every_run_can_be_read_whole(name):
 
 
 def test_names_tell_their_settings():
-    """Names of the sweep's runs tell what differs from its base, the others all settings."""
+    """Names of the sweep's runs tell what differs from its base, the oldest all settings."""
     told = {"c": "n_classes", "e": "n_exemplars", "s": "spread", "m": "match_probability"}
     told |= {"lr": "lr", "wd": "weight_decay", "b": "batch_size", "seed": "seed", "seed=": "seed"}
     for name in small_runs():
+        if re.match(r"(fresh|round4)-", name):  # these have numbers, not settings, for names
+            continue
         settings = read_curves(f"cpu:{name}")[0].settings
         for part in re.split("[_-](?=[a-z])", name):
             short, value = re.fullmatch(r"([a-z]+=?)(.*?)(?:all)?", part).groups()

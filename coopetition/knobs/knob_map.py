@@ -264,5 +264,7 @@ class KnobMap:
         for row, name in enumerate(self.parameters):
             spread = np.sqrt(self.deviation[row])
             lines.append(f"  {name:<18} {np.exp(base[row]):<10.3g} ± {100 * spread:.0f} % by seed")
+        if self.odds is not None:
+            lines.append(f"  {self.odds.summary()}")
         lines += [f"  left out: {name} ({why})" for name, why in self.excluded.items()]
         return "\n".join(lines)

@@ -36,6 +36,7 @@ Array = NDArray[np.float64]
 WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5)  # τ
 A_RUN = 1.5  # as how many observations the verdicts of one run at several horizons count
 RARE = 0.003  # least probability that is told of a verdict
+LEAN = 0.1  # weight from which a covariate is worth naming
 HORIZON = "horizon"
 
 
@@ -88,6 +89,16 @@ class VerdictOdds:
         z = (np.array([row[name] for name in self.names]) - self.centre) / self.scale
         logits = self.weights @ np.append(z, 1.0) + self.power * _logarithms(chances)
         return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
+
+    def summary(self) -> str:
+        """How the theory's verdicts are put right, in a line."""
+        how = "surer" if self.power > 1 else "less sure"
+        lean = {
+            name: float(np.max(np.abs(self.weights[:, i]))) for i, name in enumerate(self.names)
+        }
+        most = [name for name in sorted(lean, key=lambda n: -lean[n]) if lean[name] >= LEAN][:3]
+        said = f", and lean with {', '.join(most)}" if most else ""
+        return f"verdicts are {how} than the theory's (power {self.power:.2f}){said}"
 
 
 def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
