@@ -25,7 +25,7 @@ def test_settings_that_do_not_differ_tell_nothing():
     found = regress_outcomes(
         runs([0.5] * 4, n_classes=800), ["never", "never", "never", "persistent"]
     )
-    assert found.names == ()
+    assert found.scaling.names == ()
     chances = found.predict({"match_probability": 1.0, "n_classes": 100})
     assert chances["never"] == pytest.approx(0.75, abs=0.05)
     assert chances["transient"] < 0.1

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,36 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 POWER_WIDTH = 0.5  # σ
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Scaling:
+    """Covariates as a regression takes them: those that differ, standardised, and a constant.
+
+    Parameters
+    ----------
+    names
+        The covariates that differ between the rows it was made of.
+    centre, scale
+        Their means and standard deviations, shape ``(names,)``.
+    """
+
+    names: tuple[str, ...]
+    centre: Array
+    scale: Array
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, float]]) -> Scaling:
+        """The scaling of rows with the same covariates."""
+        names = tuple(name for name in rows[0] if len({row[name] for row in rows}) > 1)
+        raw = np.array([[row[name] for name in names] for row in rows])
+        raw = raw.reshape(len(rows), len(names))
+        return cls(names=names, centre=raw.mean(axis=0), scale=raw.std(axis=0))
+
+    def z(self, row: Mapping[str, float]) -> Array:
+        """One row, the constant last, shape ``(names + 1,)``."""
+        raw = np.array([row[name] for name in self.names])
+        return np.append((raw - self.centre) / self.scale, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

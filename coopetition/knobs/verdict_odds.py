@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..forecasting.outcomes import VERDICTS
 from .covariates import COVARIATES
-from .logistic import fit_multinomial, softmax
+from .logistic import Scaling, fit_multinomial, softmax
 from .run_information import RunInformation
 
 Array = NDArray[np.float64]
@@ -46,10 +46,8 @@ class VerdictOdds:
 
     Parameters
     ----------
-    names
-        The covariates that differ between the runs.
-    centre, scale
-        With which they are standardised, shape ``(names,)``.
+    scaling
+        Of the covariates that differ between the runs.
     weights
         w, shape ``(verdicts, names + 1)``, the constant's last.
     power
@@ -60,9 +58,7 @@ class VerdictOdds:
         Shortest and longest of the runs' horizons.
     """
 
-    names: tuple[str, ...]
-    centre: Array
-    scale: Array
+    scaling: Scaling
     weights: Array
     power: float
     width: float
@@ -86,15 +82,15 @@ class VerdictOdds:
             In sequences; what lies outside the runs' horizons is taken as their nearest.
         """
         row = _row(values, float(np.clip(horizon, *self.horizons)))
-        z = (np.array([row[name] for name in self.names]) - self.centre) / self.scale
-        logits = self.weights @ np.append(z, 1.0) + self.power * _logarithms(chances)
+        logits = self.weights @ self.scaling.z(row) + self.power * _logarithms(chances)
         return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
 
     def summary(self) -> str:
         """How the theory's verdicts are put right, in a line."""
         how = "surer" if self.power > 1 else "less sure"
         lean = {
-            name: float(np.max(np.abs(self.weights[:, i]))) for i, name in enumerate(self.names)
+            name: float(np.max(np.abs(self.weights[:, i])))
+            for i, name in enumerate(self.scaling.names)
         }
         most = [name for name in sorted(lean, key=lambda n: -lean[n]) if lean[name] >= LEAN][:3]
         said = f", and lean with {', '.join(most)}" if most else ""
@@ -107,10 +103,8 @@ def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
     if not seen:
         return None
     rows = [_row(run.settings, record.horizon) for run, record in seen]
-    names = tuple(name for name in rows[0] if len({row[name] for row in rows}) > 1)
-    raw = np.array([[row[name] for name in names] for row in rows]).reshape(len(rows), len(names))
-    centre, scale = raw.mean(axis=0), raw.std(axis=0)
-    z = np.column_stack([(raw - centre) / scale, np.ones(len(raw))])
+    scaling = Scaling.of(rows)
+    z = np.array([scaling.z(row) for row in rows])
     happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in seen])
     log_first = np.array([_logarithms(record.foreseen) for _, record in seen])
     counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in seen])
@@ -123,9 +117,7 @@ def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
     width = max(fits, key=lambda one: fits[one].log_evidence)
     horizons = [record.horizon for _, record in seen]
     return VerdictOdds(
-        names=names,
-        centre=centre,
-        scale=scale,
+        scaling=scaling,
         weights=fits[width].weights,
         power=fits[width].power,
         width=width,

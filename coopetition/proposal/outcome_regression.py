@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import unknown_name
 from ..forecasting.outcomes import VERDICTS
 from ..knobs import covariates
-from ..knobs.logistic import fit_multinomial, softmax
+from ..knobs.logistic import Scaling, fit_multinomial, softmax
 
 Array = NDArray[np.float64]
 
@@ -36,24 +36,19 @@ class OutcomeRegression:
 
     Parameters
     ----------
-    names
-        The covariates used.
-    centre, scale
-        With which they are standardised, shape ``(names,)``.
+    scaling
+        Of the covariates used.
     weights
         Shape ``(verdicts, names + 1)``, the constant's last.
     """
 
-    names: tuple[str, ...]
-    centre: Array
-    scale: Array
+    scaling: Scaling
     weights: Array
 
     def predict(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """Probabilities of the verdicts at a run's settings."""
         values = extended(settings)
-        z = (np.array([values[name] for name in self.names]) - self.centre) / self.scale
-        chances = softmax(self.weights @ np.append(z, 1.0))
+        chances = softmax(self.weights @ self.scaling.z(values))
         return {verdict: float(p) for verdict, p in zip(VERDICTS, chances, strict=True)}
 
 
@@ -102,15 +97,11 @@ def regress_outcomes(
         if verdict not in VERDICTS:
             raise unknown_name("verdict", verdict, VERDICTS)
     rows = [extended(one) for one in settings]
-    names = tuple(name for name in rows[0] if len({row[name] for row in rows}) > 1)
-    raw = np.array([[row[name] for name in names] for row in rows]).reshape(len(rows), len(names))
-    centre, scale = raw.mean(axis=0), raw.std(axis=0)
-    z = np.column_stack([(raw - centre) / scale, np.ones(len(raw))])
+    scaling = Scaling.of(rows)
+    z = np.array([scaling.z(row) for row in rows])
     happened = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
-    tau = np.append(np.full(len(names), width), CONSTANT_WIDTH)
+    tau = np.append(np.full(len(scaling.names), width), CONSTANT_WIDTH)
     return OutcomeRegression(
-        names=names,
-        centre=centre,
-        scale=scale,
+        scaling=scaling,
         weights=fit_multinomial(z, happened, tau).weights,
     )
