@@ -75,16 +75,9 @@ def foretell(
             "the horizon"
         )
     sequences = grid + prior.origin
-    flip = _joined(sequences, futures["flip"][whole], log, "flip")
-    theory_says = verdict_probabilities(flip)
-    first = theory_says if log is None else _foreseen(knob_map, prior, horizon, seed)
-    after = knob_map.odds_at(settings, first, horizon=horizon)
-    weights = weights_of(flip, first, after)
-    found = verdicts_of_paths(flip)
-    chances: Mapping[str, float] = (
-        after
-        if log is None
-        else {name: float(np.sum(weights[found == i])) for i, name in enumerate(VERDICTS)}
+    theory_flip = _joined(sequences, futures["flip"][whole], log, "flip")
+    chances, weights = _put_right(
+        knob_map, settings, prior, theory_flip, horizon, seen=log is not None, seed=seed
     )
     kept = np.flatnonzero(whole)[resampled(weights)]
     futures = {evaluator: y[kept] for evaluator, y in futures.items()}
@@ -109,7 +102,7 @@ def foretell(
         bands=bands,
         landmarks={name: distribution(values, level) for name, values in marks.items()},
         verdict_probability=chances,
-        theory_probability=theory_says,
+        theory_probability=verdict_probabilities(theory_flip),
         parameters={
             name: (float(mid), float(low), float(high))
             for name, mid, low, high in zip(prior.names, *quantiles, strict=True)
@@ -131,6 +124,30 @@ def foretell(
             "seconds": round(time.perf_counter() - began, 3),
         },
     )
+
+
+def _put_right(
+    knob_map: KnobMap,
+    settings: Mapping[str, Any],
+    prior: ParameterPrior,
+    flip: Array,
+    horizon: float,
+    *,
+    seen: bool,
+    seed: int,
+) -> tuple[Mapping[str, float], Array]:
+    """Verdict probabilities corrected by what became of the map's runs, and the futures' weights.
+
+    The correction is of what settings alone say; with a log seen the futures are other ones, whose
+    verdicts it moves by the same ratios (`coopetition.forecasting.reweighting`).
+    """
+    before = _foreseen(knob_map, prior, horizon, seed) if seen else verdict_probabilities(flip)
+    after = knob_map.odds_at(settings, before, horizon=horizon)
+    weights = weights_of(flip, before, after)
+    if not seen:
+        return after, weights
+    found = verdicts_of_paths(flip)
+    return {v: float(np.sum(weights[found == i])) for i, v in enumerate(VERDICTS)}, weights
 
 
 def _foreseen(
