@@ -229,8 +229,9 @@ class KnobMap:
         return self.odds.correct(chances, values, horizon)
 
     def without(self, *names: str) -> KnobMap:
-        """The map without some runs; their influence on deviations, optima and what was foreseen
-        of the others remains.
+        """The map without some runs.
+
+        Their influence on deviations, and on optima and foreseen verdicts of the others, remains.
 
         Raises
         ------

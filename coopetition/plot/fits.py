@@ -66,7 +66,7 @@ def plot_fit(
         curve = fitted.curves[target.key]
         style = {"color": tone, "label": f"{name} (rmse {fit.rmse[name]:.3f})", **line_kws}
         ax.plot(curve.sequences / MILLION, curve.values, **style)
-        if forecast is not None:
+        if forecast is not None and name in forecast.bands:
             band, ahead = forecast.bands[name], forecast.sequences >= data.sequences[-1]
             edges = (band.median[ahead], band.lower[ahead], band.upper[ahead])
             _expected(ax, tone, forecast.sequences[ahead], *edges)
