@@ -70,7 +70,7 @@ def plot_fit(
             band, ahead = forecast.bands[name], forecast.sequences >= data.sequences[-1]
             edges = (band.median[ahead], band.lower[ahead], band.upper[ahead])
             _expected(ax, tone, forecast.sequences[ahead], *edges)
-        elif prediction is not None and target.key in prediction.lower:
+        elif forecast is None and prediction is not None and target.key in prediction.lower:
             grid = prediction.curves.curves[target.key]
             edges = (grid.values, prediction.lower[target.key], prediction.upper[target.key])
             _expected(ax, tone, grid.sequences, *edges)
