@@ -120,18 +120,15 @@ def _forecast(output: Path, starts: int, seed: int) -> None:
     from coopetition.knobs import default_map
     from coopetition.logs import read_curves
     from coopetition.plot import plot_forecast
-    from coopetition.plot.style import MILLION, OTHER
 
     (curves,) = read_curves("published:main")
     knob_map = default_map().without(curves.run)
     told = forecast(curves, knob_map, until=FIRST_PART * HORIZON, horizon=HORIZON, seed=seed)
     click.echo(told.summary())
     write_atomically(output / "forecast_main.csv", told.to_table().to_csv(index=False))
-    axes = plot_forecast(told)
-    flip = curves.until(HORIZON).curve("flip")
-    axes.plot(flip.sequences / MILLION, flip.values, ".", color=OTHER, label="flip, measured")
-    axes.axvline(told.until / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
-    axes.legend(frameon=False)
+    axes = plot_forecast(told, measured=curves)
+    title = "the published main run, forecast from its first quarter; grey: what came"
+    axes.set_title(title, fontsize="medium")
     save_figure(axes.figure, output / "forecast_main.png")
 
 

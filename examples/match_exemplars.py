@@ -33,8 +33,7 @@ plot_frontier(found).figure.savefig(folder / "frontier.png")
 
 predicted = forecast_settings(matched.settings, unaware, horizon=BUDGET)
 measured = matched.curve("flip")
-axes = plot_forecast(predicted)
-axes.plot(measured.sequences / 1e6, measured.values, "k.", markersize=2, label="flip, measured")
+axes = plot_forecast(predicted, measured=matched)
 axes.set_xlim(0, BUDGET / 1e6)
 axes.figure.savefig(folder / "matched.png")
 chance = predicted.verdict_probability["persistent"]

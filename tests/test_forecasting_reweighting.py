@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast, forecast_settings
-from coopetition.forecasting.outcomes import VERDICTS, verdict_probabilities, verdicts_of_paths
+from coopetition.forecasting.futures import FORESEEN
+from coopetition.forecasting.outcomes import (
+    RARE,
+    VERDICTS,
+    verdict_probabilities,
+    verdicts_of_paths,
+)
 from coopetition.forecasting.reweighting import resampled, weights_of
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves
@@ -71,7 +78,7 @@ def test_a_log_s_verdict_odds_move_by_what_experience_says_of_the_settings(main)
         budget=HORIZON, draws=1000,
     )  # fmt: skip
     after = knobs.odds_at(main.settings, first, horizon=HORIZON)
-    raw = {v: seen.theory_probability[v] * after[v] / max(first[v], 0.003) for v in VERDICTS}
+    raw = {v: seen.theory_probability[v] * after[v] / max(first[v], RARE) for v in VERDICTS}
     for name in VERDICTS:
         assert seen.verdict_probability[name] == pytest.approx(raw[name] / sum(raw.values()))
 
@@ -91,3 +98,27 @@ def test_a_map_without_verdicts_forecasts_by_the_theory_alone(main):
         forecast(main, bare, horizon=HORIZON, until=4e6, draws=200),
     ):
         assert found.verdict_probability == pytest.approx(found.theory_probability)
+    late = forecast_settings(main.settings, bare, horizon=6e7, draws=4000)
+    assert 0 < late.theory_probability["persistent"] < RARE
+    assert len(np.unique(late.thetas, axis=0)) == 4000  # each future once, those of rare ends too
+
+
+def test_a_correction_that_rests_on_failed_simulations_is_refused(main):
+    """The log's own futures may be simulable where those from settings alone are not."""
+
+    class Picky:
+        def __init__(self, theory):
+            self.theory, self.name, self.parameters = theory, theory.name, theory.parameters
+
+        def curves(self, thetas, times):
+            found = self.theory.curves(thetas, times)
+            if len(thetas) == FORESEEN:
+                return {name: np.full_like(values, np.nan) for name, values in found.items()}
+            return found
+
+        def slopes(self, theta, times):
+            return self.theory.slopes(theta, times)
+
+    picky = dataclasses.replace(default_map(), declared=Picky(default_map().the_theory()))
+    with pytest.raises(CoopetitionError, match="100 % of the simulations from the run's settings"):
+        forecast(main, picky, horizon=HORIZON, until=4e6, draws=200)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
+from coopetition.forecasting import forecast
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves
 from coopetition.plot import plot_boundary, plot_forecast, plot_frontier
@@ -59,3 +60,16 @@ def test_a_forecast_is_drawn_on_the_axes_it_is_given(found):
     for evaluator, band in forecast.bands.items():
         np.testing.assert_allclose(lines[evaluator].get_ydata(), band.median)
     assert len(given.collections) == len(forecast.bands)
+
+
+def test_a_forecast_is_drawn_beside_what_came():
+    (main,) = read_curves("published:main")
+    cut = 5e6
+    told = forecast(main, default_map(), until=cut, horizon=BUDGET, draws=200)
+    ax = plot_forecast(told, measured=main)
+    points = [line for line in ax.lines if line.get_linestyle() == "None"]
+    assert len(points) == len(told.bands)
+    flip = main.until(BUDGET).curve("flip")
+    assert any(np.array_equal(line.get_ydata(), flip.values) for line in points)
+    (end,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert end.get_xdata()[0] == pytest.approx(cut / 1e6)

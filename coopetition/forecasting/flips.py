@@ -61,6 +61,25 @@ def possible_flips(
         yield members, _flips(theory, discrepancy, group, horizon, draws, seed)
 
 
+def flips_of(
+    theory: Theory,
+    discrepancy: Discrepancy,
+    prior: ParameterPrior,
+    *,
+    horizon: float,
+    draws: int,
+    seed: int = 0,
+) -> Array:
+    """The flips of one prior whose simulations succeeded, ``(draws or fewer, times)``.
+
+    Arguments as in `possible_flips`.
+    """
+    ((_, flips),) = possible_flips(
+        theory, discrepancy, [prior], horizon=horizon, draws=draws, seed=seed
+    )
+    return np.asarray(flips[0][np.isfinite(flips[0][:, -1])])
+
+
 def _batches(priors: Sequence[ParameterPrior], most: int) -> Iterator[list[int]]:
     """Indices of priors of one origin and pace, at most so many at a time."""
     alike: dict[tuple[float, float], list[int]] = {}

@@ -14,7 +14,7 @@ from ..errors import CoopetitionError
 from ..seeds import stream
 from ..version import __version__
 from .evidence import Evidence
-from .flips import TIMES, possible_flips
+from .flips import TIMES, flips_of
 from .outcomes import (
     VERDICTS,
     distribution,
@@ -141,6 +141,8 @@ def _put_right(
     The correction is of what settings alone say; with a log seen the futures are other ones, whose
     verdicts it moves by the same ratios (`coopetition.forecasting.reweighting`).
     """
+    if knob_map.odds is None:
+        return verdict_probabilities(flip), np.full(len(flip), 1.0 / len(flip))
     before = _foreseen(knob_map, prior, horizon, seed) if seen else verdict_probabilities(flip)
     after = knob_map.odds_at(settings, before, horizon=horizon)
     weights = weights_of(flip, before, after)
@@ -154,13 +156,15 @@ def _foreseen(
     knob_map: KnobMap, prior: ParameterPrior, horizon: float, seed: int
 ) -> Mapping[str, float]:
     """The theory's verdict probabilities from settings alone, which a log has no part in."""
-    if knob_map.odds is None:
-        return dict.fromkeys(VERDICTS, 1.0 / len(VERDICTS))
-    ((_, flips),) = possible_flips(
-        knob_map.the_theory(), knob_map.discrepancy, [prior], horizon=horizon, draws=FORESEEN,
-        seed=seed,
-    )  # fmt: skip
-    return verdict_probabilities(flips[0][np.isfinite(flips[0][:, -1])])
+    theory, form = knob_map.the_theory(), knob_map.discrepancy
+    flips = flips_of(theory, form, prior, horizon=horizon, draws=FORESEEN, seed=seed)
+    if len(flips) < LEAST_SHARE * FORESEEN:
+        raise CoopetitionError(
+            f"{100 * (1 - len(flips) / FORESEEN):.0f} % of the simulations from the run's settings "
+            f"alone failed before {horizon:,.0f} sequences; check its settings (learning rate, "
+            "batch size) or shorten the horizon"
+        )
+    return verdict_probabilities(flips)
 
 
 def _joined(sequences: Array, futures: Array, log: Evidence | None, evaluator: str) -> Array:

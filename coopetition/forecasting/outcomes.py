@@ -13,6 +13,7 @@ from ..landmarks import CROSSED, EMERGED, MARGIN, Verdict
 Array = NDArray[np.float64]
 
 CHANCE = 0.5
+RARE = 0.003  # least probability of a verdict that corrections reckon with
 VERDICTS: tuple[Verdict, ...] = ("persistent", "transient", "never")
 
 

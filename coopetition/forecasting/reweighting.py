@@ -14,11 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .outcomes import VERDICTS, verdicts_of_paths
+from .outcomes import RARE, VERDICTS, verdicts_of_paths
 
 Array = NDArray[np.float64]
-
-LEAST = 0.003  # probability of a verdict below which futures count no more
 
 
 def weights_of(flip: Array, before: Mapping[str, float], after: Mapping[str, float]) -> Array:
@@ -38,7 +36,7 @@ def weights_of(flip: Array, before: Mapping[str, float], after: Mapping[str, flo
     >>> weights_of(np.array([[0.7, 0.8], [0.7, 0.3]]), even, sure).round(2).tolist()
     [0.9, 0.1]
     """
-    ratio = np.array([after[name] / max(before[name], LEAST) for name in VERDICTS])
+    ratio = np.array([after[name] / max(before[name], RARE) for name in VERDICTS])
     weights = ratio[verdicts_of_paths(flip)]
     return np.asarray(weights / weights.sum())
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..curves import Curves
 from ..fitting.threads import one_blas_thread
-from ..forecasting.flips import TIMES, possible_flips
+from ..forecasting.flips import TIMES, flips_of
 from ..forecasting.outcomes import verdict_probabilities
 from ..landmarks import verdict
 from .covariates import head_start
@@ -62,11 +62,8 @@ def with_verdicts(knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 
 
 def _flips(others: KnobMap, log: Curves, until: float, seed: int) -> Array:
     """Futures of such a run by the other runs, shape ``(draws, times)``."""
-    prior = others.predict(log.settings)
-    ((_, flips),) = possible_flips(
-        others.the_theory(), others.discrepancy, [prior], horizon=until, draws=DRAWS, seed=seed
-    )
-    return np.asarray(flips[0][np.isfinite(flips[0][:, -1])])
+    theory, prior = others.the_theory(), others.predict(log.settings)
+    return flips_of(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
 
 
 def _records(log: Curves, until: float, flips: Array) -> tuple[VerdictRecord, ...]:

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..forecasting.outcomes import VERDICTS
+from ..forecasting.outcomes import RARE, VERDICTS
 from .covariates import COVARIATES
 from .logistic import Scaling, fit_multinomial, softmax
 from .run_information import RunInformation
@@ -35,7 +35,6 @@ Array = NDArray[np.float64]
 
 WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5)  # τ
 A_RUN = 1.5  # as how many observations the verdicts of one run at several horizons count
-RARE = 0.003  # least probability that is told of a verdict
 LEAN = 0.1  # weight from which a covariate is worth naming
 HORIZON = "horizon"
 
@@ -51,7 +50,7 @@ class VerdictOdds:
     weights
         w, shape ``(verdicts, names + 1)``, the constant's last.
     power
-        a; above 1 where the map is surer than it says.
+        a; above 1 where the map is right more often than it says.
     width
         τ.
     horizons

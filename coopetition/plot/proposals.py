@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import COLOURS, MILLION, accuracy_axis, colour, new_axes, sequences_axis
+from ..readout import ACCURACY
+from .style import COLOURS, MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..curves import Curves
     from ..forecasting import Forecast
     from ..proposal import Boundary, Proposals
 
@@ -82,13 +84,21 @@ def plot_frontier(proposals: Proposals, *, ax: Axes | None = None, **line_kws: A
     return ax
 
 
-def plot_forecast(forecast: Forecast, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """Predicted accuracies with their bands against training sequences.
+def plot_forecast(
+    forecast: Forecast,
+    *,
+    measured: Curves | None = None,
+    ax: Axes | None = None,
+    **line_kws: Any,
+) -> Axes:
+    """Predicted accuracies with their bands against training sequences, and what came.
 
     Parameters
     ----------
     forecast
-        Of a proposal, or of any run.
+        Of a proposal, or of any run. A dashed line marks the end of the log it saw.
+    measured
+        The run itself: its accuracies up to the horizon are drawn as grey points.
     ax
         Where to draw; new axes when None.
     **line_kws
@@ -100,6 +110,12 @@ def plot_forecast(forecast: Forecast, *, ax: Axes | None = None, **line_kws: Any
         tone = colour(evaluator)
         ax.plot(x, band.median, **{"color": tone, "label": evaluator, **line_kws})
         ax.fill_between(x, band.lower, band.upper, color=tone, alpha=0.15, linewidth=0)
+    for (evaluator, metric), came in ({} if measured is None else measured.curves).items():
+        if metric == ACCURACY and evaluator in forecast.bands:
+            seen = came.until(forecast.horizon)
+            ax.plot(seen.sequences / MILLION, seen.values, ".", color=OTHER, markersize=1.5)
+    if forecast.until:
+        ax.axvline(forecast.until / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
     sequences_axis(ax)
     accuracy_axis(ax)
     ax.legend(frameon=False)
