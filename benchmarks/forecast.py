@@ -5,7 +5,8 @@
 Each method forecasts each run to 2e7 sequences from its settings alone, from the first 10, 25, 30
 and 50 % of the log, and from 1e6 sequences after the flip peak (or 30 %, whichever is later; only
 where the crossover is still to come). Theories are calibrated on all other runs; extrapolations see
-the run's own flip curve only. Writes scores.csv (every forecast) and table.md (medians and means).
+the run's own flip curve only. Writes scores.csv (every forecast) and table.md (medians and means,
+then each method against the toy model run by run).
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from coopetition.rivals import EXTRAPOLATIONS, THEORIES
 TOYS = ("coopetition", "independent", "cooperation")
 NAMES = (*TOYS, *(theory.name for theory in THEORIES))
 LOG = 4e7  # sequences of a log that maps are calibrated on
+ORDER = ("0%", "10%", "25%", "30%", "50%", "after peak")  # of the cuts
+OURS = "coopetition"
 
 
 def theory_named(name: str) -> Theory | str:
@@ -108,9 +111,8 @@ def table(scores: list[Score]) -> str:
         "| 90 % coverage | interval score | crossover error, median (of) | s |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    order = ("0%", "10%", "25%", "30%", "50%", "after peak")
     methods = list(dict.fromkeys(score.method for score in scores))
-    for cut in order:
+    for cut in ORDER:
         for method in methods:
             own = [s for s in scores if s.cut == cut and s.method == method]
             if not own:
@@ -132,6 +134,32 @@ def table(scores: list[Score]) -> str:
                 cells += ["–"] * 4
             cells += [crossing, f"{np.mean([s.seconds for s in own]):.1f}"]
             lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def paired(scores: list[Score]) -> str:
+    """How much larger each method's flip error is than the toy model's on the same run and cut.
+
+    The median difference over the runs, and on how many of them the toy model's is smaller.
+    """
+    errors = {(s.method, s.cut, s.run): s.rmse for s in scores if np.isfinite(s.rmse)}
+    methods = [m for m in dict.fromkeys(method for method, _, _ in errors) if m != OURS]
+    lines = [f"| flip RMSE less {OURS}'s | {' | '.join(ORDER)} |", "|---" * (len(ORDER) + 1) + "|"]
+    for method in methods:
+        cells = []
+        for cut in ORDER:
+            more = np.array(
+                [
+                    error - errors[OURS, cut, run]
+                    for (other, at, run), error in errors.items()
+                    if (other, at) == (method, cut) and (OURS, cut, run) in errors
+                ]
+            )
+            if not len(more):
+                cells.append("–")
+                continue
+            cells.append(f"{np.median(more):+.4f} ({np.sum(more > 0)} of {len(more)})")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -158,8 +186,9 @@ def main() -> None:
     pd.DataFrame([dataclasses.asdict(s) for s in scores]).to_csv(
         chosen.output / "scores.csv", index=False
     )
-    (chosen.output / "table.md").write_text(table(scores), encoding="utf-8")
-    print(table(scores))
+    told = f"{table(scores)}\n{paired(scores)}"
+    (chosen.output / "table.md").write_text(told, encoding="utf-8")
+    print(told)
 
 
 if __name__ == "__main__":
