@@ -105,8 +105,25 @@ def test_loss_complexity_weighs_both_alike_at_the_crossing():
     assert s1[0, 0] == s2[0, 0] == 0
 
 
-def test_kinetics_solves_its_equations():
-    weight, selectivity, decay, driving, memorising = 0.2, 0.3, 0.4, 2e6, 6e6
+@pytest.mark.parametrize("decay", [0.05, 0.4, 10.0, 60.0, 1e3])
+def test_kinetics_solves_its_equations(decay):
+    weight, selectivity, driving, memorising = 0.2, 0.3, 2e6, 1e12
+
+    def flow(_, state):  # with ds = e^β dτ, which makes an end of the blow-up
+        w, beta, _ = state
+        return [1 - decay * w * np.exp(-beta), w, np.exp(-beta)]
+
+    def complete(_, state):
+        return state[1] - 20
+
+    complete.terminal = True
+    exact = solve_ivp(
+        flow, (0, 1e4), [weight, selectivity, 0], "LSODA", rtol=1e-9, atol=1e-12,
+        events=complete, dense_output=True,
+    )  # fmt: skip
+    assert exact.status == 1
+    _, beta, passed = exact.sol(np.linspace(0, exact.t[-1], 20_001))
+    tau = passed[-1] * np.array([0.0, 0.2, 0.5, 0.8, 0.9, 1.01])
     theory = Kinetics()
     values = {
         name: np.full((1, 1), value)
@@ -115,16 +132,19 @@ def test_kinetics_solves_its_equations():
             "memorising": memorising,
         }.items()
     }  # fmt: skip
-    times = np.array([0.0, 5e5, 1e6, 1.3e6])  # ICL is complete at 1.9e6
-    found, _ = theory.strengths(values, times)
+    found, _ = theory.strengths(values, -memorising * np.log1p(-tau * driving / memorising))
+    strength = np.interp(tau, passed, np.tanh(beta / 2))
+    np.testing.assert_allclose(found[0], strength, atol=BATCH_ACCURACY)
 
-    def flow(_, state):
-        w, beta = state
-        return [np.exp(beta) - decay * w, w * np.exp(beta)]
 
-    tau = memorising * -np.expm1(-times / memorising) / driving
-    exact = solve_ivp(flow, (0, tau[-1]), [weight, selectivity], t_eval=tau, rtol=1e-9)
-    np.testing.assert_allclose(found[0], np.tanh(exact.y[1] / 2), atol=BATCH_ACCURACY)
+def test_kinetics_gives_strengths_of_any_parameters():
+    theory = Kinetics()
+    rng = np.random.default_rng(0)
+    thetas = centre(theory) + 6 * rng.standard_normal((400, len(theory.parameters)))
+    columns = np.exp(thetas[:, :5]).T[:, :, None]
+    values = dict(zip((p.name for p in theory.dynamics), columns, strict=True))
+    s1, _ = theory.strengths(values, TIMES)
+    assert np.all((s1 >= 0) & (s1 <= 1) & (np.diff(s1, prepend=s1[:, :1]) >= 0))
 
 
 def test_kinetics_never_forms_icl_if_memorising_is_too_fast():
