@@ -10,11 +10,11 @@ from fitted_curves import ACCURACIES, TRUTH, made_by, noisy, ordered
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
-from tolerances import IMPROBABLE, RECOVERY, STANDARD_ERRORS
+from tolerances import IMPROBABLE, RECOVERY, SAME_CURVE, STANDARD_ERRORS
 
 from coopetition.curves import Curve, Curves
 from coopetition.errors import LogError
-from coopetition.fitting import Parameter, fit
+from coopetition.fitting import Parameter, fit, predict
 from coopetition.logs import read_curves
 
 TIGHT = {"starts": 8, "screened": 1024, "rtol": 1e-9, "atol": 1e-11, "max_evaluations": 200}
@@ -157,6 +157,32 @@ def test_logs_that_hold_nothing_to_fit_are_refused_with_the_reason() -> None:
     sparse = {k: c.take(np.arange(0, 80, 8)) for k, c in few.items()}
     with pytest.raises(LogError, match=r"10 usable points for .* free parameters"):
         fit(dataclasses.replace(curves, curves=sparse), **QUICK)
+
+
+def test_a_head_start_only_shifts_the_fit() -> None:
+    origin, curves = 3e7, made_by(TRUTH, points=33)  # whole numbers of sequences: no rounding
+    moved = {
+        key: dataclasses.replace(curve, sequences=curve.sequences + origin)
+        for key, curve in curves.curves.items()
+    }
+    flip = moved["flip", "in_context_acc"]
+    moved["flip", "in_context_acc"] = dataclasses.replace(  # what is not the run's own is left out
+        flip, sequences=np.append(1e7, flip.sequences), values=np.append(0.1, flip.values)
+    )
+    began = {"start": f"ciwl_only at {origin:g}"}
+    shifted = dataclasses.replace(curves, curves=moved, settings=began)
+    one, other = (fit(c, starts=1, screened=64, max_evaluations=40) for c in (curves, shifted))
+    assert other.measurements.origin == origin
+    assert other.values == pytest.approx(one.values, rel=SAME_CURVE)
+    near = predict(one, 2 * curves.last_sequence, draws=20)
+    far = predict(other, origin + 2 * curves.last_sequence, draws=20)
+    for key, curve in near.curves.curves.items():
+        assert far.curves.curves[key].sequences == pytest.approx(curve.sequences + origin)
+        assert far.curves.curves[key].values == pytest.approx(curve.values, abs=SAME_CURVE)
+    with pytest.raises(ValueError, match="the run began at 30,000,000"):
+        predict(other, origin)
+    with pytest.raises(ValueError, match="the run began at 30,000,000"):
+        other.predict(np.linspace(0.0, 1.1 * origin, 5))
 
 
 def test_gaps_are_left_out_and_said() -> None:

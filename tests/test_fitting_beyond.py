@@ -127,6 +127,8 @@ def test_verdicts_and_crossovers_of_drawn_curves() -> None:
     assert found.median == pytest.approx(2.5)
     assert found.upper is None  # one of the three that emerged never crosses
     assert crossover_quantiles(x, flip[2:3]) is None
+    twice = np.array([[0.7, 0.4, 0.7, 0.4]])  # of several falls, the first
+    assert crossover_quantiles(x, twice).median == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("horizon", [0.0, -1.0, np.inf, np.nan])

@@ -164,7 +164,7 @@ def compare(
 
 def _label(result: Fit) -> str:
     """The model's name, and how this fit of it departs from the default."""
-    usual = model_parameters(result.model, float(result.measurements.sequences[-1]))
+    usual = model_parameters(result.model, result.measurements.duration)
     free = {p.name for p in usual if p.vary}
     held = [p.name for p in result.declared if not p.vary and p.name in free]
     parts = [result.model.name]

@@ -92,7 +92,7 @@ def fit(
     chosen = (settings or FitSettings()).changed(**changes)
     data = measurements(curves, declared_model.strategy_names, chosen, keys=keys)
     declared = (
-        *model_parameters(declared_model, float(data.sequences[-1])),
+        *model_parameters(declared_model, data.duration),
         *gain_parameters(declared_model, data.keys, readout_form(chosen)),
     )
     declared = adjusted(declared, fixed=fixed, replace=parameters)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..curves import Curve, Curves, read_only
 from ..errors import LogError
+from ..logs.settings import head_start
 from ..readout import Key, is_predicted, predicted_keys
 from .settings import FitSettings
 
@@ -49,7 +50,7 @@ class Measurements:
     run
         The run's name.
     sequences
-        The common grid, 0 first, shape ``(times,)``.
+        The common grid in the log's own count, the run's start first, shape ``(times,)``.
     targets
         The curves.
     source
@@ -63,6 +64,16 @@ class Measurements:
     targets: tuple[Target, ...]
     source: Mapping[str, object]
     notes: tuple[str, ...]
+
+    @property
+    def origin(self) -> float:
+        """The log's count at which the run began: not 0 for a run with a head start."""
+        return float(self.sequences[0])
+
+    @property
+    def duration(self) -> float:
+        """Sequences from the run's start to its last point."""
+        return float(self.sequences[-1]) - self.origin
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -94,7 +105,9 @@ def measurements(
     ``keys`` restricts it to some curves.
 
     The weight of a point is 1/σ² with σ² = sem² + discrepancy²; where no standard error is known,
-    sem is 0 and a note says so.
+    sem is 0 and a note says so. A run that starts from weights of other training
+    (`coopetition.logs.settings.head_start`) begins there: so does the grid, and earlier points are
+    left out.
 
     Raises
     ------
@@ -108,8 +121,13 @@ def measurements(
             curves.curve(evaluator, metric)
         kept = {key: curve for key, curve in curves.curves.items() if key in keys}
         curves = dataclasses.replace(curves, curves=kept)
-    usable, notes = _usable(curves, strategies, settings)
-    grid = np.unique(np.concatenate([[0.0], *(curve.sequences for curve in usable)]))
+    origin = head_start(curves.settings)
+    usable, notes = _usable(curves, strategies, settings, origin)
+    if origin:
+        notes.append(
+            f"the run began at {origin:,.0f} sequences, with a head start: so does the fit"
+        )
+    grid = np.unique(np.concatenate([[origin], *(curve.sequences for curve in usable)]))
     targets = []
     for curve in usable:
         metric_floor = settings.loss_discrepancy if curve.metric == "loss" else settings.discrepancy
@@ -144,7 +162,7 @@ def measurements(
 
 
 def _usable(
-    curves: Curves, strategies: Sequence[str], settings: FitSettings
+    curves: Curves, strategies: Sequence[str], settings: FitSettings, origin: float
 ) -> tuple[list[Curve], list[str]]:
     notes: list[str] = []
     usable: list[Curve] = []
@@ -161,6 +179,10 @@ def _usable(
         if not np.all(finite):
             notes.append(f"{name}: {int(np.sum(~finite))} points that are no numbers left out")
             curve = curve.take(finite)
+        begun = curve.sequences >= origin
+        if not np.all(begun):
+            notes.append(f"{name}: {int(np.sum(~begun))} points before the run's start left out")
+            curve = curve.take(begun)
         if len(curve) < MIN_POINTS:
             short.append(f"{name} has {len(curve)} points")
             continue

@@ -109,7 +109,7 @@ def model_parameters(model: Model, duration: float) -> tuple[Parameter, ...]:
     model
         A declared model.
     duration
-        Last sequence count of the log; sets the bounds of the time scale.
+        Sequences that the log spans; sets the bounds of the time scale.
     """
     targets = [f"S_{v}" for v in model.vectors]
     held = gauge(model, targets)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-TIMES = 200  # grid points between 0 and the horizon
+TIMES = 200  # grid points between the run's start and the horizon
 UNSETTLED = 0.5  # drift of the chains, in their own spread, above which bands are called rough
 FEWEST = 20  # simulations that must reach the horizon for a 90 % band
 LEVEL = 0.9  # of bands and intervals
@@ -58,8 +58,8 @@ class Prediction:
     verdict_probability
         Share of the draws with each verdict at the horizon; empty where flip is not predicted.
     crossover
-        When flip falls through 0.5 for the last time, over the draws that emerged; a bound is None
-        where that many of them do not cross by the horizon.
+        When flip first falls through 0.5 after emergence, over the draws that emerged; a bound is
+        None where that many of them do not cross by the horizon.
     settled
         Whether the chains behind the bands had settled.
     notes
@@ -103,7 +103,7 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
     fit
         A fit.
     horizon
-        Training sequences, positive; beyond the log it is an extrapolation.
+        Training sequences, after the run's start; beyond the log it is an extrapolation.
     draws
         Parameter sets to follow.
     seed
@@ -112,15 +112,21 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
     Raises
     ------
     ValueError
-        If the horizon is not positive and finite, or there are too few draws for a band.
+        If the horizon is not finite or not after the run's start, or there are too few draws for a
+        band.
     FitError
         If the best fit or too many draws cannot be followed to the horizon.
     """
+    origin = fit.measurements.origin
     if not (np.isfinite(horizon) and horizon > 0):
         raise ValueError(f"horizon must be a positive number of sequences, not {horizon!r}")
+    if horizon <= origin:
+        raise ValueError(
+            f"horizon = {horizon:g}: the run began at {origin:,.0f} sequences; choose a later one"
+        )
     if draws < FEWEST:
         raise ValueError(f"draws must be at least {FEWEST} for 90 % bands, not {draws}")
-    grid = np.linspace(0.0, float(horizon), TIMES)
+    grid = np.linspace(origin, float(horizon), TIMES)
     keys = fit.measurements.keys
     with one_blas_thread():
         drawn = approximate_draws(fit, draws, stream(seed, "prediction"))
@@ -162,7 +168,10 @@ def verdict_shares(flip: Array) -> dict[Verdict, float]:
 
 
 def crossover_quantiles(sequences: Array, flip: Array) -> Quantiles | None:
-    """When flip curves ``(draws, times)`` that emerged fall through 0.5; None if none emerged."""
+    """When flip curves ``(draws, times)`` first fall through 0.5 after emergence.
+
+    None if none emerged.
+    """
     emerged = flip[np.max(flip, axis=1) >= EMERGED]
     if not len(emerged):
         return None

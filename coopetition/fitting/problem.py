@@ -141,7 +141,7 @@ class Problem:
         dp = _unit_columns(self.ode.parameter_names, [names[j] for j in simulated])
         run = integrate_tangents(
             self.ode,
-            times=self.measurements.sequences,
+            times=self.measurements.sequences - self.measurements.origin,
             start=start,
             start_tangents=dstart * step[simulated],
             parameters=p,
@@ -183,7 +183,7 @@ class Problem:
         thetas
             Shape ``(batch, k)``.
         sequences
-            Shape ``(times,)``, from 0 or later, increasing.
+            Shape ``(times,)``, from the run's start or later, increasing.
         keys
             Curves wanted.
         rtol
@@ -210,17 +210,29 @@ class Problem:
         """Strengths (and losses, where fitted) of many parameter sets, ``(batch, times)`` each.
 
         NaN for members whose simulation failed.
+
+        Raises
+        ------
+        ValueError
+            If the sequences begin before the run did.
         """
+        origin = self.measurements.origin
+        if sequences[0] < origin:
+            raise ValueError(
+                f"sequences = {sequences[0]:,.0f}, …: the run began at {origin:,.0f}; begin there "
+                "or later"
+            )
+        times = np.asarray(sequences, dtype=np.float64) - origin
         columns = [self.values(theta) for theta in thetas]
-        stretch = float(sequences[-1]) / float(self.measurements.sequences[-1]) - 1.0
+        stretch = float(times[-1]) / self.measurements.duration - 1.0
         starts = np.array([[c[name] for name in self.ode.state_names] for c in columns])
         p = np.array([[c[name] for name in self.ode.parameter_names] for c in columns])
         run = integrate_many(
             self.ode,
             parameters={name: p[:, j] for j, name in enumerate(self.ode.parameter_names)},
             starts=starts,
-            until=float(sequences[-1]),
-            times=sequences,
+            until=float(times[-1]),
+            times=times,
             rtol=rtol or self.settings.rtol,
             atol=self.settings.atol,
             max_steps=int(self.settings.max_steps * max(1.0, BEYOND_LOG * stretch)),

@@ -163,7 +163,8 @@ class Fit:
         Parameters
         ----------
         sequences
-            Where to predict, increasing, shape ``(times,)``; the fitted grid when None.
+            Where to predict, not before the run's start, increasing, shape ``(times,)``; the fitted
+            grid when None.
         """
         grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
         keys = self.measurements.keys
@@ -178,7 +179,8 @@ class Fit:
         Parameters
         ----------
         sequences
-            Where, increasing, shape ``(times,)``; the fitted grid when None.
+            Where, not before the run's start, increasing, shape ``(times,)``; the fitted grid when
+            None.
         """
         grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
         outputs = self.problem.outputs(self.theta[None, :], grid)

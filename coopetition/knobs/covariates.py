@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import unknown_name
+from ..logs.settings import head_start as head_start  # read by those who read covariates
 from .setting_values import (
     decay,
     error,
@@ -189,20 +190,6 @@ def covariate(name: str) -> Covariate:
     if name not in NAMES:
         raise unknown_name("covariate", name, NAMES)
     return COVARIATES[NAMES.index(name)]
-
-
-def head_start(settings: Mapping[str, Any]) -> float:
-    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
-
-    Examples
-    --------
-    >>> head_start({"start": "ciwl_only at 4e6"})
-    4000000.0
-    """
-    start = settings.get("start")
-    if isinstance(start, str) and start.startswith("ciwl_only at "):
-        return float(start.removeprefix("ciwl_only at "))
-    return 0.0
 
 
 def pace_of(settings: Mapping[str, Any]) -> float:

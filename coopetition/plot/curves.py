@@ -112,5 +112,6 @@ def plot_phase(
 
 def _strengths(result: Fit | Trajectory) -> Mapping[str, NDArray[np.float64]]:
     if isinstance(result, Fit):
-        return result.strengths(np.linspace(0.0, result.measurements.sequences[-1], _POINTS))
+        data = result.measurements
+        return result.strengths(np.linspace(data.origin, data.sequences[-1], _POINTS))
     return {name: result.output(f"{name}_strength") for name in result.strategies}
