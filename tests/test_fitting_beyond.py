@@ -91,6 +91,17 @@ def test_fits_of_different_measurements_are_not_compared(fitted: Fit) -> None:
     other = fit(made_by(TRUTH, points=30, run="other"), starts=2, screened=256)
     with pytest.raises(ValueError, match=r"made .* and other .* cannot be compared"):
         rank([fitted, other])
+    target = fitted.measurements.targets[0]
+    for changed in (
+        {"values": target.values + 0.01},
+        {"sigma": 2 * target.sigma},
+        {"at": target.at[::-1]},
+    ):
+        targets = (dataclasses.replace(target, **changed), *fitted.measurements.targets[1:])
+        data = dataclasses.replace(fitted.measurements, targets=targets)
+        with pytest.raises(ValueError, match="values or weights differ"):
+            rank([fitted, dataclasses.replace(fitted, measurements=data)])
+    assert [row.weight for row in rank([fitted, dataclasses.replace(fitted)]).rows] == [0.5, 0.5]
     with pytest.raises(ValueError, match="at least 2 fits"):
         rank([fitted])
 

@@ -81,7 +81,8 @@ def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
     Parameters
     ----------
     fits
-        Two or more fits of the same run, curves and points.
+        Two or more fits of the same run, curves and points, weighted alike: χ² is in units of the
+        points' errors.
     notes
         Passed on.
 
@@ -95,12 +96,12 @@ def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
         raise ValueError(f"a comparison needs at least 2 fits, not {len(given)}")
     first = given[0].measurements
     for other in (f.measurements for f in given[1:]):
-        same = other.keys == first.keys and other.count == first.count and other.run == first.run
-        if not same or not np.array_equal(other.sequences, first.sequences):
+        if other.run != first.run or not other.same_data(first):
             raise ValueError(
                 f"fits of {first.run} ({first.count} points of {len(first.keys)} curves) and "
-                f"{other.run} ({other.count} of {len(other.keys)}) cannot be compared: fit the "
-                "same run with the same keys and points"
+                f"{other.run} ({other.count} of {len(other.keys)}) cannot be compared: their "
+                "curves, points, values or weights differ; fit the same log with the same keys, "
+                "points and discrepancy"
             )
     given.sort(key=lambda f: (f.aicc, f.bic))
     aicc = np.array([f.aicc for f in given])

@@ -85,6 +85,16 @@ class Measurements:
         """Number of measured values."""
         return sum(map(len, self.targets))
 
+    def same_data(self, other: Measurements) -> bool:
+        """Whether both hold the same values at the same points with the same weights."""
+        if self.keys != other.keys or not np.array_equal(self.sequences, other.sequences):
+            return False
+        return all(
+            np.array_equal(getattr(mine, part), getattr(its, part))
+            for mine, its in zip(self.targets, other.targets, strict=True)
+            for part in ("at", "values", "sigma")
+        )
+
 
 def thinned(curve: Curve, points: int) -> Curve:
     """At most ``points`` rows of a curve, evenly spread over its rows, ends included."""
