@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DELIMITERS = (",", "\t", ";")
+DECIMALS = 4  # what is cut off behind them changes an entry by less than any error of a log
+EARLIER = 8  # rows from which one sees how a column is written
+
+_DECIMAL = re.compile(r"[+-]?\d*\.(\d+)")
+_POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]\d\d")  # two digits at least, as programs write it
 
 
 def read_text(path: Path) -> str:
@@ -41,7 +48,10 @@ def read_text(path: Path) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV file with commas, tabs or semicolons, all entries as text.
 
-    Lines that open with ``#`` before the header are left out.
+    Lines that open with ``#`` before the header are left out. So is a last line that may have been
+    cut short, as a killed process leaves it, by more than digits beyond the fourth decimal: one
+    without a line end whose last entry is not written as those above it. The table's
+    ``attrs["notes"]`` say so.
 
     Raises
     ------
@@ -58,6 +68,13 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise LogError(f"{path} has no header; give a table with named columns")
     header = lines[first]
     delimiter = max(DELIMITERS, key=header.count)
+    notes: list[str] = []
+    if len(lines) > first + 1 and _may_be_cut(lines[first:], delimiter):
+        last = lines.pop().strip()
+        notes.append(
+            f"line {len(lines) + 1}, the last, has no line end, so that {last[-20:]!r} may be cut "
+            "short: left out (if it is whole, end the file with a new line)"
+        )
     try:
         with warnings.catch_warnings():  # rows longer than the header are cut with only a warning
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -72,7 +89,35 @@ def read_csv(path: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise LogError(f"{path} is not a table: {str(error).strip()}") from None
     table.columns = [str(column).strip() for column in table.columns]
+    table.attrs["notes"] = notes
     return table
+
+
+def _may_be_cut(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether the last of a table's lines, the header first, may say less than was to be written.
+
+    An entry is whole if it is quoted, has its power of ten, has as many decimals as any above it or
+    as matter, or is what all above it are.
+    """
+    if lines[-1].endswith(("\n", "\r")) or not lines[-1].strip():
+        return False
+    header, *earlier, last = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    if len(last) < len(header) or lines[-1].count('"') % 2:
+        return True
+    entry, above = last[-1].strip(), [row[-1].strip() for row in earlier if row]
+    if lines[-1].rstrip().endswith('"') or _POWER.fullmatch(entry):
+        return False
+    if any(_POWER.fullmatch(other) for other in above):
+        return True
+    decimals, most = _decimals(entry), max(map(_decimals, above), default=0)
+    if decimals >= DECIMALS or len(above) < EARLIER:
+        return decimals < DECIMALS
+    return decimals < most if most else set(above) != {entry}
+
+
+def _decimals(entry: str) -> int:
+    found = _DECIMAL.fullmatch(entry)
+    return len(found[1]) if found else 0
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
