@@ -7,6 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tolerances import FLOAT64
 
 from coopetition.errors import LogError
@@ -83,6 +85,60 @@ def test_a_kill_while_writing_leaves_one_row_more(tmp_path, iterations, rows, fi
     expected = truth["icl"][first_row : first_row + 3].mean(1)
     np.testing.assert_allclose(run.curve("icl").values, expected, atol=FLOAT64)
     assert any("killed while writing" in note for note in run.notes)
+
+
+def write_resumed_log(folder, runs, *, told=True):
+    """The log of (start, stop) training runs, all but the last killed while they evaluate.
+
+    As the reference does: metrics are written first, training steps with the next evaluation. The
+    accuracy after s sequences is s/1000; ``told`` says whether training steps are logged.
+    """
+    rows, iterations, trained = [], [], []
+    for start, stop in runs:
+        pending = []
+        for i in range(start, stop + 1, 10):
+            if i % 100 == 0:
+                rows.append(i)
+                if i < stop or (start, stop) == runs[-1]:
+                    iterations.append(i)
+                    trained += pending
+                    pending = []
+            pending.append(i + 10)
+    with h5py.File(folder / "log.h5", "w") as log:
+        log["eval_iter"] = np.array(iterations)
+        log["train_iter"] = np.array(trained if told else [], dtype=float)
+        log["flip_icl/in_context_acc"] = np.arange(1000) < np.array(rows)[:, None]
+    (folder / "config.json").write_text("{}")
+
+
+@given(kill=st.integers(1, 5), resumed=st.integers(0, 49))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_resumed_run_keeps_each_value_at_its_evaluation(tmp_path, kill, resumed):
+    write_resumed_log(tmp_path, [(0, 100 * kill), (min(10 * resumed, 100 * kill - 10), 600)])
+    (run,) = read_curves(tmp_path)
+    curve = run.curve("flip")
+    np.testing.assert_array_equal(curve.sequences, np.arange(0, 601, 100))
+    np.testing.assert_allclose(curve.values, curve.sequences / 1000, atol=FLOAT64)
+    assert any("killed while writing" in note for note in run.notes)
+
+
+def test_of_a_run_resumed_twice_the_evaluations_that_are_certain_are_kept(tmp_path):
+    write_resumed_log(tmp_path, [(0, 300), (150, 500), (350, 700)])
+    (run,) = read_curves(tmp_path)
+    curve = run.curve("flip")
+    np.testing.assert_allclose(curve.values, curve.sequences / 1000, atol=FLOAT64)
+    assert {0, 100, 400, 500, 600, 700} <= set(curve.sequences)
+    assert any("between left out" in note for note in run.notes)
+
+
+def test_it_is_said_where_a_log_cannot_tell_when_it_was_resumed(tmp_path):
+    write_resumed_log(tmp_path, [(0, 300), (250, 500)], told=False)
+    (run,) = read_curves(tmp_path)
+    assert any("if it was resumed since" in note for note in run.notes)
+    write_resumed_log(tmp_path, [(0, 300), (150, 500)], told=False)  # evaluated again at 200
+    (run,) = read_curves(tmp_path)
+    curve = run.curve("flip")
+    np.testing.assert_allclose(curve.values, curve.sequences / 1000, atol=FLOAT64)
 
 
 def test_steps_are_told_from_sequences(tmp_path):

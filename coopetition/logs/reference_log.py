@@ -60,9 +60,10 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
             iterations = np.asarray(log["eval_iter"][:], dtype=np.float64)
             if not len(iterations):
                 raise LogError(f"{path} holds no evaluation yet; wait for the first")
+            restarts = _restarts(iterations, log)
             sequences = iterations * _batch_size(log, config, columns, notes)
             curves = tuple(
-                _curve(log[group][key[1]], key, sequences, notes)
+                _curve(log[group][key[1]], key, sequences, restarts, notes)
                 for key, group in _groups(log, columns, path).items()
             )
     except (OSError, RuntimeError, KeyError) as error:
@@ -116,8 +117,30 @@ def _groups(log: h5py.File, columns: Columns | None, path: Path) -> dict[Key, st
     return found
 
 
+def _restarts(iterations: NDArray[np.float64], log: h5py.File) -> NDArray[np.intp] | None:
+    """Evaluations that are the first after training was resumed; None where the log cannot tell.
+
+    Resumed before the last evaluation, it evaluates there again. Resumed after it, it leaves out
+    training steps, which are written with the evaluation that follows them.
+    """
+    again = np.flatnonzero(np.diff(iterations) <= 0) + 1
+    trained = np.asarray(log["train_iter"][:] if "train_iter" in log else [], dtype=np.float64)
+    if len(again):
+        return again
+    if len(trained) < 2 or trained[-1] < iterations[-1]:
+        return None
+    trained = np.concatenate([iterations[:1], trained])
+    steps = np.diff(trained)
+    gaps = trained[:-1][steps > 1.5 * np.median(steps)]
+    return np.unique(np.searchsorted(iterations, gaps, side="right"))
+
+
 def _curve(
-    data: h5py.Dataset, key: Key, sequences: NDArray[np.float64], notes: list[str]
+    data: h5py.Dataset,
+    key: Key,
+    sequences: NDArray[np.float64],
+    restarts: NDArray[np.intp] | None,
+    notes: list[str],
 ) -> RawCurve:
     """Means and standard errors of one metric, read in blocks of rows."""
     if data.ndim != 2:
@@ -132,21 +155,44 @@ def _curve(
         means[start : start + block] = values.mean(axis=1)
         if n > 1:
             sems[start : start + block] = values.std(axis=1, ddof=1) / np.sqrt(n)
-    # the metrics are written before eval_iter, so a kill leaves them a row more, at the end or,
-    # after a restart, before the last segment
-    common = min(rows, len(sequences))
-    restarted = bool(np.any(np.diff(sequences) < 0))
-    part = slice(-common, None) if restarted else slice(common)
-    if rows != len(sequences):
-        notes.append(
-            f"{data.name.strip('/')} has {rows} rows for {len(sequences)} evaluations (training "
-            f"was killed while writing): aligned at the {'end' if restarted else 'start'}"
-        )
+    at, row = _aligned(data.name.strip("/"), rows, len(sequences), restarts, notes)
     return RawCurve(
         evaluator=key[0],
         metric=key[1],
-        sequences=sequences[part],
-        values=means[part],
-        sem=sems[part] if n > 1 else None,
-        n=np.full(common, float(n)),
+        sequences=sequences[at],
+        values=means[row],
+        sem=sems[row] if n > 1 else None,
+        n=np.full(len(at), float(n)),
     )
+
+
+def _aligned(
+    name: str, rows: int, count: int, restarts: NDArray[np.intp] | None, notes: list[str]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Evaluations and the rows of a metric that belong to them.
+
+    The metrics are written before eval_iter, so a kill leaves them a row more: the last one or,
+    where training was resumed, the last before that.
+    """
+    at, surplus = np.arange(count), rows - count
+    if surplus == 0:
+        return at, at
+    # before the first restart rows count from the start, from the last one on from the end
+    first, last = (count, count) if restarts is None or not len(restarts) else restarts[[0, -1]]
+    resumed = first < count
+    if surplus < 0:
+        at, row = (at[-rows:] if resumed else at[:rows]), np.arange(rows)
+        how = f"aligned at the {'end' if resumed else 'start'}"
+    else:
+        at = at[(at < first) | (at >= last)]
+        row = np.where(at < first, at, at + surplus)
+        how = "aligned at the start"
+        if resumed:
+            how += " before it was resumed and at the end from there"
+            how += f", {last - first} evaluations between left out" if last > first else ""
+        elif restarts is None:
+            how += "; if it was resumed since, values after the kill are an evaluation late"
+    notes.append(
+        f"{name} has {rows} rows for {count} evaluations (training was killed while writing): {how}"
+    )
+    return at, row
