@@ -1,7 +1,7 @@
 """Landmarks of a run: when in-context learning (ICL) emerges, peaks, crosses over and vanishes.
 
 All are read off the ``flip`` and ``icl`` accuracies. Curves that a model made are taken as they
-are; measured ones are smoothed first, and their landmarks get intervals.
+are; measured ones are smoothed first, and their landmarks get intervals (`coopetition.replicates`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .crossings import first_fall, first_rise, top
 from .curves import Curve, Curves, headline_metric
+from .replicates import Bounds, central_interval, highest
 from .seeds import stream
 from .smoothing import SmoothCurve, exact_curve, smooth_curve
 
@@ -64,7 +65,7 @@ class Landmarks:
     final
         Last value of every curve: by evaluator for its accuracy, by ``evaluator/metric`` else.
     horizon
-        Last sequences of the flip curve: nothing is said beyond.
+        Last sequences of the flip curve as it was logged: nothing is said beyond.
     level
         Probability with which an interval is meant to hold the true value.
     notes
@@ -117,7 +118,8 @@ def landmarks(
     Curves are linear between their points, and a parabola through three at the peak. Measured ones
     are smoothed first (`coopetition.smoothing`) and measured anew ``replicates`` times with their
     own noise; intervals are the central ``level`` of those landmarks. A replicate without the
-    landmark counts as one beyond the data, so a bound may be missing.
+    landmark counts as one beyond the data, so a bound may be missing. Noise raises a maximum: the
+    peak's height is lowered by the bias that the replicates show.
 
     Parameters
     ----------
@@ -153,10 +155,10 @@ def landmarks(
     exact = "model" in curves.source if exact is None else exact
     rng = stream(0, "landmarks") if rng is None else rng
     notes: list[str] = []
-    flip = _track(curves, "flip", exact, notes)
+    logged, flip = curves.accuracy("flip"), _track(curves, "flip", exact, notes)
     icl = _track(curves, "icl", exact, notes)
     found: dict[str, float | None] = dict.fromkeys(NAMES)
-    intervals: dict[str, tuple[float | None, float | None]] = dict.fromkeys(NAMES, (None, None))
+    intervals: dict[str, Bounds] = dict.fromkeys(NAMES, (None, None))
     if flip is not None:
         values = None if icl is None else icl.values
         found = _found(flip, flip.values, icl, values, chance)
@@ -165,12 +167,15 @@ def landmarks(
             for _ in range(replicates):
                 values = None if icl is None else icl.replicate(rng)
                 again.append(_found(flip, flip.replicate(rng), icl, values, chance))
-            intervals = {name: _interval([a[name] for a in again], level) for name in NAMES}
+            intervals = {name: central_interval([a[name] for a in again], level) for name in NAMES}
+            height, *heights = (float(a["peak_flip"] or 0.0) for a in (found, *again))
+            height, lower, upper = flip.within(np.array(highest(height, heights, level)))
+            found["peak_flip"], intervals["peak_flip"] = float(height), (float(lower), float(upper))
     return Landmarks(
         run=curves.run,
         **{name: _landmark(value, *intervals[name]) for name, value in found.items()},
         final={c.label: _final(c, exact, level) for c in curves if len(c)},
-        horizon=float(flip.sequences[-1]) if flip is not None else curves.last_sequence,
+        horizon=curves.last_sequence if not logged else float(logged.sequences[-1]),
         level=level,
         notes=tuple(notes),
     )
@@ -206,19 +211,21 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
     'transient'
     """
     flip = _track(curves, "flip", "model" in curves.source if exact is None else exact, [])
-    if flip is None or len(flip.sequences) < 2:
+    logged = curves.accuracy("flip")
+    if flip is None or logged is None or len(logged) < 2:
         have = ", ".join(f"{e}/{m}" for e, m in curves.curves) or "no curve"
         raise ValueError(f"run {curves.run} has {have}; a verdict needs 2 points of flip accuracy")
-    first, last = float(flip.sequences[0]), float(flip.sequences[-1])
+    # as logged: a long curve is averaged in blocks, whose means lie within
+    first, before_last, last = (float(logged.sequences[i]) for i in (0, -2, -1))
     horizon = last if horizon is None else horizon
-    if not first <= horizon <= last + (last - float(flip.sequences[-2])):
+    if not first <= horizon <= last + (last - before_last):
         raise ValueError(
             f"horizon = {horizon:g}: the flip curve of run {curves.run} covers {first:g} to "
             f"{last:g} sequences; choose a horizon within, or fit and forecast"
         )
     at_horizon = float(np.interp(horizon, flip.sequences, flip.values))
     before = flip.values[flip.sequences <= horizon]
-    if max(float(before.max()), at_horizon) < EMERGED:
+    if np.max(before, initial=at_horizon) < EMERGED:
         return "never"
     return "persistent" if at_horizon >= CROSSED else "transient"
 
@@ -261,20 +268,12 @@ def _found(
 
 
 def _landmark(value: float | None, lower: float | None, upper: float | None) -> Landmark | None:
-    """The landmark, its interval reaching at least to the estimate: noise only raises a peak."""
+    """The landmark, its interval reaching at least to the estimate."""
     if value is None:
         return None
     lower = None if lower is None else min(lower, value)
     upper = None if upper is None else max(upper, value)
     return Landmark(value=value, lower=lower, upper=upper)
-
-
-def _interval(values: list[float | None], level: float) -> tuple[float | None, float | None]:
-    """The central interval; a value that is missing lies beyond all others."""
-    known = np.array([np.inf if value is None else value for value in values])
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2], method="closest_observation")
-    lower, upper = (float(q) if np.isfinite(q) else None for q in (low, high))
-    return lower, upper
 
 
 def _final(curve: Curve, exact: bool, level: float) -> Landmark:

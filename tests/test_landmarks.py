@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerances import DIGITISED_FLIP, FLOAT64, STANDARD_ERRORS
+from tolerances import DIGITISED_FLIP, FLOAT64, PLATEAU_BIAS, STANDARD_ERRORS
 
 from coopetition import Curve, Curves
 from coopetition.crossings import first_fall, first_rise, top
@@ -163,6 +163,23 @@ def test_intervals_cover_the_truth():
         assert count / tries > 0.9 - STANDARD_ERRORS * error, name
 
 
+@pytest.mark.parametrize("points", [40, 150])
+def test_the_height_of_a_plateau_is_not_that_of_its_noise(points):
+    rng = np.random.default_rng(6)
+    x = np.linspace(0, 100, points)
+    plateau = np.minimum(0.5 + 0.015 * x, 0.8)
+    tries, hits, heights = 60, 0, []
+    for _ in range(tries):
+        measured = rng.binomial(500, plateau) / 500
+        sem = np.sqrt(measured * (1 - measured) / 500)
+        run = made(measured, sequences=x, source={}, sem=sem)
+        mark = landmarks(run, level=0.9, replicates=60, rng=rng).peak_flip
+        hits += mark.lower <= 0.8 <= mark.upper
+        heights.append(mark.value)
+    assert hits / tries > 0.9 - STANDARD_ERRORS * (0.9 * 0.1 / tries) ** 0.5
+    assert np.mean(heights) == pytest.approx(0.8, abs=PLATEAU_BIAS)
+
+
 def test_an_event_at_the_end_of_the_data_has_no_upper_bound():
     rng = np.random.default_rng(4)
     t = np.linspace(0, 6.46, 120)
@@ -181,6 +198,14 @@ def test_landmarks_repeat_exactly_and_long_curves_are_thinned():
     assert one == other
     assert one.emergence.value == pytest.approx(2, abs=0.05)
     assert any("of 1667 points" in note for note in one.notes)
+    # the horizon is that of the log, not of its averages
+    assert one.horizon == 8
+    assert [verdict(run, horizon) for horizon in (0.0, 1e-4, 8.0, 8.001)] == [
+        "never", "never", "transient", "transient",
+    ]  # fmt: skip
+    for outside in (-1e-4, 8.002):
+        with pytest.raises(ValueError, match="covers 0 to 8"):
+            verdict(run, outside)
 
 
 def test_as_dict_and_summary():
