@@ -158,7 +158,18 @@ def test_kinetics_never_forms_icl_if_memorising_is_too_fast():
 
 def test_vectors_with_the_same_roles_are_interchangeable():
     assert interchangeable(get("independent")) == (("a",), ("b", "c"), ("d",), ("e", "f"))
-    assert ("n_e" in parameter_names(toy_theory("independent"))) is True
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_each_parameter_moves_the_one_it_is_named_after(name):
+    theory = toy_theory(name)
+    ode = theory._ode
+    for j, parameter in enumerate(parameter_names(theory)[: theory._simulated]):
+        moved = [
+            n for n, row in zip(ode.parameter_names, theory._to_parameter, strict=True) if row[j]
+        ]
+        moved += [n for n, row in zip(ode.state_names, theory._to_state, strict=True) if row[j]]
+        assert parameter in moved
 
 
 def test_a_model_without_both_strategies_is_refused():

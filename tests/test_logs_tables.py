@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tolerances import FIFTH_DECIMAL, FLOAT64
+from tolerances import FLOAT64
 
 from coopetition.errors import LogError
 from coopetition.logs import read_curves
@@ -114,46 +114,6 @@ def test_jsonl_with_nested_objects_gaps_and_a_torn_last_line(tmp_path):
     assert run.notes == ("line 25, the last, is cut short and was left out",)
     (run,) = read_curves(path, columns={"flip": "eval/flip", "sequences": "seen"})
     assert len(run.curve("flip")) == POINTS
-
-
-@given(cut=st.floats(0, 1), places=st.integers(1, 17), tidily=st.booleans())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_csv_cut_anywhere_says_nothing_false(tmp_path, cut, places, tidily):
-    icl = np.round(0.5 + np.random.default_rng(places).random(POINTS) / 2, places)
-    table = tidy() if tidily else wide(icl=icl)
-    (whole,) = read(tmp_path, table)
-    text = (tmp_path / "log.csv").read_text()
-    seen = len("".join(text.splitlines(keepends=True)[:10]))  # how the columns are written
-    kept = text[: seen + round(cut * (len(text) - seen))]
-    (tmp_path / "log.csv").write_text(kept)
-    (run,) = read_curves(tmp_path / "log.csv")
-    for key, curve in run.curves.items():
-        both = np.isin(whole.curves[key].sequences, curve.sequences)
-        assert np.isin(curve.sequences, SEQUENCES).all()
-        np.testing.assert_allclose(curve.values, whole.curves[key].values[both], atol=FIFTH_DECIMAL)
-    lines = kept.count("\n") - 1  # that are certainly whole
-    assert sum(map(len, run)) / (1 if tidily else 2) >= lines
-
-
-@pytest.mark.parametrize(
-    ("last", "kept"),
-    [
-        ("1900,0.8300,0.8301", True),  # four decimals: no digit after them matters
-        ("1900,0.8300,0.", False),
-        ("1900,0.8300", False),
-        ("1900,0.8300,0.83", False),
-        ('1900,0.8300,"0.83"', True),
-        ('1900,0.8300,"0.83', False),
-        ("1900,0.8300,8e-01", True),
-        ("1900,0.8300,8e-", False),
-    ],
-)
-def test_a_last_line_without_an_end_counts_if_it_is_whole(tmp_path, last, kept):
-    rows = [f"{s},0.7000,0.{7000 + s // 100}" for s in range(0, 1900, 100)]
-    (tmp_path / "log.csv").write_text("\n".join(["sequences,icl,flip", *rows, last]))
-    (run,) = read_curves(tmp_path / "log.csv")
-    assert len(run.curve("flip")) == len(run.curve("icl")) == 19 + kept
-    assert any("no line end" in note for note in run.notes) != kept
 
 
 # what was wrong: (changed table, text of the note, points left of flip, its last value)

@@ -89,8 +89,8 @@ class ToyTheory:
         moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}
         for alike in interchangeable(model):
             free = tuple(f"n_{v}" for v in alike if f"n_{v}" not in held)
-            if free:
-                moved[f"n_{alike[0]}"] = free
+            if free:  # named after one that moves, not after one that the gauge holds
+                moved[free[0]] = free
         moved |= {name: (name,) for name in model.parameters}
         moved |= {
             f"x_{alike[0]}": tuple(f"x_{v}" for v in alike) for alike in interchangeable(model)
