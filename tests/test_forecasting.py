@@ -11,10 +11,12 @@ from coopetition.curves import Curves
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.knobs import default_map
+from coopetition.landmarks import landmarks
 from coopetition.logs import read_curves
 
 HORIZON = 2e7
 FEW = 400  # draws: enough for what is asserted here
+STEPPED_OVER = 0.03  # of the futures whose ICL is so short that a coarse grid may miss it
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,23 @@ def test_from_settings_alone(main, others):
     np.testing.assert_array_equal(found.bands["icl"].upper, same.bands["icl"].upper)
     wide = found.bands["flip"].upper - found.bands["flip"].lower
     assert np.mean(wide) > 0.2
+
+
+@pytest.mark.parametrize("horizon", [2e8, 1e9])
+def test_what_the_log_showed_is_true_however_far_the_horizon(main, others, horizon):
+    found = forecast(main, others, until=2e7, horizon=horizon, draws=FEW)
+    assert found.verdict_probability["never"] == 0.0
+    for name in ("emergence", "crossover"):
+        measured = getattr(landmarks(main.until(2e7), replicates=20), name).value
+        assert found.landmarks[name].median == pytest.approx(measured, rel=1e-6)
+
+
+def test_icl_that_comes_has_come_however_far_the_horizon(main, others):
+    near, far = (
+        forecast_settings(main.settings, others, horizon=horizon, draws=FEW)
+        for horizon in (HORIZON, 50 * HORIZON)
+    )
+    assert far.theory_probability["never"] <= near.theory_probability["never"] + STEPPED_OVER
 
 
 def test_matched_exemplars_keep_icl_in_settings_alone(main):

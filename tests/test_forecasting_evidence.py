@@ -70,6 +70,13 @@ def test_blocks_average_values_and_keep_the_cut():
     assert log.times[0] == 0.0
 
 
+def test_a_long_log_keeps_its_first_wave():
+    times = np.linspace(0.0, 1e9, 20_001)
+    wave = 0.5 + 0.4 * np.exp(-(((times - 4e6) / 2e6) ** 2))
+    (record,) = evidence(run_of({"flip": wave}, times), Discrepancy(), until=1e9, points=40).records
+    assert record.values.max() > 0.8  # forty equal blocks would leave 0.57
+
+
 def test_a_head_start_moves_the_origin():
     curves = run_of({"flip": np.full(12, 0.4)}, TIMES + 4e6)
     log = evidence(curves, Discrepancy(), until=5e6, origin=4e6)
