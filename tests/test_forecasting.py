@@ -131,6 +131,18 @@ def test_a_shorter_log_leaves_more_open(main, others, quarter):
     assert width(short) > 1.5 * width(quarter)
 
 
+def test_a_log_counted_in_other_units_is_said_to_be_strange(main, others, quarter):
+    said = "unlike those the map was calibrated on"
+    assert not any(said in text for text in quarter.warnings)
+    curves = {
+        key: dataclasses.replace(curve, sequences=curve.sequences / 32)  # steps, not sequences
+        for key, curve in main.curves.items()
+    }
+    steps = dataclasses.replace(main, curves=curves)
+    found = forecast(steps, others, until=6e5, horizon=HORIZON, draws=FEW)
+    assert any(said in text for text in found.warnings)
+
+
 def test_tables_and_json_hold_the_forecast(quarter):
     table = quarter.to_table()
     assert list(table.columns) == [

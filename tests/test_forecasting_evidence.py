@@ -14,6 +14,7 @@ from coopetition.forecasting.evidence import evidence
 from coopetition.forecasting.prior import FREEDOM
 
 TIMES = np.linspace(0.0, 1e6, 12)
+SAMPLED = 0.1  # relative error of a share of 800 draws, with a margin
 
 
 def log_of(values: np.ndarray):
@@ -114,3 +115,11 @@ def test_prior_is_the_student_distribution():
     assert prior.median("a") == pytest.approx(np.e)
     low, high = prior.interval("b")
     assert low < prior.median("b") < high
+
+
+def test_so_many_draws_lie_farther_than_the_prior_says():
+    prior = ParameterPrior(names=("a", "b"), mean=np.zeros(2), covariance=np.diag([1.0, 4.0]))
+    lengths = prior.distance(prior.sample(40_000, np.random.default_rng(3)))
+    for share in (0.5, 0.1, 0.02):
+        found = prior.farther(float(np.quantile(lengths, 1 - share)))
+        assert found == pytest.approx(share, rel=SAMPLED)

@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 
 FORESEEN = 1000  # futures from settings alone, beside those that follow a log
 SURE = 0.8  # probability of a verdict from which the log is said to tell
-STRANGE = 5.5  # distance from the prior, in standard deviations of 12 parameters, 1 in 1,000
+STRANGE = 0.05  # share of the runs the map expects that are as unlike, below which it is said
 LEAST_SHARE = 0.5  # of the draws whose paths must be numbers
 MARKED = ("flip", "icl")  # evaluators that have landmarks
 
@@ -95,7 +95,7 @@ def foretell(
     times, joined = _joined(sequences, futures, log)
     marks = landmarks_of_paths(times, joined["flip"], joined["icl"])
     quantiles = np.exp(np.quantile(thetas, reach, axis=0))
-    strange = float(np.median(prior.distance(thetas))) if log is not None else 0.0
+    alike = prior.farther(float(np.median(prior.distance(thetas)))) if log is not None else 1.0
     return Forecast(
         run=run,
         until=0.0 if log is None else log.until,
@@ -115,7 +115,7 @@ def foretell(
             *notes,
             *prior.notes,
             *(log.notes if log is not None else ()),
-            *_warnings(chances, log, strange),
+            *_warnings(chances, log, alike),
         ),
         thetas=read_only(thetas),
         provenance={
@@ -199,9 +199,7 @@ def _joined(
     return np.concatenate([behind, sequences[ahead]]), joined
 
 
-def _warnings(
-    chances: Mapping[str, float], log: Evidence | None, strange: float
-) -> tuple[str, ...]:
+def _warnings(chances: Mapping[str, float], log: Evidence | None, alike: float) -> tuple[str, ...]:
     found = []
     best = max(chances, key=lambda name: chances[name])
     if chances[best] < SURE:
@@ -213,9 +211,10 @@ def _warnings(
         found.append(
             f"{basis} tell what becomes of ICL: {best} is only {100 * chances[best]:.0f} % probable"
         )
-    if strange > STRANGE:
+    if alike < STRANGE:
         found.append(
-            f"the log is unlike those the map was calibrated on ({strange:.1f} standard deviations "
-            "from what its settings predict); trust the bands less"
+            "the log is unlike those the map was calibrated on: of runs with its settings no more "
+            f"than {100 * alike:.1g} % would be so far from what is expected; check its sequences "
+            "and settings, and trust the bands less"
         )
     return tuple(found)
