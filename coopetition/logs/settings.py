@@ -112,6 +112,16 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "original": dict(tree)}
 
 
+def _number(value: Any) -> Any:
+    """Text that is a number as one: YAML 1.1 takes 3e-4, without a point, for text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
 def _part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A section of a settings file, empty where the file has none."""
     values = tree.get(name)
@@ -129,13 +139,3 @@ def _sequences(given: Mapping[str, Any]) -> str:
         if given.get(name, plain) != plain:
             return f"no_{name}" if plain else name
     return "bursty" if _number(given.get("burstiness", 1)) else "freely_drawn"
-
-
-def _number(value: Any) -> Any:
-    """Text that is a number as one: YAML 1.1 takes 3e-4, without a point, for text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value
