@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import checked_figure_path, finite, input_file, json_option, save_figure
+from .proposal_base import base_of, budget_of, require_trainable
 
 if TYPE_CHECKING:
     from coopetition import Curves
@@ -101,10 +102,11 @@ def propose(
         require_new(output)
     logs = logs_of(fits)
     short, full = base_of(logs, settings)
+    horizon = budget_of(budget, full.run.sequences if settings else logs[0].last_sequence)
+    allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
+    require_trainable(short, full, allowed, output)
     chosen = load_map(map_file) if map_file is not None else map_for(short)
     knob_map = with_runs(chosen, logs)
-    horizon = budget or (logs[0].last_sequence if logs and settings is None else full.run.sequences)
-    allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
     found = search(
         short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
         looked_at=candidates, opinion=second_opinion(chosen), seed=seed, progress=not quiet,
@@ -162,25 +164,6 @@ def log_folder(path: str) -> str:
     return str(file.parent) if in_folder else path
 
 
-def base_of(logs: list[Curves], settings: Path | None) -> tuple[dict[str, Any], TrainingSettings]:
-    """The base by short names, and as settings that can be trained."""
-    from coopetition.logs.settings import settings_of_ours
-    from coopetition.train.settings_files import as_plain as tree_of
-    from coopetition.train.settings_files import read_settings
-    from coopetition.train.short_names import from_short_names
-
-    if settings is not None:
-        full = read_settings(settings)
-        return settings_of_ours(tree_of(full)), full
-    if not logs:
-        raise ValueError("no base: give FIT.json, a LOG or --settings BASE.yaml")
-    if not logs[0].settings:
-        raise ValueError(
-            f"the log of run {logs[0].run} does not hold its settings: give --settings BASE.yaml"
-        )
-    return dict(logs[0].settings), from_short_names(logs[0].settings)
-
-
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
     """The two settings of a boundary."""
     if text is None:
@@ -217,16 +200,16 @@ def written(
 
     if folder is None:
         return {}
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
+    made = {}
     for number, proposal in enumerate(found.proposals):
         changed = with_short_names(base, {n: to for n, (_, to) in proposal.changes.items()})
         run = changed.run.replace(seed=SEEDS + number, sequences=round(found.budget))
-        path = settings_file(folder, proposal)
-        write_settings(changed.replace(name=proposal.name, run=run), path)
-        files[proposal.name] = str(path)
+        made[settings_file(folder, proposal)] = changed.replace(name=proposal.name, run=run)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, changed in made.items():
+        write_settings(changed, path)
     write_proposals(found, folder, knob_map, settings=asked)
-    return files
+    return {path.stem: str(path) for path in made}
 
 
 def draw(

@@ -99,6 +99,10 @@ def test_pictures_and_experiments(run, tmp_path):
     [
         ((), "no base"),
         (("published:main", "--budget", -1), "budget"),
+        (("published:main", "--budget", 0), "budget"),
+        (("published:main", "--budget", "nan"), "budget"),
+        (("published:main", "--move", "match_probability=log:0.01:1"), "without log"),
+        (("published:icl_only",), "icl_only sequences"),
         (("published:main", "--move", "n_clases"), "n_classes"),
         (("published:main", "--boundary", "a,b"), "--plot"),
         (("published:main", "--boundary", "a", "--plot", "x.png"), "two settings"),
@@ -109,6 +113,27 @@ def test_wrong_usage_is_one_line_and_exit_2(run, arguments, message):
     result = run("propose", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("main", "omniglot"), ("init_from_ciwl_only_4M", "head_start")]
+)
+def test_no_file_trains_other_settings_than_were_predicted(run, tmp_path, name, message):
+    folder = tmp_path / "proposals"
+    result = run("propose", f"published:{name}", "--budget", 2e7, *FAST, "-o", folder)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "--settings" in result.stderr
+    assert not folder.exists()
+
+
+def test_moves_that_cannot_be_trained_are_refused_before_the_search(run, tmp_path):
+    path = tmp_path / "base.yaml"
+    halves = {**TINY, "optimisation": {**TINY["optimisation"], "micro_batches": 16}}
+    path.write_text(yaml.safe_dump(halves))
+    result = run("propose", "--settings", path, "--move", "batch_size", "--quiet")
+    assert result.exit_code == 2
+    assert "micro_batches" in result.stderr
 
 
 def test_predictions_are_not_overwritten(run, base, tmp_path):

@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 from coopetition.knobs import default_map
 from coopetition.knobs.beliefs import completed
 from coopetition.knobs.covariates import COVARIATES, covariates
-from coopetition.knobs.kinship import OWN, kinship
+from coopetition.knobs.kinship import OWN, SMOOTH, kinship
 
+QUADRATURE = 1e-6
+BASE = {"match_probability": 0.0, "n_classes": 12800, "n_exemplars": 20, "lr": 1e-5, "depth": 2}
 REACH, UNKNOWN = {"p": 0.4, "q": 0.2}, {"p": 2.0, "q": 0.0}
-places = st.lists(
-    st.tuples(st.just("gaussian"), st.floats(-5, 5) | st.none(), st.floats(-5, 5)),
-    min_size=1,
-    max_size=6,
-    unique=True,
-)
+said = st.floats(-5, 5) | st.none()
+places = st.lists(st.tuples(st.just("gaussian"), said, said), min_size=1, max_size=6, unique=True)
 
 
 @given(places)
@@ -29,11 +27,47 @@ def test_kinship_is_a_correlation(combinations):
     assert np.all((found >= 0) & (found <= 1))
 
 
-@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=1, max_size=6, unique=True))
-def test_kinship_of_known_settings_has_an_inverse(values):
-    combinations = [("gaussian", *one) for one in values]
+@given(places)
+def test_kinship_has_an_inverse_whatever_settings_leave_unsaid(combinations):
     found = kinship(combinations, combinations, REACH, UNKNOWN)
     assert np.min(np.linalg.eigvalsh(found)) > 0.9 * OWN
+
+
+@given(st.floats(-5, 5))
+def test_what_is_unsaid_is_expected_over(value):
+    places = [("gaussian", value, 0.0), ("gaussian", None, 0.0), ("gaussian", value, None)]
+    found = kinship(places, places, REACH, UNKNOWN)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    told = np.exp(-0.5 * (REACH["p"] / SMOOTH * (value - UNKNOWN["p"] * nodes)) ** 2)
+    expected = weights @ told / np.sum(weights)
+    assert found[0, 1] == pytest.approx((1 - OWN) * expected, rel=QUADRATURE)
+    assert found[0, 2] == 1 - OWN  # q, whose unknown is 0, is then taken to be 0
+
+
+def test_a_map_predicts_whatever_its_runs_leave_unsaid():
+    runs = [run for run in default_map().runs if run.settings["matched_share"] in (0.0, 1.0)]
+    silent = [
+        dataclasses.replace(
+            run,
+            run=f"{run.run} without {' and '.join(names)}",
+            settings={**run.settings, **dict.fromkeys(names)},
+        )
+        for run in runs[:4]
+        for names in (("matching", "matched_share"), ("weight_decay",), ("classes",))
+    ]
+    knob_map = dataclasses.replace(default_map(), runs=(*runs, *silent))
+    for settings in (BASE, {**BASE, "match_probability": 0.5}, {"n_classes": 9051, "depth": 2}):
+        values = covariates(settings)
+        weights, left = knob_map.relatives(("omniglot", *values.values()))
+        near = kinship(
+            [("omniglot", *values.values())],
+            knob_map.combinations,
+            knob_map.beliefs.reach,
+            knob_map.beliefs.unknown,
+        )[0]
+        assert left == pytest.approx(1 - near @ weights)
+        prior = knob_map.predict(settings)
+        assert np.all(np.linalg.eigvalsh(prior.covariance) > 0)
 
 
 def test_runs_on_other_data_have_nothing_in_common():

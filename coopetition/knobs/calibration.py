@@ -198,7 +198,11 @@ def _members(
         if reason is not None:
             excluded[curves.run] = reason
             continue
-        origin, pace = head_start(settings), pace_of(settings)
+        try:
+            values, origin, pace = covariates(settings), head_start(settings), pace_of(settings)
+        except ValueError as error:
+            excluded[curves.run] = str(error)
+            continue
         cut = curves.last_sequence if until is None else min(curves.last_sequence, until * pace)
         try:
             log = evidence(curves, discrepancy, until=cut, origin=origin, pace=pace, points=points)
@@ -209,7 +213,7 @@ def _members(
         members.append(
             RunInformation(
                 run=curves.run,
-                settings=covariates(settings),
+                settings=values,
                 kind=data_kind(settings),
                 until=cut,
                 optimum=np.zeros(k),

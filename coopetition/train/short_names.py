@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import unknown_name
-from ..logs.settings import OURS
+from ..knobs.covariates import COVARIATES, data_kind, unusable
+from ..logs.settings import OURS, settings_of_ours
 from .settings import TrainingSettings
 from .settings_files import as_plain, from_plain, merged
 
@@ -58,3 +60,39 @@ def from_short_names(settings: Mapping[str, Any]) -> TrainingSettings:
     if kind in ("glyphs", "onehot"):
         base = base.replace(data=base.data.replace(kind=kind))
     return with_short_names(base, known)
+
+
+def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> tuple[str, ...]:
+    """In what a run would differ from one of the settings by short names, as maps see them.
+
+    Not every run can be written down as settings of our trainer: of published runs, the data are
+    not those that it makes, and training from another run's weights takes these weights.
+
+    Parameters
+    ----------
+    settings
+        By short names, as in `Curves.settings`. What they leave open is met by any value.
+    made
+        What would be trained.
+
+    Raises
+    ------
+    ValueError
+        If a setting has a value outside its range.
+
+    Examples
+    --------
+    >>> unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
+    ('data_kind: gaussian, not omniglot', 'classes (classes doubled): 0, not -3')
+    """
+    own = settings_of_ours(as_plain(made))
+    pairs = [("data_kind", data_kind(own), data_kind(settings))]
+    pairs.append(("training", unusable(own) or "plain", unusable(settings) or "plain"))
+    found = [f"{name}: {mine}, not {theirs}" for name, mine, theirs in pairs if mine != theirs]
+    for covariate in COVARIATES:
+        mine, theirs = covariate.value(own), covariate.value(settings)
+        if theirs is None and covariate.unknown == 0:
+            theirs = 0.0
+        if mine is not None and theirs is not None and not math.isclose(mine, theirs, abs_tol=1e-9):
+            found.append(f"{covariate.name} ({covariate.meaning}): {mine:.3g}, not {theirs:.3g}")
+    return tuple(found)
