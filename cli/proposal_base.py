@@ -43,13 +43,16 @@ def budget_of(given: float | None, end: float) -> float:
 
 def require_trainable(
     short: dict[str, Any], full: TrainingSettings, allowed: list[Move], output: Path | None
-) -> None:
+) -> tuple[str, ...]:
     """Refuse moves to settings that cannot be trained, and files that would train other settings.
 
-    Predictions are made for the base by short names, settings files from the full one.
+    Predictions are made for the base by short names, settings files from the full one. That only
+    the data are others (those of published runs are not made by the trainer) is told, not refused.
     """
-    from coopetition.knobs.covariates import unusable
+    from coopetition.knobs.covariates import data_kind, unusable
+    from coopetition.logs.settings import settings_of_ours
     from coopetition.proposal.candidates import plain
+    from coopetition.train.settings_files import as_plain
     from coopetition.train.short_names import unlike, with_short_names
 
     strange = unusable(short)
@@ -68,9 +71,18 @@ def require_trainable(
             if output is None:
                 continue
             differences = unlike({**base, move.setting: value}, made)
-            if differences:
+            if differences.keys() - {"data_kind"}:
+                told = "; ".join(f"{name}: {text}" for name, text in differences.items())
                 raise ValueError(
                     f"-o {output}: predictions would be for other settings than the files train "
-                    f"({'; '.join(differences)}); describe the base that you will train in a file, "
-                    "--settings BASE.yaml"
+                    f"({told}); describe the base that you will train in a file, --settings "
+                    "BASE.yaml"
                 )
+    kinds = data_kind(short), data_kind(settings_of_ours(as_plain(full)))
+    if output is None or kinds[0] == kinds[1]:
+        return ()
+    return (
+        f"predicted for data of kind {kinds[0]}, as the base's; the settings files train on "
+        f"{kinds[1]} ones, where probabilities may be others; to have these predicted, describe "
+        "the base that you will train in a file, --settings BASE.yaml",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,13 +105,14 @@ def propose(
     short, full = base_of(logs, settings)
     horizon = budget_of(budget, full.run.sequences if settings else logs[0].last_sequence)
     allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
-    require_trainable(short, full, allowed, output)
+    told = require_trainable(short, full, allowed, output)
     chosen = load_map(map_file) if map_file is not None else map_for(short)
     knob_map = with_runs(chosen, logs)
     found = search(
         short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
         looked_at=candidates, opinion=second_opinion(chosen), seed=seed, progress=not quiet,
     )  # fmt: skip
+    found = dataclasses.replace(found, notes=(*found.notes, *told))
     teaching = informative(found, knob_map, experiments)
     files = written(found, full, knob_map, output, {"fits": list(fits)})
     if plot is not None:

@@ -115,16 +115,27 @@ def test_wrong_usage_is_one_line_and_exit_2(run, arguments, message):
     assert message in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "message"), [("main", "omniglot"), ("init_from_ciwl_only_4M", "head_start")]
-)
-def test_no_file_trains_other_settings_than_were_predicted(run, tmp_path, name, message):
+def test_no_file_trains_other_settings_than_were_predicted(run, tmp_path):
     folder = tmp_path / "proposals"
-    result = run("propose", f"published:{name}", "--budget", 2e7, *FAST, "-o", folder)
+    base = "published:init_from_ciwl_only_4M"
+    result = run("propose", base, "--budget", 2e7, *FAST, "-o", folder)
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert "head_start" in result.stderr
     assert "--settings" in result.stderr
     assert not folder.exists()
+
+
+def test_files_that_train_on_other_data_than_were_predicted_say_so(run, tmp_path):
+    folder = tmp_path / "proposals"
+    arguments = ("propose", "published:main", "--budget", 2e7, *FAST)
+    written = run(*arguments, "--sure", 0.6, "-o", folder, "--json")
+    assert written.exit_code == 0, written.output
+    found = json.loads(written.stdout)
+    assert read_settings(found["proposals"][0]["settings"]).data.kind == "gaussian"
+    said = "predicted for data of kind omniglot"
+    assert any(said in note for note in found["notes"])
+    assert said in (folder / "proposals.json").read_text()
+    assert said not in run(*arguments).stdout  # nothing is written, nothing else is trained
 
 
 def test_moves_that_cannot_be_trained_are_refused_before_the_search(run, tmp_path):

@@ -62,7 +62,7 @@ def from_short_names(settings: Mapping[str, Any]) -> TrainingSettings:
     return with_short_names(base, known)
 
 
-def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> tuple[str, ...]:
+def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str]:
     """In what a run would differ from one of the settings by short names, as maps see them.
 
     Not every run can be written down as settings of our trainer: of published runs, the data are
@@ -75,6 +75,12 @@ def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> tuple[str, ..
     made
         What would be trained.
 
+    Returns
+    -------
+    dict
+        What is trained and what the settings say, in words, by ``data_kind``, ``training`` (plain
+        or not) and covariate.
+
     Raises
     ------
     ValueError
@@ -82,17 +88,20 @@ def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> tuple[str, ..
 
     Examples
     --------
-    >>> unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
-    ('data_kind: gaussian, not omniglot', 'classes (classes doubled): 0, not -3')
+    >>> found = unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
+    >>> found["data_kind"], found["classes"]
+    ('gaussian, not omniglot', '0, not -3 (classes doubled)')
     """
     own = settings_of_ours(as_plain(made))
-    pairs = [("data_kind", data_kind(own), data_kind(settings))]
-    pairs.append(("training", unusable(own) or "plain", unusable(settings) or "plain"))
-    found = [f"{name}: {mine}, not {theirs}" for name, mine, theirs in pairs if mine != theirs]
+    pairs = {
+        "data_kind": (data_kind(own), data_kind(settings)),
+        "training": (unusable(own) or "plain", unusable(settings) or "plain"),
+    }
+    found = {n: f"{mine}, not {theirs}" for n, (mine, theirs) in pairs.items() if mine != theirs}
     for covariate in COVARIATES:
         mine, theirs = covariate.value(own), covariate.value(settings)
         if theirs is None and covariate.unknown == 0:
             theirs = 0.0
         if mine is not None and theirs is not None and not math.isclose(mine, theirs, abs_tol=1e-9):
-            found.append(f"{covariate.name} ({covariate.meaning}): {mine:.3g}, not {theirs:.3g}")
-    return tuple(found)
+            found[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({covariate.meaning})"
+    return found
