@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from coopetition.proposal import (
     with_runs,
 )
 from coopetition.proposal.design import gains
+from coopetition.proposal.mechanism import Mechanism, Shift
 from coopetition.proposal.search import promising, rank
 
 HORIZON = 2e7
@@ -220,6 +222,42 @@ def test_the_most_informative_is_the_best_of_those_looked_at(base):
     best = most_informative(base, every, default_map(), budget=HORIZON, count=3)
     taught = [gains(default_map(), [one.settings(base)], budget=HORIZON)[0] for one in every]
     assert [one.gain for one in best] == pytest.approx(sorted(taught, reverse=True)[:3])
+
+
+class Asked:
+    """A theory that notes how far it is asked."""
+
+    def __init__(self, theory):
+        self.theory, self.name, self.parameters = theory, theory.name, theory.parameters
+        self.furthest = []
+
+    def curves(self, thetas, times):
+        self.furthest.append(times[-1])
+        return self.theory.curves(thetas, times)
+
+    def slopes(self, theta, times):
+        self.furthest.append(times[-1])
+        return self.theory.slopes(theta, times)
+
+
+def test_what_a_run_would_teach_ends_with_the_run(base):
+    start = 4e6
+    asked = Asked(default_map().the_theory())
+    knobs = dataclasses.replace(default_map(), declared=asked)
+    late = {**base, "start": f"ciwl_only at {start:g}"}
+    both = gains(knobs, [late, base], budget=HORIZON)
+    assert sorted(set(asked.furthest)) == [HORIZON - start, HORIZON]
+    assert both == pytest.approx([gains(knobs, [one], budget=HORIZON)[0] for one in (late, base)])
+    with pytest.raises(ValueError, match="head start of 4,000,000"):
+        gains(knobs, [late], budget=start)
+
+
+def test_every_parameter_of_the_papers_theory_is_told_in_words():
+    for parameter in default_map().the_theory().parameters:
+        shift = Shift(parameter=parameter.name, before=1.0, after=2.0, flip=1.0)
+        said = Mechanism(flip_before=0.0, flip_after=1.0, shifts=(shift,), budget=HORIZON)
+        words = said.in_words({"lr": (1.0, 2.0)})
+        assert re.search(rf"raises {parameter.name}, the [^,]+, from 1", words)
 
 
 def test_runs_already_known_change_nothing_and_new_ones_are_learnt_from():
