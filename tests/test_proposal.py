@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import re
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -260,19 +259,6 @@ def test_every_parameter_of_the_papers_theory_is_told_in_words():
         assert re.search(rf"raises {parameter.name}, the [^,]+, from 1", words)
 
 
-def test_runs_already_known_change_nothing_and_new_ones_are_learnt_from():
-    (run,) = read_curves("published:c12800_ex5")
-    assert with_runs(default_map(), [run]) is default_map()
-    without = default_map().without("c12800_ex5")
-    again = with_runs(without, [run])
-    assert {r.run for r in again.runs} == {r.run for r in default_map().runs}
-    near = default_map().predict(run.settings).mean
-    far = without.predict(run.settings).mean
-    learnt = again.predict(run.settings).mean
-    spread = np.sqrt(default_map().deviation)
-    assert np.linalg.norm((learnt - near) / spread) < np.linalg.norm((far - near) / spread)
-
-
 def test_a_second_opinion_is_told_and_changes_nothing(found, base):
     match, classes = default_moves(base, ["match_probability", "n_classes"])
     asked = []
@@ -296,10 +282,3 @@ def test_a_second_opinion_is_told_and_changes_nothing(found, base):
     assert {p.second_opinion for p in found.proposals} == {None}
     assert all(settings["horizon"] == HORIZON for settings in asked)
     assert "0.25" in again.proposals[0].summary()
-
-
-def test_another_run_of_a_known_name_is_a_run_of_its_own():
-    (main,) = read_curves("published:main")
-    shorter = dataclasses.replace(main.until(1e7), source={"sha256": "of another log"})
-    names = {run.run for run in with_runs(default_map(), [main, shorter]).runs}
-    assert names == {run.run for run in default_map().runs} | {"main (2)"}
