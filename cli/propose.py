@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .fitted_logs import logs_of
 from .options import checked_figure_path, finite, input_file, json_option, save_figure
 from .proposal_base import base_of, budget_of, require_trainable
 
 if TYPE_CHECKING:
-    from coopetition import Curves
     from coopetition.knobs import KnobMap
     from coopetition.proposal import Experiment, Move, Proposals
     from coopetition.train.settings import TrainingSettings
@@ -128,26 +128,6 @@ def propose(
         click.echo(f"settings and predictions: {output}/; check them with coopetition verify")
 
 
-def logs_of(sources: tuple[str, ...]) -> list[Curves]:
-    """The runs of fits and logs; a fit is followed to the log it was made from."""
-    from coopetition.fitting.storage import read_fits
-    from coopetition.logs import read_curves
-
-    found: list[Curves] = []
-    for source in sources:
-        if not source.endswith(".json"):
-            found += read_curves(source)
-            continue
-        for fit in read_fits(source):
-            path = fit.measurements.source.get("path")
-            if path is None:
-                raise ValueError(f"{source} does not say which log run {fit.run} was read from")
-            (curves,) = read_curves(log_folder(str(path)), run=fit.run)
-            found.append(curves)
-    named: dict[str, Curves] = {curves.run: curves for curves in found}  # several models, one run
-    return list(named.values())
-
-
 def second_opinion(
     knob_map: KnobMap,
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
@@ -156,14 +136,6 @@ def second_opinion(
     from coopetition.proposal.knowledge import small_regression
 
     return small_regression().predict if knob_map is small_map() else None
-
-
-def log_folder(path: str) -> str:
-    """A run's folder where its log lies in one with settings, else the log itself."""
-    file = Path(path)
-    beside = ("settings.yaml", "config.json")
-    in_folder = file.is_file() and any((file.parent / name).exists() for name in beside)
-    return str(file.parent) if in_folder else path
 
 
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:

@@ -28,7 +28,7 @@ ORDER = (
     "trajectory", "arguments", "events", "stiff", "stepping", "dopri5", "integration", "descent",
     "readout", "observation", "predicted_landmarks", "phase",
     "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
-    "train", "verification",
+    "train", "verified", "verification",
     "plot", "report",
 )  # fmt: skip
 
