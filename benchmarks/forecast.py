@@ -76,7 +76,11 @@ def forecasts(task: tuple[str, str, dict[str, list[float]]]) -> list[Score]:
     knobs = calibrate(others, theory=theory_named(name), until=LOG, first=first)
     return [
         score_forecast(
-            name, cut, forecast(runs[run], knobs, until=until, horizon=HORIZON), truths[run]
+            name,
+            cut,
+            forecast(runs[run], knobs, until=until, horizon=HORIZON),
+            runs[run],
+            truths[run],
         )
         for cut, until in cuts_of(runs[run], truths[run]).items()
     ]

@@ -94,13 +94,16 @@ def cuts_of(curves: Curves, truth: Truth) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def score_forecast(method: str, cut: str, forecast: Forecast, truth: Truth) -> Score:
+def score_forecast(
+    method: str, cut: str, forecast: Forecast, curves: Curves, truth: Truth
+) -> Score:
     """Score a forecast of the package."""
     band, crossover = forecast.bands["flip"], forecast.landmarks["crossover"].median
+    grid = _grid(head_start(curves.settings))
+    edges = (np.interp(grid, forecast.sequences, y) for y in (band.median, band.lower, band.upper))
     return _score(
-        method, forecast.run, cut, forecast.until, forecast.sequences,
-        (band.median, band.lower, band.upper), crossover, dict(forecast.verdict_probability),
-        truth, forecast.provenance["seconds"],
+        method, forecast.run, cut, forecast.until, grid, tuple(edges), crossover,
+        dict(forecast.verdict_probability), truth, forecast.provenance["seconds"],
     )  # fmt: skip
 
 
@@ -113,7 +116,7 @@ def score_extrapolation(
     flip = flip.take(flip.sequences >= origin)
     if len(flip) < 2 * MIN_POINTS:
         return None
-    grid = np.linspace(origin, HORIZON, TIMES + 1)[1:]
+    grid = _grid(origin)
     grid = grid[grid > until * (1 + 1e-9)]
     rng = stream(0, f"{method.name}/{curves.run}/{cut}")
     paths = method.paths(flip.sequences, flip.values, grid, rng, draws=1000)
@@ -164,6 +167,11 @@ def score_verdict(method: str, run: str, chances: dict[str, float], truth: Truth
     )
 
 
+def _grid(origin: float) -> Array:
+    """Equal steps from the start to the horizon, at which all are scored."""
+    return np.linspace(origin, HORIZON, TIMES + 1)[1:]
+
+
 def _place(curves: Curves) -> Array:
     values = covariates(curves.settings)
     return np.array([c.reach * (values[c.name] or 0.0) for c in COVARIATES])
@@ -175,7 +183,7 @@ def _score(
     cut: str,
     until: float,
     grid: Array,
-    band: tuple[Array, Array, Array],
+    band: tuple[Array, ...],
     crossover: float | None,
     chances: dict[str, float],
     truth: Truth,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,9 +123,11 @@ def fit(
     declared = [get(name) for name in dict.fromkeys(models)]
     given = None if map_file is None else load_map(map_file)
     fits, entries, predictions, forecasts = [], [], [], []
-    for curves in read_logs(logs, columns, run):
+    runs = read_logs(logs, columns, run)
+    for curves, file_name in zip(runs, file_names(curves.run for curves in runs), strict=True):
         part = curves if until is None else curves.until(until)
         for model in declared:
+            beside = output and output.with_name(f"{output.stem}.{file_name}.{model.name}")
             result = fit_curves(part, model, fixed=held, settings=settings, progress=not quiet)
             prediction = _prediction(result, horizon, seed)
             fits.append(result)
@@ -132,7 +135,7 @@ def fit(
             entry = _entry(result, with_profiles)
             if posterior_steps is not None:
                 entry["posterior"] = posterior_entry(
-                    result, posterior_steps, seed=seed, output=output, progress=not quiet
+                    result, posterior_steps, seed=seed, beside=beside, progress=not quiet
                 )
             population: Forecast | str | None = None
             if prediction is not None:
@@ -140,7 +143,7 @@ def fit(
                 population = population_forecast(
                     part, result, prediction.horizon, knob_map, seed=seed
                 )
-                entry["forecast"] = forecast_entry(result, prediction, population, output=output)
+                entry["forecast"] = forecast_entry(prediction, population, beside=beside)
             forecasts.append(None if isinstance(population, str) else population)
             entries.append(entry)
     if output is not None:
@@ -160,6 +163,16 @@ def fit(
         click.echo(result.summary())
         click.echo(_said(entry))
     _compare(fits, len(declared))
+
+
+def file_names(runs: Iterable[str]) -> list[str]:
+    """Runs' names as parts of files' names, numbered where they would be equal."""
+    found: list[str] = []
+    for run in runs:
+        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in run)
+        numbered = (plain, *(f"{plain}-{n}" for n in range(2, len(found) + 2)))
+        found.append(next(name for name in numbered if name not in found))
+    return found
 
 
 def _require_positive(**given: float | None) -> None:

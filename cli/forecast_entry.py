@@ -46,14 +46,14 @@ def population_forecast(
 
 
 def forecast_entry(
-    result: Fit, prediction: Prediction, population: Forecast | str, *, output: Path | None
+    prediction: Prediction, population: Forecast | str, *, beside: Path | None
 ) -> dict[str, Any]:
-    """The ``forecast`` of a fit's JSON, its bands written beside ``output``.
+    """The ``forecast`` of a fit's JSON, its bands in ``beside`` with ``.csv`` added.
 
     ``basis`` is ``population`` where other runs know of such a one, else ``own log``.
     """
     if not isinstance(population, str):
-        file = _written(population.to_table(), result, output)
+        file = _written(population.to_table(), beside)
         return {
             "basis": "population",
             **population.as_dict(file),
@@ -65,17 +65,14 @@ def forecast_entry(
         "horizon": prediction.horizon,
         "verdict_probability": dict(prediction.verdict_probability),
         "crossover": None if crossover is None else dataclasses.asdict(crossover),
-        "curves": _written(prediction.to_table(), result, output),
+        "curves": _written(prediction.to_table(), beside),
         "notes": [f"forecast from this log alone: {population}", *prediction.notes],
     }
 
 
-def _written(table: Any, result: Fit, output: Path | None) -> str | None:
+def _written(table: Any, beside: Path | None) -> str | None:
     from coopetition.files import write_atomically
 
-    if output is None:
+    if beside is None:
         return None
-    run = "".join(c if c.isalnum() or c in "-_." else "_" for c in result.run)
-    file = output.with_name(f"{output.stem}.{run}.{result.model.name}.csv")
-    write_atomically(file, table.to_csv(index=False))
-    return str(file)
+    return str(write_atomically(f"{beside}.csv", table.to_csv(index=False)))

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def posterior_entry(
-    result: Fit, steps: int, *, seed: int, output: Path | None, progress: bool
+    result: Fit, steps: int, *, seed: int, beside: Path | None, progress: bool
 ) -> dict[str, Any]:
-    """The ``posterior`` of a fit's JSON, its samples written beside ``output``.
+    """The ``posterior`` of a fit's JSON, samples in ``beside`` with ``.samples.parquet`` added.
 
     Keys: ``parameters`` {name: {median, lower, upper}} (central 95 %), ``acceptance``,
     ``autocorrelation`` in steps, ``samples`` (a file, or None), ``notes``.
@@ -22,9 +22,8 @@ def posterior_entry(
 
     posterior = sample_posterior(result, steps=steps, seed=seed, progress=progress)
     file = None
-    if output is not None:
-        run = "".join(c if c.isalnum() or c in "-_." else "_" for c in result.run)
-        file = output.with_name(f"{output.stem}.{run}.{result.model.name}.samples.parquet")
+    if beside is not None:
+        file = f"{beside}.samples.parquet"
         columns = {name: posterior.values[:, j] for j, name in enumerate(posterior.names)}
         about = provenance("fit", {"model": result.model.name, "steps": steps}, seed=seed)
         write_table(file, columns, about)
@@ -36,6 +35,6 @@ def posterior_entry(
         },
         "acceptance": posterior.acceptance,
         "autocorrelation": posterior.autocorrelation,
-        "samples": None if file is None else str(file),
+        "samples": file,
         "notes": list(posterior.notes),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .fitted_logs import logs_of
 from .options import checked_figure_path, finite, input_file, json_option, save_figure
+from .proposal_base import base_of, budget_of, require_trainable
 
 if TYPE_CHECKING:
-    from coopetition import Curves
     from coopetition.knobs import KnobMap
     from coopetition.proposal import Experiment, Move, Proposals
     from coopetition.train.settings import TrainingSettings
@@ -101,14 +103,16 @@ def propose(
         require_new(output)
     logs = logs_of(fits)
     short, full = base_of(logs, settings)
+    horizon = budget_of(budget, full.run.sequences if settings else logs[0].last_sequence)
+    allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
+    told = require_trainable(short, full, allowed, output)
     chosen = load_map(map_file) if map_file is not None else map_for(short)
     knob_map = with_runs(chosen, logs)
-    horizon = budget or (logs[0].last_sequence if logs and settings is None else full.run.sequences)
-    allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
     found = search(
         short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
         looked_at=candidates, opinion=second_opinion(chosen), seed=seed, progress=not quiet,
     )  # fmt: skip
+    found = dataclasses.replace(found, notes=(*found.notes, *told))
     teaching = informative(found, knob_map, experiments)
     files = written(found, full, knob_map, output, {"fits": list(fits)})
     if plot is not None:
@@ -124,26 +128,6 @@ def propose(
         click.echo(f"settings and predictions: {output}/; check them with coopetition verify")
 
 
-def logs_of(sources: tuple[str, ...]) -> list[Curves]:
-    """The runs of fits and logs; a fit is followed to the log it was made from."""
-    from coopetition.fitting.storage import read_fits
-    from coopetition.logs import read_curves
-
-    found: list[Curves] = []
-    for source in sources:
-        if not source.endswith(".json"):
-            found += read_curves(source)
-            continue
-        for fit in read_fits(source):
-            path = fit.measurements.source.get("path")
-            if path is None:
-                raise ValueError(f"{source} does not say which log run {fit.run} was read from")
-            (curves,) = read_curves(log_folder(str(path)), run=fit.run)
-            found.append(curves)
-    named: dict[str, Curves] = {curves.run: curves for curves in found}  # several models, one run
-    return list(named.values())
-
-
 def second_opinion(
     knob_map: KnobMap,
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
@@ -152,33 +136,6 @@ def second_opinion(
     from coopetition.proposal.knowledge import small_regression
 
     return small_regression().predict if knob_map is small_map() else None
-
-
-def log_folder(path: str) -> str:
-    """A run's folder where its log lies in one with settings, else the log itself."""
-    file = Path(path)
-    beside = ("settings.yaml", "config.json")
-    in_folder = file.is_file() and any((file.parent / name).exists() for name in beside)
-    return str(file.parent) if in_folder else path
-
-
-def base_of(logs: list[Curves], settings: Path | None) -> tuple[dict[str, Any], TrainingSettings]:
-    """The base by short names, and as settings that can be trained."""
-    from coopetition.logs.settings import settings_of_ours
-    from coopetition.train.settings_files import as_plain as tree_of
-    from coopetition.train.settings_files import read_settings
-    from coopetition.train.short_names import from_short_names
-
-    if settings is not None:
-        full = read_settings(settings)
-        return settings_of_ours(tree_of(full)), full
-    if not logs:
-        raise ValueError("no base: give FIT.json, a LOG or --settings BASE.yaml")
-    if not logs[0].settings:
-        raise ValueError(
-            f"the log of run {logs[0].run} does not hold its settings: give --settings BASE.yaml"
-        )
-    return dict(logs[0].settings), from_short_names(logs[0].settings)
 
 
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
@@ -217,16 +174,16 @@ def written(
 
     if folder is None:
         return {}
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {}
+    made = {}
     for number, proposal in enumerate(found.proposals):
         changed = with_short_names(base, {n: to for n, (_, to) in proposal.changes.items()})
         run = changed.run.replace(seed=SEEDS + number, sequences=round(found.budget))
-        path = settings_file(folder, proposal)
-        write_settings(changed.replace(name=proposal.name, run=run), path)
-        files[proposal.name] = str(path)
+        made[settings_file(folder, proposal)] = changed.replace(name=proposal.name, run=run)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, changed in made.items():
+        write_settings(changed, path)
     write_proposals(found, folder, knob_map, settings=asked)
-    return files
+    return {path.stem: str(path) for path in made}
 
 
 def draw(

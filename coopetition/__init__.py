@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from .reduction import ReducedODE, reduce
     from .starts import Start, project, random_start, read_start
     from .trajectory import Batch, Outcome, Trajectory
-    from .verification import Verification, verify
+    from .verification import verify
+    from .verified import Verification
 
 _WHERE = {
     "models": ("CATALOGUE", "Cost", "Model", "Strategy"),
@@ -56,7 +57,8 @@ _WHERE = {
     "forecasting": ("Forecast", "forecast"),
     "knobs": ("KnobMap", "calibrate", "default_map"),
     "proposal": ("Proposals", "propose"),
-    "verification": ("Verification", "verify"),
+    "verification": ("verify",),
+    "verified": ("Verification",),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 

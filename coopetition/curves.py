@@ -133,8 +133,9 @@ class Curves:
     settings
         The run's training settings as far as known.
     source
-        Provenance: at least ``path`` and ``sha256`` where the curves were read from a file, or
-        ``model`` and ``parameters`` where a model made them.
+        Provenance: at least ``path`` and ``sha256`` where the curves were read from a file (also
+        ``columns`` if a user named them, and ``run`` if the file holds several), or ``model`` and
+        ``parameters`` where a model made them.
     notes
         What a reader had to handle, a sentence each: rows dropped, per cent divided by 100, …
     """

@@ -126,8 +126,9 @@ def _of_curves(curves: Curves) -> Section:
 
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     plot_curves(curves, ax=figure.subplots())
-    has_flip = curves.accuracy("flip") is not None
-    marks = landmarks(curves) if has_flip else None
+    flip = curves.accuracy("flip")
+    # a run just begun has no two points yet
+    marks = landmarks(curves) if flip is not None and len(flip) > 1 else None
     lead = f"{len(curves)} curves to {curves.last_sequence:,.0f} sequences"
     if marks is not None:
         said = verdict(curves)
@@ -164,12 +165,14 @@ def _landmark_table(marks: Any) -> tuple[str, tuple[str, ...], tuple[tuple[str, 
 
 def _of_fit(fit: Fit) -> Section:
     """A fit: model over data, parameters with intervals, residuals, warnings."""
+    from .fitting.information import CONFIDENCE
     from .plot import fit_figure
 
     rows = []
     for p in fit.parameters:
         ends = ["" if end is None else f"{end:.4g}" for end in (p.lower, p.upper)]
         rows.append((p.name, f"{p.value:.4g}", " – ".join(ends) if any(ends) else "", p.status))
+    header = ("parameter", "value", f"{CONFIDENCE:.0%} interval", "status")
     errors = tuple((name, f"{value:.4f}") for name, value in fit.rmse.items())
     return Section(
         title=f"{fit.model.name} fitted to {fit.run}",
@@ -179,7 +182,7 @@ def _of_fit(fit: Fit) -> Section:
         ),
         figures=((_picture(fit_figure(fit)), "the fitted curves over the data, and residuals"),),
         tables=(
-            ("parameters", ("parameter", "value", "90 % interval", "status"), tuple(rows)),
+            ("parameters", header, tuple(rows)),
             ("root-mean-square errors", ("evaluator", "error"), errors),
         ),
         notes=fit.warnings,

@@ -10,128 +10,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from .curves import Curves
 from .errors import CoopetitionError
 from .files import provenance, sha256_of, write_atomically
-from .forecasting.scores import brier, coverage
 from .knobs import KnobMap, load_map
-from .landmarks import landmarks, verdict
 from .logs import read_curves
 from .proposal.knowledge import with_runs
-from .proposal.storage import MAP, PREDICTIONS, Prediction, read_predictions
-from .readout import ACCURACY
+from .proposal.storage import MAP, PREDICTIONS, RUNS, VERDICTS, Prediction, read_predictions
+from .verified import Verification, Verified, compared
 
 if TYPE_CHECKING:
     from .train.settings import TrainingSettings
 
-RUNS, VERDICTS = "runs", "verdicts.json"
 FORMAT = "coopetition verdicts 1"
 NEAR = 0.999  # share of the budget that a finished run has reached
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Verified:
-    """One prediction and what came of it.
-
-    Parameters
-    ----------
-    prediction
-        Made before.
-    measured
-        ``persistent, transient`` or ``never``, at the budget.
-    peak_flip, final_flip
-        Of the measured run.
-    brier
-        Of the probabilities of the verdicts, 0 to 2.
-    coverage
-        Share of the measured accuracies within their bands.
-    rmse
-        Of each evaluator's predicted median.
-    run
-        The run's folder.
-    """
-
-    prediction: Prediction
-    measured: str
-    peak_flip: float
-    final_flip: float
-    brier: float
-    coverage: float
-    rmse: Mapping[str, float]
-    run: Path
-
-    @property
-    def came_true(self) -> bool:
-        """Whether the most probable verdict is the one measured."""
-        return self.measured == self.prediction.verdict
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "name": self.prediction.name,
-            "settings": str(self.prediction.settings),
-            "predicted": self.prediction.verdict,
-            "verdict_probability": dict(self.prediction.verdict_probability),
-            "measured": self.measured,
-            "came_true": self.came_true,
-            "peak_flip": self.peak_flip,
-            "final_flip": self.final_flip,
-            "brier": self.brier,
-            "coverage": self.coverage,
-            "rmse": dict(self.rmse),
-            "run": str(self.run),
-        }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Verification:
-    """All verified predictions of a folder.
-
-    Parameters
-    ----------
-    results
-        One for each proposal that was trained.
-    """
-
-    results: tuple[Verified, ...]
-
-    @property
-    def score(self) -> dict[str, Any]:
-        """Hits, total, and means of the Brier score and the coverage; null where there is none."""
-        total = len(self.results)
-        return {
-            "hits": sum(one.came_true for one in self.results),
-            "total": total,
-            "brier": float(np.mean([r.brier for r in self.results])) if total else None,
-            "coverage": float(np.mean([r.coverage for r in self.results])) if total else None,
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"results": [one.as_dict() for one in self.results], "score": self.score}
-
-    def summary(self) -> str:
-        """A line for each result, and the score."""
-        lines = [
-            f"{one.prediction.name}: predicted {one.prediction.verdict} "
-            f"({one.prediction.verdict_probability[one.prediction.verdict]:.2f}), measured "
-            f"{one.measured} (peak flip {one.peak_flip:.2f}, final {one.final_flip:.2f}): "
-            f"{'came true' if one.came_true else 'missed'}"
-            for one in self.results
-        ]
-        score = self.score
-        if score["total"]:
-            lines.append(
-                f"{score['hits']} of {score['total']} came true, Brier score {score['brier']:.3f}, "
-                f"{100 * score['coverage']:.0f} % of the measured points within their bands"
-            )
-        return "\n".join(lines or ["nothing was verified"])
 
 
 Trainer = Callable[["TrainingSettings", Path], None]
@@ -159,7 +55,8 @@ def verify(
     progress
         Whether to show progress on stderr.
     trainer
-        What trains settings into a folder; our trainer when None.
+        What trains settings into a folder, and leaves ``curves.csv`` and ``settings.yaml`` there;
+        our trainer when None.
 
     Returns
     -------
@@ -168,21 +65,25 @@ def verify(
     Raises
     ------
     CoopetitionError
-        If the predictions cannot be read or were changed since the first verdict; if training is
-        interrupted or fails (what is finished is kept).
+        If the predictions cannot be read or were changed since the first verdict; if a run was
+        trained with other settings than predicted; if training is interrupted or fails (what is
+        finished is kept).
     """
     folder = Path(folder)
     predictions = read_predictions(folder)
     digest = sha256_of(folder / PREDICTIONS)
     require_unchanged(folder, digest)
+    runs = [folder / RUNS / prediction.name for prediction in predictions]
+    for prediction, run in zip(predictions, runs, strict=True):
+        require_as_predicted(prediction, run)
     results: list[Verified] = []
-    for prediction in predictions:
-        run = folder / RUNS / prediction.name
+    for prediction, run in zip(predictions, runs, strict=True):
         curves = finished(run, prediction.budget)
         if curves is None and not train_missing:
             continue
         if curves is None:
             _train(prediction, run, device, progress, trainer)
+            require_as_predicted(prediction, run)
             curves = finished(run, prediction.budget)
         if curves is None:
             raise CoopetitionError(
@@ -210,6 +111,27 @@ def require_unchanged(folder: Path, digest: str) -> None:
         )
 
 
+def require_as_predicted(prediction: Prediction, run: Path) -> None:
+    """Refuse a run of other settings than those the prediction is of."""
+    from .train.settings_files import another_run, read_settings
+
+    settings = run / "settings.yaml"
+    remedy = f"move {run} away, to have the proposal trained"
+    if not settings.exists():
+        if finished(run, prediction.budget) is not None:
+            raise CoopetitionError(f"{run} does not say what it was trained with: {remedy}")
+        return
+    try:
+        section = another_run(read_settings(settings), read_settings(prediction.settings))
+    except ValueError as error:
+        raise CoopetitionError(f"{error}; {remedy}") from error
+    if section is not None:
+        raise CoopetitionError(
+            f"{run} was trained with other {section} settings than {prediction.settings}, which "
+            f"the prediction is of: {remedy}"
+        )
+
+
 def finished(run: Path, budget: float) -> Curves | None:
     """The curves of a run that reached the budget, else None."""
     if not (run / "curves.csv").is_file():
@@ -219,45 +141,6 @@ def finished(run: Path, budget: float) -> Curves | None:
     except CoopetitionError:  # a run broken off before its first evaluation
         return None
     return curves if curves.last_sequence >= NEAR * budget else None
-
-
-def compared(prediction: Prediction, curves: Curves, run: Path) -> Verified:
-    """A prediction beside the curves that were measured.
-
-    Raises
-    ------
-    CoopetitionError
-        If the run has no flip accuracy.
-    """
-    if curves.accuracy("flip") is None:
-        raise CoopetitionError(f"{run} has no flip accuracy: evaluate flip to verify a verdict")
-    horizon = min(prediction.budget, curves.last_sequence)
-    measured = verdict(curves, horizon)
-    table = prediction.table()
-    inside, rmse = [], {}
-    for evaluator, rows in table.groupby("evaluator"):
-        curve = curves.curves.get((str(evaluator), ACCURACY))
-        if curve is None:
-            continue
-        curve = curve.take((curve.sequences > 0) & (curve.sequences <= horizon))
-        middle, lower, upper = (
-            np.interp(curve.sequences, rows["sequences"], rows[name])
-            for name in ("value", "lower", "upper")
-        )
-        inside.append(coverage(lower, upper, curve.values))
-        rmse[str(evaluator)] = float(np.sqrt(np.mean((curve.values - middle) ** 2)))
-    marks = landmarks(curves.until(horizon))
-    flip = curves.curve("flip")
-    return Verified(
-        prediction=prediction,
-        measured=measured,
-        peak_flip=float("nan") if marks.peak_flip is None else marks.peak_flip.value,
-        final_flip=float(np.interp(horizon, flip.sequences, flip.values)),
-        brier=brier(prediction.verdict_probability, measured),
-        coverage=float(np.mean(inside)) if inside else float("nan"),
-        rmse=rmse,
-        run=run,
-    )
 
 
 def updated_map(folder: str | os.PathLike[str], verification: Verification) -> KnobMap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from fitted_curves import TRUTH, made_by, noisy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coopetition.fitting import read_fits
 from coopetition.logs import write_curves
@@ -112,3 +115,32 @@ def test_posterior_samples_are_summed_up_and_kept(
     for name, said in entry["posterior"]["parameters"].items():
         assert said["lower"] <= said["median"] <= said["upper"]
         assert said["median"] == pytest.approx(samples[name].median())
+
+
+def test_runs_of_one_name_have_files_of_their_own(command: click.Command, tmp_path: Path) -> None:
+    pytest.importorskip("emcee")
+    logs = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        logs.append(tmp_path / folder / "curves.csv")
+        write_curves(logs[-1], [noisy(made_by(TRUTH, points=20), 0.01, seed=len(logs))])
+    end = 2 * TRUTH["sequences_per_time"] * 4000
+    kept = tmp_path / "FIT.json"
+    result = run(
+        command, *logs, "--starts", 1, "--json", "-o", kept, "--horizon", end, "--posterior", 10,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    first, second = json.loads(result.stdout)
+    assert first["run"] == second["run"]
+    files = [(e["forecast"]["curves"], e["posterior"]["samples"]) for e in (first, second)]
+    for one, other in zip(*files, strict=True):
+        assert Path(one).read_bytes() != Path(other).read_bytes()
+
+
+@given(st.lists(st.text("ab/ .-2", max_size=4)))
+def test_file_names_are_plain_and_one_a_run(runs: list[str]) -> None:
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    module = sys.modules[entry.load().commands["fit"].callback.__module__]
+    names = module.file_names(runs)
+    assert len(set(names)) == len(runs)
+    assert not any("/" in name for name in names)

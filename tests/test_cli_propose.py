@@ -2,11 +2,16 @@
 
 import importlib.metadata
 import json
+import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
+from tolerances import FLOAT64
 
+from coopetition.logs import read_curves, write_curves
 from coopetition.train.settings_files import read_settings
 
 TINY = {
@@ -81,6 +86,63 @@ def test_a_fit_leads_to_its_log_and_its_settings(run, tmp_path, monkeypatch):
     assert first["settings"] is None
 
 
+@pytest.fixture
+def logs_of(command):
+    """What `propose` makes of the logs and fits it is given."""
+    return sys.modules[command.commands["propose"].callback.__module__].logs_of
+
+
+def test_logs_of_one_name_are_all_kept_and_the_first_stays_first(logs_of, tmp_path):
+    (main,) = read_curves("published:main")
+    paths = []
+    for folder, until in (("a", 1e7), ("b", 2e7)):
+        (tmp_path / folder).mkdir()
+        table = main.until(until).curve("flip")
+        columns = pd.DataFrame({"sequences": table.sequences, "flip": table.values})
+        paths.append(str(tmp_path / folder / "curves.csv"))
+        columns.to_csv(paths[-1], index=False)
+    found = logs_of((*paths, paths[0]))
+    assert [curves.source["path"] for curves in found] == paths
+    assert [curves.run for curves in found] == ["curves", "curves"]
+
+
+def test_a_fit_is_followed_to_its_log_by_its_columns_and_only_as_it_was(run, logs_of, tmp_path):
+    (main,) = read_curves("published:main")
+    flip, train = main.curve("flip"), main.curve("train")
+    log, fit = tmp_path / "mine.csv", tmp_path / "fit.json"
+    table = {
+        "step": flip.sequences / 32,
+        "acc_flip": flip.values,
+        "acc": np.interp(flip.sequences, train.sequences, train.values),
+    }
+    pd.DataFrame(table).to_csv(log, index=False)
+    (tmp_path / "settings.yaml").write_text("name: of something else\n")
+    columns = "flip=acc_flip,train=acc,sequences=step*32"
+    made = run("fit", log, "--columns", columns, "--starts", 1, "--quiet", "-o", fit)
+    assert made.exit_code == 0, made.output
+    (found,) = logs_of((str(fit),))
+    np.testing.assert_allclose(found.curve("flip").sequences, flip.sequences, rtol=FLOAT64)
+    assert len(logs_of((str(fit), str(fit)))) == 1
+    pd.DataFrame(table).iloc[:-3].to_csv(log, index=False)
+    told = run("propose", fit)
+    assert told.exit_code == 1
+    assert "is not what it was" in told.stderr
+
+
+def test_a_fit_of_a_runs_log_leads_to_its_settings(run, logs_of, base, tmp_path):
+    (main,) = read_curves("published:main")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    base.rename(folder / "settings.yaml")
+    write_curves(folder / "curves.csv", [main])
+    for number, log in enumerate((folder, folder / "curves.csv")):
+        fit = tmp_path / f"fit{number}.json"
+        made = run("fit", log, "--starts", 1, "--quiet", "-o", fit)
+        assert made.exit_code == 0, made.output
+        (found,) = logs_of((str(fit),))
+        assert found.settings["n_classes"] == TINY["data"]["n_classes"]
+
+
 def test_pictures_and_experiments(run, tmp_path):
     base = ("propose", "published:main", "--budget", 2e7, *FAST)
     frontier, over = tmp_path / "frontier.png", tmp_path / "boundary.png"
@@ -99,6 +161,10 @@ def test_pictures_and_experiments(run, tmp_path):
     [
         ((), "no base"),
         (("published:main", "--budget", -1), "budget"),
+        (("published:main", "--budget", 0), "budget"),
+        (("published:main", "--budget", "nan"), "budget"),
+        (("published:main", "--move", "match_probability=log:0.01:1"), "without log"),
+        (("published:icl_only",), "icl_only sequences"),
         (("published:main", "--move", "n_clases"), "n_classes"),
         (("published:main", "--boundary", "a,b"), "--plot"),
         (("published:main", "--boundary", "a", "--plot", "x.png"), "two settings"),
@@ -109,6 +175,38 @@ def test_wrong_usage_is_one_line_and_exit_2(run, arguments, message):
     result = run("propose", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_no_file_trains_other_settings_than_were_predicted(run, tmp_path):
+    folder = tmp_path / "proposals"
+    base = "published:init_from_ciwl_only_4M"
+    result = run("propose", base, "--budget", 2e7, *FAST, "-o", folder)
+    assert result.exit_code == 2
+    assert "head_start" in result.stderr
+    assert "--settings" in result.stderr
+    assert not folder.exists()
+
+
+def test_files_that_train_on_other_data_than_were_predicted_say_so(run, tmp_path):
+    folder = tmp_path / "proposals"
+    arguments = ("propose", "published:main", "--budget", 2e7, *FAST)
+    written = run(*arguments, "--sure", 0.6, "-o", folder, "--json")
+    assert written.exit_code == 0, written.output
+    found = json.loads(written.stdout)
+    assert read_settings(found["proposals"][0]["settings"]).data.kind == "gaussian"
+    said = "predicted for data of kind omniglot"
+    assert any(said in note for note in found["notes"])
+    assert said in (folder / "proposals.json").read_text()
+    assert said not in run(*arguments).stdout  # nothing is written, nothing else is trained
+
+
+def test_moves_that_cannot_be_trained_are_refused_before_the_search(run, tmp_path):
+    path = tmp_path / "base.yaml"
+    halves = {**TINY, "optimisation": {**TINY["optimisation"], "micro_batches": 16}}
+    path.write_text(yaml.safe_dump(halves))
+    result = run("propose", "--settings", path, "--move", "batch_size", "--quiet")
+    assert result.exit_code == 2
+    assert "micro_batches" in result.stderr
 
 
 def test_predictions_are_not_overwritten(run, base, tmp_path):

@@ -127,6 +127,12 @@ def test_prediction_from_the_first_part_holds_the_rest() -> None:
     assert (table["lower"] <= table["upper"]).all()
 
 
+def test_icl_that_the_fit_shows_has_come_however_far_the_horizon(fitted: Fit) -> None:
+    end = fitted.measurements.sequences[-1]
+    for times in (1, 30):
+        assert predict(fitted, times * end, draws=40).verdict_probability["never"] == 0.0
+
+
 def test_verdicts_and_crossovers_of_drawn_curves() -> None:
     x = np.array([0.0, 1.0, 2.0, 3.0])
     flip = np.array(

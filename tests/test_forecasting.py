@@ -11,10 +11,12 @@ from coopetition.curves import Curves
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.knobs import default_map
+from coopetition.landmarks import landmarks
 from coopetition.logs import read_curves
 
 HORIZON = 2e7
 FEW = 400  # draws: enough for what is asserted here
+STEPPED_OVER = 0.03  # of the futures whose ICL is so short that a coarse grid may miss it
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,23 @@ def test_from_settings_alone(main, others):
     assert np.mean(wide) > 0.2
 
 
+@pytest.mark.parametrize("horizon", [2e8, 1e9])
+def test_what_the_log_showed_is_true_however_far_the_horizon(main, others, horizon):
+    found = forecast(main, others, until=2e7, horizon=horizon, draws=FEW)
+    assert found.verdict_probability["never"] == 0.0
+    for name in ("emergence", "crossover"):
+        measured = getattr(landmarks(main.until(2e7), replicates=20), name).value
+        assert found.landmarks[name].median == pytest.approx(measured, rel=1e-6)
+
+
+def test_icl_that_comes_has_come_however_far_the_horizon(main, others):
+    near, far = (
+        forecast_settings(main.settings, others, horizon=horizon, draws=FEW)
+        for horizon in (HORIZON, 50 * HORIZON)
+    )
+    assert far.theory_probability["never"] <= near.theory_probability["never"] + STEPPED_OVER
+
+
 def test_matched_exemplars_keep_icl_in_settings_alone(main):
     matched = {**main.settings, "match_probability": 1.0}
     knobs = default_map().without("mq")
@@ -110,6 +129,18 @@ def test_a_shorter_log_leaves_more_open(main, others, quarter):
         return np.mean((band.upper - band.lower)[found.sequences > 5e6])
 
     assert width(short) > 1.5 * width(quarter)
+
+
+def test_a_log_counted_in_other_units_is_said_to_be_strange(main, others, quarter):
+    said = "unlike those the map was calibrated on"
+    assert not any(said in text for text in quarter.warnings)
+    curves = {
+        key: dataclasses.replace(curve, sequences=curve.sequences / 32)  # steps, not sequences
+        for key, curve in main.curves.items()
+    }
+    steps = dataclasses.replace(main, curves=curves)
+    found = forecast(steps, others, until=6e5, horizon=HORIZON, draws=FEW)
+    assert any(said in text for text in found.warnings)
 
 
 def test_tables_and_json_hold_the_forecast(quarter):

@@ -14,6 +14,7 @@ from coopetition.forecasting.evidence import evidence
 from coopetition.forecasting.prior import FREEDOM
 
 TIMES = np.linspace(0.0, 1e6, 12)
+SAMPLED = 0.1  # relative error of a share of 800 draws, with a margin
 
 
 def log_of(values: np.ndarray):
@@ -70,6 +71,13 @@ def test_blocks_average_values_and_keep_the_cut():
     assert log.times[0] == 0.0
 
 
+def test_a_long_log_keeps_its_first_wave():
+    times = np.linspace(0.0, 1e9, 20_001)
+    wave = 0.5 + 0.4 * np.exp(-(((times - 4e6) / 2e6) ** 2))
+    (record,) = evidence(run_of({"flip": wave}, times), Discrepancy(), until=1e9, points=40).records
+    assert record.values.max() > 0.8  # forty equal blocks would leave 0.57
+
+
 def test_a_head_start_moves_the_origin():
     curves = run_of({"flip": np.full(12, 0.4)}, TIMES + 4e6)
     log = evidence(curves, Discrepancy(), until=5e6, origin=4e6)
@@ -107,3 +115,11 @@ def test_prior_is_the_student_distribution():
     assert prior.median("a") == pytest.approx(np.e)
     low, high = prior.interval("b")
     assert low < prior.median("b") < high
+
+
+def test_so_many_draws_lie_farther_than_the_prior_says():
+    prior = ParameterPrior(names=("a", "b"), mean=np.zeros(2), covariance=np.diag([1.0, 4.0]))
+    lengths = prior.distance(prior.sample(40_000, np.random.default_rng(3)))
+    for share in (0.5, 0.1, 0.02):
+        found = prior.farther(float(np.quantile(lengths, 1 - share)))
+        assert found == pytest.approx(share, rel=SAMPLED)

@@ -21,15 +21,15 @@ LONGEST = 300  # lines of a file
 
 # a module imports only what stands above it; a folder is a room with an order of its own
 ORDER = (
-    "version", "errors", "files", "seeds", "curves", "smoothing", "crossings", "replicates",
-    "landmarks",
+    "version", "errors", "files", "seeds", "spacing", "curves", "smoothing", "crossings",
+    "replicates", "landmarks",
     "models", "reduction", "equations", "starts",
     "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
     "emission", "compilation",
     "trajectory", "arguments", "events", "stiff", "stepping", "dopri5", "integration", "descent",
     "readout", "observation", "predicted_landmarks", "phase",
     "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
-    "train", "verification",
+    "train", "verified", "verification",
     "plot", "report",
 )  # fmt: skip
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from coopetition.errors import CoopetitionError
-from coopetition.knobs import COVARIATES, covariates, default_map, load_map, save_map
+from coopetition.knobs import COVARIATES, covariates, default_map, load_map, save_map, small_map
 from coopetition.knobs.covariates import covariate, data_kind, head_start, pace_of, unusable
 from coopetition.logs import published_runs, read_curves
 from coopetition.logs.settings import settings_of_ours, settings_of_reference
 from coopetition.rivals import Logistics
+from coopetition.train.presets import preset, preset_names
+from coopetition.train.settings import TrainingSettings
+from coopetition.train.settings_files import as_plain
 
 BASE = {
     "depth": 2, "width": 64, "mlp_ratio": 0.0, "positions": "learned", "n_classes": 12800,
@@ -81,6 +84,57 @@ def test_runs_of_another_kind_are_told_apart():
     assert "started from" in str(unusable({**BASE, "start": "layer 2 of main"}))
     with pytest.raises(ValueError, match="did you mean 'matching'"):
         covariate("matchin")
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("sequences", {"labels": "random"}),
+        ("sequences", {"labels": "swapped"}),
+        ("sequences", {"labels": "query_copied", "burstiness": 0, "no_support": True}),
+        ("sequences", {"burstiness": 0}),
+        ("sequences", {"bursty_share": 0.1}),
+        ("sequences", {"mixture": ({"labels": "random"}, {"labels": "true"})}),
+        ("sequences", {"unique_rest": True}),
+        ("sequences", {"distractor": False}),
+        ("intervention", {"start_from": "runs/ciwl-only/checkpoints/4000000"}),
+        ("intervention", {"freeze": ("blocks.0",)}),
+        ("intervention", {"ablate_heads": ("0.1",)}),
+        ("intervention", {"head_temperatures": {"1.0": 0.5}}),
+        ("intervention", {"graft_from": "other", "graft_above": 0}),
+        ("optimisation", {"reinitialise_embeddings_every": 100}),
+        ("optimisation", {"weight_decay": 0.3, "weight_decay_on": "mlp"}),
+        ("optimisation", {"weight_decay": 0.3, "weight_decay_on": "encoder"}),
+    ],
+)
+def test_our_runs_of_another_kind_are_told_apart_too(section, change):
+    settings = settings_of_ours(as_plain(TrainingSettings(**{section: change})))
+    reason = unusable(settings)
+    assert reason is not None
+    if settings["burstiness"]:
+        assert any(reason in note for note in default_map().predict(settings).notes)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_of_the_kind_that_maps_describe_unless_their_name_says_otherwise(name):
+    settings = settings_of_ours(as_plain(preset(name)))
+    assert settings["data"] == {"icl-only": "icl_only", "ciwl-only": "ciwl_only"}.get(
+        name, "bursty"
+    )
+    assert (unusable(settings) is None) == (settings["data"] == "bursty")
+
+
+def test_settings_that_a_file_leaves_out_are_those_of_a_plain_run():
+    short = settings_of_ours({"network": {"width": 32}})
+    assert (short["data"], short["start"]) == ("bursty", "scratch")
+    assert "intervention" not in short
+    assert unusable(short) is None
+
+
+def test_a_kind_of_data_that_no_run_has_is_said_of_the_base_kind_too():
+    (main,) = read_curves("published:main")
+    assert any("omniglot" in note for note in small_map().predict(main.settings).notes)
+    assert not any("omniglot" in note for note in default_map().predict(main.settings).notes)
 
 
 def test_the_default_map_knows_its_runs():

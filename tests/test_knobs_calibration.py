@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 
@@ -129,6 +130,14 @@ def test_one_name_for_two_runs_is_refused():
     run = made_runs()[0]
     with pytest.raises(LogError, match="rename one"):
         calibrate([run, run], theory=Logistics())
+
+
+def test_a_run_whose_settings_cannot_be_compared_is_left_out_alone():
+    good, other = made_runs()[:2]
+    odd = dataclasses.replace(other, settings={**other.settings, "burstiness": 0})
+    found = calibrate([good, odd], theory=Logistics(), points=12, verdicts=False)
+    assert [run.run for run in found.runs] == [good.run]
+    assert "burstiness = 0" in found.excluded[odd.run]
 
 
 def test_nothing_to_calibrate_on_is_said():

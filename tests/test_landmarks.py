@@ -100,7 +100,8 @@ def test_stretching_time_stretches_landmarks_and_keeps_the_verdict(scale, flip):
         assert (one[name] is None) == (other[name] is None)
         if one[name] is not None:
             assert other[name] == pytest.approx(one[name] * scale, rel=1e-9)
-    assert verdict(plain, 2.5) == verdict(stretched, 2.5 * scale)
+    # at a point: between two, a flip of exactly 0.5 may be rounded to either side
+    assert verdict(plain, 2.0) == verdict(stretched, 2.0 * scale)
 
 
 @pytest.mark.parametrize(

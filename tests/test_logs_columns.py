@@ -1,9 +1,13 @@
 """What a user may say about columns, and what is refused."""
 
+import dataclasses
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coopetition.logs import Columns, parse_columns
-from coopetition.logs.columns import columns_from, known_evaluator, recognised
+from coopetition.logs.columns import columns_from, entries_of, known_evaluator, recognised
 
 FLIP, ICL = ("flip", "in_context_acc"), ("icl", "in_context_acc")
 
@@ -61,6 +65,27 @@ def test_mappings_and_columns_are_taken_too():
     assert columns_from(None) is None
     with pytest.raises(ValueError, match="empty"):
         columns_from({})
+
+
+NAMES = st.text(st.sampled_from('ab1 ,=*"./'), min_size=1).filter(str.strip)
+KEYS = st.sampled_from([FLIP, ICL, ("flip", "loss"), ("iwl", "acc"), ("mine", "loss")])
+
+
+@given(
+    st.builds(
+        Columns,
+        curves=st.dictionaries(KEYS, NAMES, min_size=1),
+        sequences=NAMES,
+        batch_size=st.one_of(st.just(1.0), st.floats(1e-3, 1e20)),
+        run=st.none() | NAMES,
+        tidy=st.dictionaries(st.sampled_from(["evaluator", "value", "n"]), NAMES),
+    ),
+    st.data(),
+)
+def test_columns_are_told_again_as_they_were(columns, data):
+    of_some = st.dictionaries(st.sampled_from(sorted(columns.curves)), NAMES)
+    columns = dataclasses.replace(columns, sem=data.draw(of_some), n=data.draw(of_some))
+    assert columns_from(entries_of(columns)) == columns
 
 
 @pytest.mark.parametrize(

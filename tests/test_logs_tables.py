@@ -54,6 +54,19 @@ def test_every_format_gives_the_same_curves(tmp_path, name, form):
     assert run.curve("flip").sem is None
 
 
+def test_the_source_tells_what_finds_the_run_again(tmp_path):
+    table = pd.concat([wide(seed="a"), wide(seed="b")]).rename(columns={"flip": "acc, flipped"})
+    given = {"flip": '"acc, flipped"', "run": "seed", "sequences": "sequences*2"}
+    for run in read(tmp_path, table, columns=given):
+        said = run.source
+        assert said["run"] == run.run
+        (again,) = read_curves(said["path"], columns=said["columns"], run=said["run"])
+        np.testing.assert_array_equal(again.curve("flip").sequences, 2 * SEQUENCES)
+        assert again.source == said
+    (alone,) = read(tmp_path, wide())
+    assert not {"run", "columns"} & set(alone.source)
+
+
 def test_formats_are_told_by_contents_not_suffix(tmp_path):
     wide().to_parquet(tmp_path / "log.csv")
     assert read_curves(tmp_path / "log.csv")[0].source["format"] == "parquet"

@@ -2,8 +2,8 @@
 
 import dataclasses
 import itertools
+import re
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +25,7 @@ from coopetition.proposal import (
     with_runs,
 )
 from coopetition.proposal.design import gains
+from coopetition.proposal.mechanism import Mechanism, Shift
 from coopetition.proposal.search import promising, rank
 
 HORIZON = 2e7
@@ -222,17 +223,40 @@ def test_the_most_informative_is_the_best_of_those_looked_at(base):
     assert [one.gain for one in best] == pytest.approx(sorted(taught, reverse=True)[:3])
 
 
-def test_runs_already_known_change_nothing_and_new_ones_are_learnt_from():
-    (run,) = read_curves("published:c12800_ex5")
-    assert with_runs(default_map(), [run]) is default_map()
-    without = default_map().without("c12800_ex5")
-    again = with_runs(without, [run])
-    assert {r.run for r in again.runs} == {r.run for r in default_map().runs}
-    near = default_map().predict(run.settings).mean
-    far = without.predict(run.settings).mean
-    learnt = again.predict(run.settings).mean
-    spread = np.sqrt(default_map().deviation)
-    assert np.linalg.norm((learnt - near) / spread) < np.linalg.norm((far - near) / spread)
+class Asked:
+    """A theory that notes how far it is asked."""
+
+    def __init__(self, theory):
+        self.theory, self.name, self.parameters = theory, theory.name, theory.parameters
+        self.furthest = []
+
+    def curves(self, thetas, times):
+        self.furthest.append(times[-1])
+        return self.theory.curves(thetas, times)
+
+    def slopes(self, theta, times):
+        self.furthest.append(times[-1])
+        return self.theory.slopes(theta, times)
+
+
+def test_what_a_run_would_teach_ends_with_the_run(base):
+    start = 4e6
+    asked = Asked(default_map().the_theory())
+    knobs = dataclasses.replace(default_map(), declared=asked)
+    late = {**base, "start": f"ciwl_only at {start:g}"}
+    both = gains(knobs, [late, base], budget=HORIZON)
+    assert sorted(set(asked.furthest)) == [HORIZON - start, HORIZON]
+    assert both == pytest.approx([gains(knobs, [one], budget=HORIZON)[0] for one in (late, base)])
+    with pytest.raises(ValueError, match="head start of 4,000,000"):
+        gains(knobs, [late], budget=start)
+
+
+def test_every_parameter_of_the_papers_theory_is_told_in_words():
+    for parameter in default_map().the_theory().parameters:
+        shift = Shift(parameter=parameter.name, before=1.0, after=2.0, flip=1.0)
+        said = Mechanism(flip_before=0.0, flip_after=1.0, shifts=(shift,), budget=HORIZON)
+        words = said.in_words({"lr": (1.0, 2.0)})
+        assert re.search(rf"raises {parameter.name}, the [^,]+, from 1", words)
 
 
 def test_a_second_opinion_is_told_and_changes_nothing(found, base):
@@ -258,10 +282,3 @@ def test_a_second_opinion_is_told_and_changes_nothing(found, base):
     assert {p.second_opinion for p in found.proposals} == {None}
     assert all(settings["horizon"] == HORIZON for settings in asked)
     assert "0.25" in again.proposals[0].summary()
-
-
-def test_another_run_of_a_known_name_is_a_run_of_its_own():
-    (main,) = read_curves("published:main")
-    shorter = dataclasses.replace(main.until(1e7), source={"sha256": "of another log"})
-    names = {run.run for run in with_runs(default_map(), [main, shorter]).runs}
-    assert names == {run.run for run in default_map().runs} | {"main (2)"}

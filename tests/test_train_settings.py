@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.logs import read_curves, small_runs
+from coopetition.logs.settings import settings_of_ours
 from coopetition.train.presets import preset, preset_names
 from coopetition.train.settings import (
     EvaluationSettings,
@@ -25,6 +27,7 @@ from coopetition.train.settings_files import (
     with_overrides,
     write_settings,
 )
+from coopetition.train.short_names import from_short_names, unlike
 
 
 @pytest.mark.parametrize(
@@ -193,3 +196,19 @@ def test_settings_presets_and_data_are_read_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_settings_that_are_trained_are_those_of_the_run_or_the_difference_is_told():
+    for name in small_runs():
+        (log,) = read_curves(f"cpu:{name}")
+        assert unlike(log.settings, from_short_names(log.settings)) == {}
+    for name in set(preset_names()) - {"ciwl-only"}:  # whose burstiness is compared with none
+        own = settings_of_ours(as_plain(preset(name)))
+        assert unlike(own, from_short_names(own)) == {}
+    (main,) = read_curves("published:main")
+    (later,) = read_curves("published:init_from_ciwl_only_4M")
+    other_data = {"data_kind": "gaussian, not omniglot"}
+    assert unlike(main.settings, from_short_names(main.settings)) == other_data
+    assert "head_start" in unlike(later.settings, from_short_names(later.settings))
+    slower = TrainingSettings(optimisation={"lr": 1e-6})
+    assert "pace" in unlike({"lr": 1e-5, "batch_size": 32}, slower)

@@ -11,11 +11,18 @@ from coopetition.errors import CoopetitionError
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal import default_moves, propose
-from coopetition.proposal.storage import PREDICTIONS, read_predictions, write_proposals
+from coopetition.proposal.storage import (
+    PREDICTIONS,
+    RUNS,
+    VERDICTS,
+    read_predictions,
+    require_new,
+    write_proposals,
+)
 from coopetition.train.settings import TrainingSettings
 from coopetition.train.settings_files import read_settings, write_settings
 from coopetition.train.short_names import from_short_names, with_short_names
-from coopetition.verification import VERDICTS, updated_map, verify
+from coopetition.verification import updated_map, verify
 
 BUDGET = 2e7
 POINTS = 41
@@ -161,6 +168,66 @@ def test_predictions_are_never_rewritten(folder, made):
     path.write_text(path.read_text().replace('"sure": 0.8', '"sure": 0.7'))
     with pytest.raises(CoopetitionError, match="changed after"):
         verify(folder, train_missing=False)
+
+
+def changed_run(run, **changes):
+    """A run's settings file with other values of ``run``."""
+    settings = read_settings(run / "settings.yaml")
+    write_settings(settings.replace(run=settings.run.replace(**changes)), run / "settings.yaml")
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_runs_of_other_settings_are_no_evidence(folder, share):
+    verify(folder, trainer=runs_of([lasting, passing]))
+    run = folder / RUNS / "proposal-02"
+    (curves,) = read_curves(run)
+    write_curves(run / "curves.csv", [curves.until(share * BUDGET)])
+    changed_run(run, seed=5)
+    with pytest.raises(CoopetitionError, match=r"proposal-02 was trained with other run settings"):
+        verify(folder, trainer=runs_of([]))
+    shutil.rmtree(run)
+    assert verify(folder, trainer=runs_of([passing])).score["total"] == 2
+
+
+def test_how_a_run_was_computed_may_differ(folder):
+    first = verify(folder, trainer=runs_of([lasting, passing]))
+    changed_run(folder / RUNS / "proposal-01", threads=1, checkpoint_every=0)
+    assert verify(folder, trainer=runs_of([])).as_dict() == first.as_dict()
+
+
+def test_a_run_that_does_not_say_its_settings_is_refused(folder):
+    verify(folder, trainer=runs_of([lasting, passing]))
+    (folder / RUNS / "proposal-01" / "settings.yaml").unlink()
+    with pytest.raises(CoopetitionError, match="does not say what it was trained with"):
+        verify(folder, train_missing=False)
+
+
+@pytest.mark.parametrize("left", [RUNS, VERDICTS])
+def test_what_other_proposals_left_is_not_mixed_with_new_ones(folder, made, left):
+    verify(folder, trainer=runs_of([lasting, passing]))
+    for name in {PREDICTIONS, RUNS, VERDICTS} - {left}:
+        (folder / name).unlink() if name != RUNS else shutil.rmtree(folder / name)
+    with pytest.raises(ValueError, match="of other proposals"):
+        require_new(folder)
+    with pytest.raises(ValueError, match="of other proposals"):
+        write_proposals(made[1], folder, default_map())
+
+
+def test_predicted_curves_are_not_changed_unnoticed(folder):
+    path = folder / "proposal-01.curves.csv"
+    table = read_predictions(folder)[0].table()
+    table.assign(lower=0.0, upper=1.0).to_csv(path, index=False)
+    with pytest.raises(CoopetitionError, match=r"curves\.csv is not what was predicted"):
+        verify(folder, train_missing=False)
+
+
+def test_folders_without_checksums_of_the_curves_are_read_as_ever(folder):
+    content = json.loads((folder / PREDICTIONS).read_text())
+    for entry in content["proposals"]:
+        del entry["curves_sha256"]
+    before = [one.name for one in read_predictions(folder)]
+    (folder / PREDICTIONS).write_text(json.dumps(content))
+    assert [one.name for one in read_predictions(folder)] == before
 
 
 def test_other_settings_than_predicted_are_refused(folder):

@@ -19,6 +19,7 @@ from ..errors import FitError
 from ..landmarks import CROSSED, EMERGED, Verdict
 from ..readout import ACCURACY, Key
 from ..seeds import stream
+from ..spacing import bent
 from .draws import approximate_draws
 from .result import Fit, predicted_curves
 from .threads import one_blas_thread
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-TIMES = 200  # grid points between the run's start and the horizon
+TIMES = 200  # steps to the horizon
+BEND = 0.25  # of the log's length, from where steps grow
 UNSETTLED = 0.5  # drift of the chains, in their own spread, above which bands are called rough
 FEWEST = 20  # simulations that must reach the horizon for a 90 % band
 LEVEL = 0.9  # of bands and intervals
@@ -126,7 +128,8 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
         )
     if draws < FEWEST:
         raise ValueError(f"draws must be at least {FEWEST} for 90 % bands, not {draws}")
-    grid = np.linspace(origin, float(horizon), TIMES)
+    bend = BEND * fit.measurements.duration
+    grid = origin + bent(float(horizon) - origin, bend, TIMES)
     keys = fit.measurements.keys
     with one_blas_thread():
         drawn = approximate_draws(fit, draws, stream(seed, "prediction"))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..curves import Curve, Curves
 from ..errors import LogError
 from ..readout import ACCURACY, SIGNS
+from ..spacing import BEND, bent
 from .discrepancy import Discrepancy
 
 Array = NDArray[np.float64]
@@ -29,6 +30,8 @@ class Record:
     ----------
     evaluator
         Its name.
+    curve
+        The points that were averaged, in the log's own count of sequences.
     at
         Positions of its points among the evidence's times, shape ``(n,)``.
     sequences
@@ -46,6 +49,7 @@ class Record:
     """
 
     evaluator: str
+    curve: Curve
     at: NDArray[np.intp]
     sequences: Array
     values: Array
@@ -144,8 +148,9 @@ def evidence(
 ) -> Evidence:
     """The evidence in a log up to a cut.
 
-    Curves are averaged in ``points`` blocks of equal length; losses and metrics other than the
-    accuracy among the labels in context are left out.
+    Curves are averaged in ``points`` blocks, short at first and longer later (as
+    `coopetition.spacing` has it), so that the first wave of a long log is not averaged away; losses
+    and metrics other than the accuracy among the labels in context are left out.
 
     Parameters
     ----------
@@ -168,7 +173,7 @@ def evidence(
         If nothing usable lies before the cut.
     """
     notes: list[str] = []
-    blocks: dict[str, tuple[Array, Array, Array]] = {}
+    seen: dict[str, Curve] = {}
     for evaluator in SIGNS:
         curve = curves.curves.get((evaluator, ACCURACY))
         if curve is None:
@@ -178,14 +183,18 @@ def evidence(
         if int(np.sum(inside)) < MIN_POINTS:
             notes.append(f"{evaluator} has fewer than {MIN_POINTS} points before {until:,.0f}")
             continue
-        blocks[evaluator] = _averaged(curve.take(inside), origin, until, points, discrepancy)
-    if not blocks:
+        seen[evaluator] = curve.take(inside)
+    if not seen:
         have = ", ".join("/".join(key) for key in curves.curves) or "no curve"
         raise LogError(
             f"run {curves.run} has {have}: a forecast needs {MIN_POINTS} points of an accuracy of "
             f"{', '.join(SIGNS)} (metric {ACCURACY}) before {until:,.0f} sequences; log more "
             "often, or forecast from the settings alone (until=0)"
         )
+    blocks = {
+        evaluator: _averaged(curve, origin, until, pace, points, discrepancy)
+        for evaluator, curve in seen.items()
+    }
     times = np.unique(np.concatenate([[0.0], *(x for x, _, _ in blocks.values())]))
     return Evidence(
         run=curves.run,
@@ -194,7 +203,7 @@ def evidence(
         pace=float(pace),
         times=times,
         records=tuple(
-            _record(evaluator, times, *block, discrepancy, pace)
+            _record(evaluator, seen[evaluator], times, *block, discrepancy, pace)
             for evaluator, block in blocks.items()
         ),
         discrepancy=discrepancy,
@@ -203,11 +212,11 @@ def evidence(
 
 
 def _averaged(
-    curve: Curve, origin: float, until: float, points: int, discrepancy: Discrepancy
+    curve: Curve, origin: float, until: float, pace: float, points: int, discrepancy: Discrepancy
 ) -> tuple[Array, Array, Array]:
     """Sequences since the start, values and errors of the blocks that hold points."""
     since = curve.sequences - origin
-    edges = np.linspace(0.0, (until - origin) * (1 + 1e-9), min(points, len(curve)) + 1)
+    edges = bent((until - origin) * (1 + 1e-9), BEND * pace, min(points, len(curve)))
     block = np.clip(np.searchsorted(edges, since, side="right") - 1, 0, len(edges) - 2)
     count = np.bincount(block)
     used = count > 0
@@ -224,6 +233,7 @@ def _averaged(
 
 def _record(
     evaluator: str,
+    curve: Curve,
     times: Array,
     x: Array,
     y: Array,
@@ -242,6 +252,7 @@ def _record(
         determinants.append(2.0 * np.sum(np.log(np.diag(factor))))
     return Record(
         evaluator=evaluator,
+        curve=curve,
         at=np.searchsorted(times, x),
         sequences=x,
         values=y,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..seeds import stream
+from ..spacing import BEND, bent
 from .discrepancy import Discrepancy
 from .paths import unseen, with_discrepancy
 from .prior import ParameterPrior
@@ -22,6 +23,11 @@ Array = NDArray[np.float64]
 
 TIMES = 100  # of a path, up to its horizon
 TOGETHER = 4000  # trajectories in memory at once, some 25 MB
+
+
+def path_times(prior: ParameterPrior, horizon: float) -> Array:
+    """Sequences since the start at which paths to a horizon are known, shape ``(TIMES,)``."""
+    return bent(horizon - prior.origin, BEND * prior.pace, TIMES)[1:]
 
 
 def possible_flips(
@@ -53,8 +59,8 @@ def possible_flips(
     Yields
     ------
     tuple
-        Indices of some of the priors, and their flips at `TIMES` equal steps from the origin to the
-        horizon, shape ``(priors, draws, times)``; NaN where a simulation failed.
+        Indices of some of the priors, and their flips at the `path_times`, shape
+        ``(priors, draws, times)``; NaN where a simulation failed.
     """
     for members in _batches(priors, max(1, TOGETHER // draws)):
         group = [priors[i] for i in members]
@@ -99,7 +105,7 @@ def _flips(
     seed: int,
 ) -> Array:
     """The flips of priors of one origin and pace."""
-    grid = np.linspace(0.0, horizon - group[0].origin, TIMES + 1)[1:]
+    grid = path_times(group[0], horizon)
     rngs = [stream(seed, "forecast") for _ in group]
     thetas = [prior.sample(draws, rng) for prior, rng in zip(group, rngs, strict=True)]
     curves = theory.curves(np.concatenate(thetas), grid)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ..curves import read_only
 from ..errors import CoopetitionError
 from ..seeds import stream
+from ..smoothing import smooth_curve
 from ..version import __version__
 from .evidence import Evidence
-from .flips import TIMES, flips_of
+from .flips import flips_of, path_times
 from .outcomes import (
     VERDICTS,
     distribution,
@@ -35,8 +36,9 @@ Array = NDArray[np.float64]
 
 FORESEEN = 1000  # futures from settings alone, beside those that follow a log
 SURE = 0.8  # probability of a verdict from which the log is said to tell
-STRANGE = 5.5  # distance from the prior, in standard deviations of 12 parameters, 1 in 1,000
+STRANGE = 0.05  # share of the runs the map expects that are as unlike, below which it is said
 LEAST_SHARE = 0.5  # of the draws whose paths must be numbers
+MARKED = ("flip", "icl")  # evaluators that have landmarks
 
 
 def foretell(
@@ -63,7 +65,7 @@ def foretell(
     else:
         population = posterior(theory, prior, log, rng, draws=draws, moves=moves)
         thetas = population.thetas
-    grid = np.linspace(0.0, horizon - prior.origin, TIMES + 1)[1:]
+    grid = path_times(prior, horizon)
     futures = dict(
         paths(theory, thetas, grid, knob_map.discrepancy, rng, evidence=log, pace=prior.pace)
     )
@@ -75,7 +77,8 @@ def foretell(
             "the horizon"
         )
     sequences = grid + prior.origin
-    theory_flip = _joined(sequences, futures["flip"][whole], log, "flip")
+    possible = {evaluator: y[whole] for evaluator, y in futures.items()}
+    theory_flip = _joined(sequences, possible, log)[1]["flip"]
     chances, weights = _put_right(
         knob_map, settings, prior, theory_flip, horizon, seen=log is not None, seed=seed
     )
@@ -89,10 +92,10 @@ def foretell(
         bands[evaluator] = Band(
             median=read_only(median), lower=read_only(lower), upper=read_only(upper)
         )
-    flip, icl = (_joined(sequences, futures[name], log, name) for name in ("flip", "icl"))
-    marks = landmarks_of_paths(sequences, flip, icl)
+    times, joined = _joined(sequences, futures, log)
+    marks = landmarks_of_paths(times, joined["flip"], joined["icl"])
     quantiles = np.exp(np.quantile(thetas, reach, axis=0))
-    strange = float(np.median(prior.distance(thetas))) if log is not None else 0.0
+    alike = prior.farther(float(np.median(prior.distance(thetas)))) if log is not None else 1.0
     return Forecast(
         run=run,
         until=0.0 if log is None else log.until,
@@ -112,7 +115,7 @@ def foretell(
             *notes,
             *prior.notes,
             *(log.notes if log is not None else ()),
-            *_warnings(chances, log, strange),
+            *_warnings(chances, log, alike),
         ),
         thetas=read_only(thetas),
         provenance={
@@ -167,20 +170,36 @@ def _foreseen(
     return verdict_probabilities(flips)
 
 
-def _joined(sequences: Array, futures: Array, log: Evidence | None, evaluator: str) -> Array:
-    """The log up to its end, then the paths; the paths alone where the log has no such curve."""
-    record = None if log is None else log.record(evaluator)
-    if log is None or record is None:
-        return futures
+def _joined(
+    sequences: Array, futures: Mapping[str, Array], log: Evidence | None
+) -> tuple[Array, Mapping[str, Array]]:
+    """Flip and icl from the beginning: the log, smoothed as landmarks read it, then the futures.
+
+    Sequences, and accuracies by evaluator, ``(draws, times)``; the futures alone where the log has
+    no such curve.
+    """
+    seen = {
+        name: smooth_curve(record.curve)
+        for name in MARKED
+        if log is not None and (record := log.record(name)) is not None
+    }
+    if log is None or not seen:
+        return sequences, {name: futures[name] for name in MARKED}
+    behind = np.unique(np.concatenate([smooth.sequences for smooth in seen.values()]))
     ahead = sequences > log.until * (1 + 1e-9)
-    past = np.interp(sequences[~ahead], record.sequences + log.origin, record.values)
-    behind = np.broadcast_to(past, (len(futures), len(past)))
-    return np.concatenate([behind, futures[:, ahead]], axis=1)
+    joined = {}
+    for name in MARKED:
+        y = futures[name]
+        if name in seen:
+            past = np.interp(behind, seen[name].sequences, seen[name].values)
+            before = np.broadcast_to(past, (len(y), len(past)))
+        else:
+            before = np.array([np.interp(behind, sequences, row) for row in y])
+        joined[name] = np.concatenate([before, y[:, ahead]], axis=1)
+    return np.concatenate([behind, sequences[ahead]]), joined
 
 
-def _warnings(
-    chances: Mapping[str, float], log: Evidence | None, strange: float
-) -> tuple[str, ...]:
+def _warnings(chances: Mapping[str, float], log: Evidence | None, alike: float) -> tuple[str, ...]:
     found = []
     best = max(chances, key=lambda name: chances[name])
     if chances[best] < SURE:
@@ -192,9 +211,10 @@ def _warnings(
         found.append(
             f"{basis} tell what becomes of ICL: {best} is only {100 * chances[best]:.0f} % probable"
         )
-    if strange > STRANGE:
+    if alike < STRANGE:
         found.append(
-            f"the log is unlike those the map was calibrated on ({strange:.1f} standard deviations "
-            "from what its settings predict); trust the bands less"
+            "the log is unlike those the map was calibrated on: of runs with its settings no more "
+            f"than {100 * alike:.1g} % would be so far from what is expected; check its sequences "
+            "and settings, and trust the bands less"
         )
     return tuple(found)

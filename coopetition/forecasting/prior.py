@@ -69,6 +69,13 @@ class ParameterPrior:
         white = (thetas - self.mean) @ self._whitener.T
         return np.asarray(np.sqrt(np.sum(white**2, axis=1)))
 
+    def farther(self, distance: float) -> float:
+        """Probability of a θ at least so far from the mean: of d²/k in an F distribution."""
+        from scipy.special import fdtrc
+
+        k = len(self.mean)
+        return float(fdtrc(k, FREEDOM, distance**2 / k))
+
     def median(self, name: str) -> float:
         """Median of one parameter, in its own units."""
         return float(np.exp(self.mean[self.names.index(name)]))

@@ -18,7 +18,7 @@ from .result import Forecast
 if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
     from ..knobs import KnobMap
 
-POINTS_A_HORIZON = 80  # blocks that a whole horizon of log would be averaged in
+BLOCK = 2.5e5  # sequences, at the base time scale, that a log is averaged over
 POINTS = (12, 40)  # fewest and most blocks of a log
 
 
@@ -89,14 +89,13 @@ def forecast(
     cut = min(curves.last_sequence, horizon if until is None else float(until))
     log: Evidence | None = None
     if cut > prior.origin:
-        share = (cut - prior.origin) / (horizon - prior.origin)
         log = evidence(
             curves.until(cut),
             knob_map.discrepancy,
             until=cut,
             origin=prior.origin,
             pace=prior.pace,
-            points=int(np.clip(POINTS_A_HORIZON * share, *POINTS)),
+            points=int(np.clip((cut - prior.origin) / (BLOCK * prior.pace), *POINTS)),
         )
     known = tuple(f"the map was calibrated on this run: {name} left out" for name in seen_before)
     with one_blas_thread():

@@ -38,6 +38,7 @@ from .run_information import RunInformation
 
 Array = NDArray[np.float64]
 
+POINTS = 56  # most values kept of a curve
 ROUNDS = 14
 FIRST_EVALUATIONS, EVALUATIONS = 25, 8
 REACH = 2.5  # of the first belief's deviations within which a run's θ is looked for
@@ -50,7 +51,7 @@ def calibrate(
     *,
     theory: Theory | str = "coopetition",
     until: float | None = None,
-    points: int = 56,
+    points: int = POINTS,
     discrepancy: Discrepancy | None = None,
     beliefs: Beliefs | None = None,
     first: Mapping[str, Array] | None = None,
@@ -105,7 +106,7 @@ def calibrate(
     chosen = toy_theory(theory) if isinstance(theory, str) else theory
     form, believed = discrepancy or Discrepancy(), beliefs or present_beliefs(chosen)
     given = list(runs)
-    members, logs, excluded = _members(given, chosen, form, until, points)
+    members, logs, excluded = members_of(given, chosen, form, until, points)
     knobs = KnobMap(
         theory=chosen.name,
         parameters=parameter_names(chosen),
@@ -151,7 +152,6 @@ def _fitted_together(
         for member, log, z in zip(knobs.runs, logs, designs, strict=True):
             omega = np.diag(1.0 / knobs.deviation)
             wide = guess + knobs.prior.spread**2 @ z**2
-            middle, reach = knobs.prior.mean @ z, REACH * np.sqrt(wide)
             if turn > 0:
                 starts = member.optimum[None]
             elif first is not None and member.run in first:
@@ -159,7 +159,7 @@ def _fitted_together(
             else:
                 starts = screened(chosen, log, mean @ z, wide, rng)
             evaluations = EVALUATIONS if turn else FIRST_EVALUATIONS
-            limits = (middle - reach, middle + reach)
+            limits = limits_at(knobs, z)
             optimum = optimum_of(chosen, log, mean @ z, omega, starts, evaluations, limits)
             found.append(informed(chosen, log, member, optimum))
         knobs = dataclasses.replace(knobs, runs=tuple(found))
@@ -178,12 +178,20 @@ def _fitted_together(
     return knobs
 
 
-def _members(
+def limits_at(knobs: KnobMap, design: Array) -> tuple[Array, Array]:
+    """The ends of where θ is looked for at a row of covariates, by the first beliefs."""
+    guess = np.array([p.seed_spread**2 for p in knobs.beliefs.parameters])
+    middle = knobs.prior.mean @ design
+    reach = REACH * np.sqrt(guess + knobs.prior.spread**2 @ design**2)
+    return middle - reach, middle + reach
+
+
+def members_of(
     runs: Iterable[Curves],
     theory: Theory,
     discrepancy: Discrepancy,
-    until: float | None,
-    points: int,
+    until: float | None = None,
+    points: int = POINTS,
 ) -> tuple[list[RunInformation], list[Evidence], dict[str, str]]:
     """The usable runs, not yet fitted, their evidence, and why others are left out."""
     k = len(theory.parameters)
@@ -198,7 +206,11 @@ def _members(
         if reason is not None:
             excluded[curves.run] = reason
             continue
-        origin, pace = head_start(settings), pace_of(settings)
+        try:
+            values, origin, pace = covariates(settings), head_start(settings), pace_of(settings)
+        except ValueError as error:
+            excluded[curves.run] = str(error)
+            continue
         cut = curves.last_sequence if until is None else min(curves.last_sequence, until * pace)
         try:
             log = evidence(curves, discrepancy, until=cut, origin=origin, pace=pace, points=points)
@@ -209,7 +221,7 @@ def _members(
         members.append(
             RunInformation(
                 run=curves.run,
-                settings=covariates(settings),
+                settings=values,
                 kind=data_kind(settings),
                 until=cut,
                 optimum=np.zeros(k),

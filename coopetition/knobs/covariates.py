@@ -20,11 +20,13 @@ from .setting_values import (
     fixed_positions,
     log2_of,
     matched,
+    number,
     pace,
     plain,
 )
 
 UNKNOWN_KIND = "unknown"
+DECAYING = ("all", "attention", "embeddings")  # parts whose weight decay has a covariate
 BASE_KIND = "omniglot"  # image features of drawn characters, the published runs' data
 
 
@@ -233,11 +235,22 @@ def data_kind(settings: Mapping[str, Any]) -> str:
 
 
 def unusable(settings: Mapping[str, Any]) -> str | None:
-    """Why a run's training is not of the kind that the map describes; None if it is."""
+    """Why a run's training is not of the kind that the map describes; None if it is.
+
+    Examples
+    --------
+    >>> unusable({"data": "icl_only"})
+    'trained on icl_only sequences, not on bursty ones'
+    """
     data = settings.get("data", "bursty")
     if isinstance(data, str) and data != "bursty":
         return f"trained on {data} sequences, not on bursty ones"
     start = settings.get("start", "scratch")
     if isinstance(start, str) and start != "scratch" and head_start(settings) == 0:
         return f"started from {start}"
+    if settings.get("intervention"):
+        return f"trained under intervention ({settings['intervention']})"
+    where = settings.get("weight_decay_on", "all")
+    if number(settings, "weight_decay") and where not in DECAYING:
+        return f"trained with weight decay on {where} alone"
     return None

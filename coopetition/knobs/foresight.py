@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from ..curves import Curves
 from ..fitting.threads import one_blas_thread
-from ..forecasting.flips import TIMES, flips_of
+from ..forecasting.flips import flips_of, path_times
 from ..forecasting.outcomes import verdict_probabilities
 from ..landmarks import verdict
-from .covariates import head_start
 from .knob_map import KnobMap
 from .run_information import VerdictRecord
 
@@ -48,32 +47,34 @@ def with_verdicts(knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 
             if not new:
                 continue
             others = knob_map.without(*(run.run for run in alike))
-            flips: dict[float, Array] = {}  # by their end: seeds of one setting share them
+            futures: dict[float, tuple[Array, Array]] = {}  # by their end: seeds share them
             for run in new:
                 log = logs[run.run]
-                if run.until not in flips:
-                    flips[run.until] = _flips(others, log, run.until, seed)
-                found[run.run] = _records(log, run.until, flips[run.until])
+                if run.until not in futures:
+                    futures[run.until] = _futures(others, log, run.until, seed)
+                found[run.run] = _records(log, run.until, *futures[run.until])
     runs = tuple(
         dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts)) for run in knob_map.runs
     )
     return dataclasses.replace(knob_map, runs=runs)
 
 
-def _flips(others: KnobMap, log: Curves, until: float, seed: int) -> Array:
-    """Futures of such a run by the other runs, shape ``(draws, times)``."""
+def _futures(others: KnobMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
+    """Futures of such a run by the other runs: sequences and flips, ``(draws, times)``."""
     theory, prior = others.the_theory(), others.predict(log.settings)
-    return flips_of(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
+    flips = flips_of(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
+    return prior.origin + path_times(prior, until), flips
 
 
-def _records(log: Curves, until: float, flips: Array) -> tuple[VerdictRecord, ...]:
+def _records(
+    log: Curves, until: float, sequences: Array, flips: Array
+) -> tuple[VerdictRecord, ...]:
     """Verdicts at shares of the log, with what the futures said of them."""
-    origin = head_start(log.settings)
     found = []
     for share in SHARES:
         horizon = share * until
-        steps = round(TIMES * (horizon - origin) / (until - origin))
-        if steps <= 0 or not len(flips):
+        steps = int(np.searchsorted(sequences, horizon * (1 + 1e-9), side="right"))
+        if steps == 0 or not len(flips):
             continue
         try:
             happened = verdict(log.until(horizon))

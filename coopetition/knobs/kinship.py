@@ -8,6 +8,14 @@ Effects are linear in the covariates, the truth is not: twice as many classes ne
 ρ_c how far a unit of covariate c can move a parameter (`Covariate.reach`): settings are as far
 apart as what they can do. Runs on other kinds of data have nothing in common.
 
+A covariate that settings do not say is one unknown number, z_c ~ N(0, u_c²) with u_c its
+`Covariate.unknown`, the same in all settings that do not say it; κ is the expectation over it, and
+an expectation of correlations is one. Where one of two settings says z_c, its factor becomes
+
+    E exp(−½ s² (z_c − Z)²) = exp(−½ s² z_c² / (1 + s² u_c²)) / √(1 + s² u_c²),   s = ρ_c / ρ,
+
+which for u_c = 0 takes what is not said to be 0.
+
 Reference: Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, §2.7 (a linear model
 beside a Gaussian process).
 """
@@ -42,8 +50,8 @@ def kinship(
     first, second
         Combinations of settings.
     reach, unknown
-        Of the covariates, in the order in which combinations hold them; a covariate that only one
-        of two combinations tells is taken to lie ``unknown`` apart.
+        Of the covariates, in the order in which combinations hold them; ``unknown`` is the standard
+        deviation of a covariate that a combination does not tell.
 
     Examples
     --------
@@ -55,10 +63,10 @@ def kinship(
     a, b = (
         _values(these, len(scale))[shape] for these, shape in ((first, ROWS), (second, COLUMNS))
     )
-    apart = np.where(
-        np.isnan(a) == np.isnan(b), np.nan_to_num(a) - np.nan_to_num(b), _gaps(unknown)
-    )
-    near = np.exp(-0.5 * np.sum((scale * apart) ** 2, axis=-1))
+    one_says = np.isnan(a) != np.isnan(b)
+    apart = scale * (np.nan_to_num(a) - np.nan_to_num(b))
+    wider = 1.0 + one_says * (scale * np.array(list(unknown.values()))) ** 2
+    near = np.exp(-0.5 * np.sum(apart**2 / wider, axis=-1)) / np.sqrt(np.prod(wider, axis=-1))
     alike = np.array([[one[0] == other[0] for other in second] for one in first])
     same = np.array([[one == other for other in second] for one in first])
     shape = (len(first), len(second))  # of empty lists too
@@ -69,7 +77,3 @@ def _values(combinations: Sequence[Combination], count: int) -> Array:
     """Covariates of combinations, NaN where unknown, shape ``(combinations, count)``."""
     rows = [one[1:] for one in combinations]
     return np.array(rows, dtype=np.float64).reshape(len(rows), count)  # None becomes NaN
-
-
-def _gaps(unknown: Mapping[str, float]) -> Array:
-    return np.array(list(unknown.values()))

@@ -18,7 +18,15 @@ from ..forecasting.theory import Theory
 from ..forecasting.toy_theory import toy_theory
 from .beliefs import Beliefs
 from .contrasts import too_alike
-from .covariates import BASE_KIND, COVARIATES, covariates, data_kind, head_start, pace_of
+from .covariates import (
+    BASE_KIND,
+    COVARIATES,
+    covariates,
+    data_kind,
+    head_start,
+    pace_of,
+    unusable,
+)
 from .effects import EffectPrior, effect_prior
 from .kinship import Combination, kinship
 from .regression import Effects, regress
@@ -182,6 +190,9 @@ class KnobMap:
         moves = np.array([p.setting_spread for p in self.beliefs.parameters])
         variance = self.deviation.copy()
         notes = list(self.warnings)
+        strange = unusable(settings)
+        if strange is not None:
+            notes.append(f"{strange}: the map does not describe such training")
         if far:
             notes.append(
                 f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
@@ -191,6 +202,7 @@ class KnobMap:
         variance = variance + left * (self.beliefs.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
             variance = variance + (self.beliefs.kind_reach * moves) ** 2
+        if kind not in {run.kind for run in self.runs}:
             notes.append(f"no run of the map was trained on data of kind {kind!r}")
         covariance = covariance + np.diag(variance)
         unsaid = self.beliefs.unknown

@@ -104,6 +104,33 @@ def columns_from(columns: Columns | Mapping[str, str] | str | None) -> Columns |
     return parse_columns(columns) if isinstance(columns, str) else _from_entries(columns)
 
 
+def entries_of(columns: Columns) -> dict[str, str]:
+    """The entries ``key: column`` that `columns_from` makes these columns of.
+
+    Examples
+    --------
+    >>> entries_of(parse_columns("flip=eval/flip,icl/loss=l,sequences=step*32"))
+    {'flip': 'eval/flip', 'icl/loss': 'l', 'sequences': 'step*32.0'}
+    """
+    kinds = (("", columns.curves), ("/sem", columns.sem), ("/n", columns.n))
+    found = {
+        f"{_curve_name(*key)}{ending}": _quoted(column)
+        for ending, curves in kinds
+        for key, column in curves.items()
+    }
+    found |= {field: _quoted(column) for field, column in columns.tidy.items()}
+    if columns.run is not None:
+        found["run"] = _quoted(columns.run)
+    times = "" if columns.batch_size == 1 else f"*{float(columns.batch_size)!r}"
+    column = columns.sequences
+    return {**found, "sequences": (f'"{column}"' if "*" in column else _quoted(column)) + times}
+
+
+def _curve_name(evaluator: str, metric: str) -> str:
+    plain = evaluator in EVALUATORS and metric == headline_metric(evaluator)
+    return evaluator if plain else f"{evaluator}/{metric}"
+
+
 def _from_entries(entries: Mapping[str, str]) -> Columns:
     """The columns that ``key: column`` entries name."""
     if not entries:
@@ -158,6 +185,11 @@ def _split(text: str) -> list[str]:
     if not entries:
         raise ValueError("columns is empty; name at least one, such as flip=eval_flip")
     return entries
+
+
+def _quoted(column: str) -> str:
+    """What `_unquoted` makes the column of."""
+    return column if _unquoted(column) == column else f'"{column}"'
 
 
 def _unquoted(column: str) -> str:

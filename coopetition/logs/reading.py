@@ -12,7 +12,7 @@ from ..curves import Curves
 from ..errors import LogError, unknown_name
 from ..files import sha256_of
 from .cleaning import clean_run
-from .columns import Columns, columns_from
+from .columns import Columns, columns_from, entries_of
 from .published import (
     PREFIX,
     published_file,
@@ -56,8 +56,8 @@ def read_curves(
     Returns
     -------
     tuple of Curves
-        In the order of the file, with `Curves.source` (path, sha256, format) and `Curves.notes`
-        (what had to be handled).
+        In the order of the file, with `Curves.source` (path, sha256, format, and ``columns`` and
+        ``run`` where they were needed to find the run) and `Curves.notes` (what had to be handled).
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _from_events(
     table = read_events(files, columns)
     source = {"path": str(path), "sha256": checksum(files), "format": "tensorboard"}
     raws = raw_runs(table, columns, name=files[0].resolve().parent.name)
-    return _cleaned(raws, settings, source, table.attrs["notes"])
+    return _cleaned(raws, settings, source, table.attrs["notes"], columns)
 
 
 def _from_file(
@@ -165,15 +165,24 @@ def _from_file(
         notes = table.attrs.get("notes", ())
         raws = raw_runs(table, columns, name=name)
     source = {"path": str(path), "sha256": sha256_of(path), "format": kind}
-    return _cleaned(raws, settings, source, notes)
+    return _cleaned(raws, settings, source, notes, columns)
 
 
 def _cleaned(
-    raws: list[RawRun], settings: Mapping[str, Any], source: Mapping[str, Any], notes: Iterable[str]
+    raws: list[RawRun],
+    settings: Mapping[str, Any],
+    source: Mapping[str, Any],
+    notes: Iterable[str],
+    columns: Columns | None = None,
 ) -> tuple[Curves, ...]:
+    asked = {} if columns is None else {"columns": entries_of(columns)}
     return tuple(
         clean_run(
-            raw.name, raw.curves, settings=settings, source=source, notes=(*notes, *raw.notes)
+            raw.name,
+            raw.curves,
+            settings=settings,
+            source={**source, **asked, **({"run": raw.name} if len(raws) > 1 else {})},
+            notes=(*notes, *raw.notes),
         )
         for raw in raws
     )

@@ -29,6 +29,11 @@ OURS = {
     "weight_decay_on": "optimisation.weight_decay_on",
     "seed": "run.seed",
 }
+# what plain bursty sequences are beside their burstiness
+_PLAIN = {"distractor": True, "no_support": False, "unique_rest": False}
+# labels of our trainer that leave one strategy alone, by the published runs' name of such data
+_ONLY = {"random": "icl_only", "query_copied": "ciwl_only"}
+_NOTHING: tuple[Any, ...] = (None, (), [], {}, "")
 
 _POSITIONS = {"ape": "learned", "rope": "rotary", "sinusoidal": "sinusoidal"}
 _REFERENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -78,19 +83,32 @@ def settings_of_reference(config: Mapping[str, Any]) -> dict[str, Any]:
 def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in a ``settings.yaml`` of our trainer, under the short names.
 
-    What stands in the file is kept under ``original``; what does not has its default there.
+    What stands in the file is kept under ``original``; what does not has its default there. As of
+    published runs, ``data`` says what the training sequences are and ``start`` where the weights
+    come from; ``intervention``, where there is one, names what else was done to the network.
 
     Examples
     --------
-    >>> settings_of_ours({"network": {"width": 32}})["width"]
-    32
+    >>> settings = settings_of_ours({"network": {"width": 32}, "sequences": {"labels": "random"}})
+    >>> settings["width"], settings["data"], settings["start"]
+    (32, 'icl_only', 'scratch')
     """
-    settings = {}
+    settings: dict[str, Any] = {}
     for short, path in OURS.items():
         part, name = path.split(".")
-        values = tree.get(part)
-        if isinstance(values, Mapping) and name in values:
+        values = _part(tree, part)
+        if name in values:
             settings[short] = _number(values[name])
+    settings["data"] = _sequences(_part(tree, "sequences"))
+    intervention = _part(tree, "intervention")
+    checkpoint = intervention.get("start_from")
+    settings["start"] = f"checkpoint {checkpoint}" if checkpoint else "scratch"
+    done = [name for name, value in intervention.items() if value not in _NOTHING]
+    done = [name for name in done if not name.startswith("start_")]
+    if _number(_part(tree, "optimisation").get("reinitialise_embeddings_every", 0)):
+        done.append("reinitialise_embeddings")
+    if done:
+        settings["intervention"] = ", ".join(done)
     return {**settings, "original": dict(tree)}
 
 
@@ -116,3 +134,22 @@ def _number(value: Any) -> Any:
         return float(value)
     except ValueError:
         return value
+
+
+def _part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of a settings file, empty where the file has none."""
+    values = tree.get(name)
+    return values if isinstance(values, Mapping) else {}
+
+
+def _sequences(given: Mapping[str, Any]) -> str:
+    """What training sequences are: ``bursty``, or what sets them apart from such."""
+    if given.get("mixture") or _number(given.get("bursty_share", 1.0)) != 1.0:
+        return "mixed"
+    labels = given.get("labels", "true")
+    if labels != "true":
+        return _ONLY.get(labels, f"{labels}_labels")
+    for name, plain in _PLAIN.items():
+        if given.get(name, plain) != plain:
+            return f"no_{name}" if plain else name
+    return "bursty" if _number(given.get("burstiness", 1)) else "freely_drawn"

@@ -28,6 +28,7 @@ from ..knobs import KnobMap, covariates
 from ..knobs.covariates import data_kind
 from ..readout import ACCURACY
 from .candidates import Candidate, plain
+from .screening import require_begun
 
 Array = NDArray[np.float64]
 
@@ -56,11 +57,12 @@ def information(
 ) -> Array | None:
     """What a log to the budget would say of θ at the predicted median, shape ``(k, k)``.
 
-    ``expected`` holds the median's curves at `log_times`; None where the simulation there fails.
+    ``expected`` holds the median's curves at `log_times` of what the run trains, the budget less
+    its head start; None where the simulation there fails.
     """
     if not all(np.all(np.isfinite(values)) for values in expected.values()):
         return None
-    times = log_times(budget)
+    times = log_times(budget - prior.origin)
     log = evidence(
         Curves(
             run="experiment",
@@ -72,7 +74,7 @@ def information(
             },
         ),
         knob_map.discrepancy,
-        until=budget,
+        until=float(times[-1]),
         pace=prior.pace,
         points=POINTS,
     )
@@ -83,9 +85,9 @@ def information(
     return np.asarray(jacobian.T @ jacobian)
 
 
-def log_times(budget: float) -> Array:
-    """Sequences at which such a run would be evaluated, shape ``(POINTS,)``."""
-    return np.linspace(0.0, budget, POINTS)
+def log_times(length: float) -> Array:
+    """Sequences since its start at which a run of that length is evaluated, ``(POINTS,)``."""
+    return np.linspace(0.0, length, POINTS)
 
 
 def gains(
@@ -93,29 +95,37 @@ def gains(
 ) -> tuple[float, ...]:
     """What a run at each of the settings would teach of the effects, in nats; 0 if it would fail.
 
-    The medians' trajectories fill one batch.
+    The medians' trajectories of runs with the same head start fill one batch.
+
+    Raises
+    ------
+    ValueError
+        If a run begins at the budget or later.
     """
-    if not settings:
-        return ()
-    omega = np.diag(1.0 / knob_map.deviation)
-    found = []
+    found = [0.0] * len(settings)
     with one_blas_thread():
         priors = [knob_map.predict(one) for one in settings]
-        medians = np.array([prior.mean for prior in priors])
-        curves = knob_map.the_theory().curves(medians, log_times(budget))
-        for row, (one, prior) in enumerate(zip(settings, priors, strict=True)):
-            expected = {name: values[row] for name, values in curves.items()}
-            known = information(knob_map, prior, expected, budget=budget)
-            if known is None:
-                found.append(0.0)
-                continue
-            through = omega - omega @ np.linalg.inv(known + omega) @ omega
-            values, _ = knob_map.nearby(covariates(one))  # as far as effects are relied on
-            design = knob_map.design(values, data_kind(one))
-            _, spread = knob_map.effects.at(design)
-            _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
-            found.append(0.5 * float(log_determinant))
+        require_begun(priors, budget)
+        for origin in {prior.origin for prior in priors}:
+            members = [i for i, prior in enumerate(priors) if prior.origin == origin]
+            medians = np.array([priors[i].mean for i in members])
+            curves = knob_map.the_theory().curves(medians, log_times(budget - origin))
+            for row, i in enumerate(members):
+                expected = {name: values[row] for name, values in curves.items()}
+                known = information(knob_map, priors[i], expected, budget=budget)
+                if known is not None:
+                    found[i] = _gain(knob_map, settings[i], known)
     return tuple(found)
+
+
+def _gain(knob_map: KnobMap, settings: Mapping[str, Any], known: Array) -> float:
+    """The fall of the effects' entropy by a log that determines θ with information ``known``."""
+    omega = np.diag(1.0 / knob_map.deviation)
+    through = omega - omega @ np.linalg.inv(known + omega) @ omega
+    values, _ = knob_map.nearby(covariates(settings))  # as far as effects are relied on
+    _, spread = knob_map.effects.at(knob_map.design(values, data_kind(settings)))
+    _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
+    return 0.5 * float(log_determinant)
 
 
 def most_informative(

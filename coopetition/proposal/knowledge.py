@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..curves import Curves
 from ..files import provenance
-from ..knobs import KnobMap, calibrate
+from ..knobs import KnobMap
 from ..knobs.foresight import with_verdicts
+from ..knobs.further_runs import joined
 from ..landmarks import verdict
 from ..logs import read_curves, small_runs
 from .outcome_regression import OutcomeRegression, regress_outcomes
@@ -40,11 +43,13 @@ def small_regression() -> OutcomeRegression:
 def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> KnobMap:
     """The map with what further runs say; runs it has already are left as they are.
 
-    A run is known by its name and the checksum of its log; another of the same name gets a number.
+    A run is known by the checksum of its log (and its name there, where the log holds several),
+    whatever it is called; another run of a known name gets a number.
 
-    Each new run's parameters are fitted under what the map predicts of its settings, and its
-    quadratic log-likelihood joins the map's. Effects follow anew; the deviations' variances, which
-    a few runs cannot change much, stay.
+    Each new run's parameters are fitted under what the map predicts of its settings, to as much of
+    its log as of the map's other runs, and its quadratic log-likelihood joins the map's
+    (`coopetition.knobs.further_runs`). Effects follow anew; the deviations' variances, which a few
+    runs cannot change much, stay.
 
     Parameters
     ----------
@@ -60,34 +65,37 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
     LogError
         If runs are given and none of the new ones can be used.
     """
-    known = {run.run: run.source.get("sha256") for run in knob_map.runs}
-    new: list[Curves] = []
-    for curves in runs:
-        if curves.run in known and known[curves.run] == curves.source.get("sha256"):
-            continue
-        name, number = curves.run, 2
-        while name in known:
-            name, number = f"{curves.run} ({number})", number + 1
-        known[name] = curves.source.get("sha256")
-        new.append(dataclasses.replace(curves, run=name))
+    new = _unknown(knob_map, runs)
     if not new:
         return knob_map
-    own = calibrate(
-        new,
-        theory=knob_map.declared or knob_map.theory,
-        until=knob_map.provenance.get("settings", {}).get("until"),
-        discrepancy=knob_map.discrepancy,
-        beliefs=knob_map.beliefs,
-        first={curves.run: knob_map.predict(curves.settings).mean for curves in new},
-        verdicts=False,
-        seed=seed,
-    )
-    origin = provenance("calibrate", {"added": [run.run for run in own.runs]}, seed=seed)
-    both = dataclasses.replace(
-        knob_map,
-        runs=(*knob_map.runs, *own.runs),
-        excluded={**knob_map.excluded, **own.excluded},
-        provenance={**origin, "before": dict(knob_map.provenance)},
-    )
+    both = joined(knob_map, new, seed=seed)
+    added = [run.run for run in both.runs[len(knob_map.runs) :]]
+    settings = {**knob_map.provenance.get("settings", {}), "added": added}
+    origin = provenance("calibrate", settings, seed=seed)
+    both = dataclasses.replace(both, provenance={**origin, "before": dict(knob_map.provenance)})
     named = {curves.run: curves for curves in new}
-    return with_verdicts(both, {run.run: named[run.run] for run in own.runs}, seed=seed)
+    return with_verdicts(both, {name: named[name] for name in added}, seed=seed)
+
+
+def _unknown(knob_map: KnobMap, runs: Iterable[Curves]) -> list[Curves]:
+    """The runs that the map does not have, each once and under a name of its own."""
+    known = [(run.run, run.source) for run in knob_map.runs]
+    new: list[Curves] = []
+    for curves in runs:
+        if any(_same(curves.run, curves.source, *one) for one in known):
+            continue
+        names = {name for name, _ in known}
+        numbered = (f"{curves.run} ({number})" for number in itertools.count(2))
+        name = next(one for one in itertools.chain([curves.run], numbered) if one not in names)
+        known.append((name, curves.source))
+        new.append(dataclasses.replace(curves, run=name))
+    return new
+
+
+def _same(name: str, source: Mapping[str, Any], other: str, its: Mapping[str, Any]) -> bool:
+    """Whether two runs, by their names and sources, are one."""
+    if source.get("sha256") != its.get("sha256"):
+        return False
+    # curves that no file holds have nothing but their name
+    same_place = "sha256" in source and source.get("run") == its.get("run")
+    return name == other or same_place

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fitting.symmetry import RATE
 from ..fitting.threads import one_blas_thread
 from ..forecasting.theory import Theory
 from ..knobs import KnobMap
@@ -26,12 +27,14 @@ MEANINGS: Mapping[str, str] = {
     "n_d": "the slowness of CIWL's own circuit",
     "n_a": "the slowness of ICL's own circuit",
     "n_b": "the slowness of the shared circuits",
-    "rate": "the speed of training",
+    RATE: "the speed of training",
     "x_a": "the start of ICL's own circuit",
     "x_b": "the start of the shared circuits",
     "x_d": "the start of CIWL's own circuit",
     "gain_icl": "the confidence of ICL",
     "gain_ciwl": "the confidence of CIWL",
+    "flip_factor_icl": "the weight of ICL where the two disagree",
+    "flip_factor_ciwl": "the weight of CIWL where the two disagree",
 }
 
 

@@ -29,6 +29,8 @@ class Move:
         Whether equal ratios count as equal moves, not equal differences.
     whole
         Whether it is a whole number.
+    multiple
+        Of what a whole number is a multiple, such as a width of the number of heads.
     price
         Cost of a move by one unit: a factor of 2 on a logarithmic scale, else half of a share or
         1.
@@ -36,7 +38,8 @@ class Move:
     Raises
     ------
     ValueError
-        If the range is empty, or negative on a logarithmic scale, or the price is.
+        If the range is empty or holds no such whole number, is negative on a logarithmic scale, or
+        the price is.
 
     Examples
     --------
@@ -50,6 +53,7 @@ class Move:
     upper: float
     log: bool = False
     whole: bool = False
+    multiple: int = 1
     unit: float = 1.0
     price: float = 1.0
 
@@ -63,8 +67,22 @@ class Move:
             raise ValueError(
                 f"{self.setting} from {self.lower:g}: a logarithmic range starts above 0"
             )
+        low, high = self._ends
+        if self.whole and low > high:
+            kind = "whole number" if self.multiple == 1 else f"multiple of {self.multiple}"
+            raise ValueError(
+                f"{self.setting} from {self.lower:g} to {self.upper:g}: holds no {kind}; widen it"
+            )
         if not (self.price >= 0 and self.unit > 0):
             raise ValueError(f"{self.setting}: price {self.price:g} must not be negative")
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """The least and the largest value of the range that the setting can have."""
+        if not self.whole:
+            return self.lower, self.upper
+        below, above = self.lower / self.multiple, self.upper / self.multiple
+        return float(math.ceil(below) * self.multiple), float(math.floor(above) * self.multiple)
 
     def at(self, share: float) -> float:
         """The value at a share of the range, with few digits."""
@@ -80,23 +98,37 @@ class Move:
             value = float(f"{value:.{DIGITS}g}")
         else:
             value = round(value, max(0, DIGITS - math.floor(math.log10(self.upper - self.lower))))
-        value = float(round(value)) if self.whole else value
-        return min(max(value, self.lower), self.upper)
+        value = float(round(value / self.multiple) * self.multiple) if self.whole else value
+        low, high = self._ends
+        return min(max(value, low), high)
+
+    def distance(self, before: float, after: float) -> float:
+        """How far one value is from another: doublings on a logarithmic scale, else the difference.
+
+        Raises
+        ------
+        ValueError
+            If the scale is logarithmic and the first value is not positive.
+        """
+        if not self.log:
+            return after - before
+        if before <= 0:
+            raise ValueError(
+                f"{self.setting} is {before:g} in the base, and no factor leads from there to "
+                f"{after:g}: give its range without log"
+            )
+        return math.log2(after / before)
 
     def near(self, value: float, other: float) -> bool:
         """Whether two values are nearer than is worth a change."""
-        if self.log:
-            share = math.log(value / other) / math.log(self.upper / self.lower)
-        else:
-            share = (value - other) / (self.upper - self.lower)
+        share = self.distance(other, value) / self.distance(self.lower, self.upper)
         return abs(share) < NEAR
 
     def cost(self, before: float, after: float) -> float:
         """What it costs to go from one value to another."""
         if after == before:
             return 0.0
-        distance = abs(math.log2(after / before)) if self.log else abs(after - before)
-        return CHANGE + self.price * distance / self.unit
+        return CHANGE + self.price * abs(self.distance(before, after)) / self.unit
 
 
 _SHARE: Mapping[str, Any] = {"lower": 0.0, "upper": 1.0, "unit": 0.5}
@@ -150,10 +182,18 @@ def default_moves(base: Mapping[str, Any], names: Sequence[str] = DEFAULT) -> tu
             if value <= 0:
                 continue
             kind = {"lower": value / FACTOR, "upper": value * FACTOR, **kind}
+        if name == "width":
+            kind["multiple"] = _width_step(base)
         if kind.get("whole"):
             kind["lower"], kind["upper"] = max(1.0, round(kind["lower"])), round(kind["upper"])
         found.append(Move(setting=name, **kind))
     return tuple(found)
+
+
+def _width_step(base: Mapping[str, Any]) -> int:
+    """Of what a width must be a multiple, so that the base's heads can share it."""
+    turned = base.get("positions") in ("sinusoidal", "rotary")  # in pairs of numbers
+    return int(base.get("heads", 1)) * (2 if turned else 1)
 
 
 def parse_move(text: str, base: Mapping[str, Any]) -> Move:
@@ -162,7 +202,7 @@ def parse_move(text: str, base: Mapping[str, Any]) -> Move:
     Raises
     ------
     ValueError
-        If the text has another form, or the base has no such number.
+        If the text has another form, or the base has no such number, or 0 on a logarithmic scale.
 
     Examples
     --------
@@ -184,6 +224,7 @@ def parse_move(text: str, base: Mapping[str, Any]) -> Move:
             log = parts[0] == "log"
             lower, upper = (float(part) for part in parts[int(log) :])
             move = dataclasses.replace(move, lower=lower, upper=upper, log=move.log or log)
+            move.distance(float(base[name]), move.upper)  # refuses a base of 0
     except ValueError as error:
         raise ValueError(f"--move {text}: {error}; {form}") from None
     return move

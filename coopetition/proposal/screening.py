@@ -16,6 +16,7 @@ from ..fitting.threads import one_blas_thread
 from ..forecasting.flips import possible_flips
 from ..forecasting.futures import LEAST_SHARE
 from ..forecasting.outcomes import verdict_probabilities
+from ..forecasting.prior import ParameterPrior
 from ..knobs import KnobMap
 
 Array = NDArray[np.float64]
@@ -71,12 +72,7 @@ def verdict_chances(
 
     with one_blas_thread():
         priors = [knob_map.predict(one) for one in settings]
-        for prior in priors:
-            if not budget > prior.origin:
-                raise ValueError(
-                    f"budget = {budget:,.0f}: a run with a head start of {prior.origin:,.0f} "
-                    "sequences needs more"
-                )
+        require_begun(priors, budget)
         chances: dict[int, Mapping[str, float] | CoopetitionError] = {}
         bar = tqdm(total=len(priors), desc="candidates", leave=False, disable=not progress)
         with bar:
@@ -88,6 +84,22 @@ def verdict_chances(
                     chances[i] = _verdicts(settings[i], knob_map, flip, budget)
                 bar.update(len(members))
     return [chances[i] for i in range(len(priors))]
+
+
+def require_begun(priors: Sequence[ParameterPrior], budget: float) -> None:
+    """Refuse a budget at which a run has not begun yet.
+
+    Raises
+    ------
+    ValueError
+        Where a head start is as long as the budget.
+    """
+    for prior in priors:
+        if not budget > prior.origin:
+            raise ValueError(
+                f"budget = {budget:,.0f}: a run with a head start of {prior.origin:,.0f} "
+                "sequences needs more"
+            )
 
 
 def _verdicts(

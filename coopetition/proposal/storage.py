@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = "coopetition proposals 1"
 PREDICTIONS, MAP, FRONTIER = "proposals.json", "map.json", "frontier.csv"
+RUNS, VERDICTS = "runs", "verdicts.json"  # what `coopetition.verification` adds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def settings_file(folder: Path, proposal: Proposal) -> Path:
 
 
 def require_new(folder: str | os.PathLike[str]) -> None:
-    """Refuse a folder that holds predictions: they are never rewritten.
+    """Refuse a folder that holds predictions, which are never rewritten, or runs of other ones.
 
     Raises
     ------
@@ -81,6 +82,12 @@ def require_new(folder: str | os.PathLike[str]) -> None:
             f"{folder} holds proposals already, and predictions are never rewritten: choose "
             "another folder"
         )
+    for name in (RUNS, VERDICTS):
+        if (Path(folder) / name).exists():
+            raise ValueError(
+                f"{folder} holds {name} of other proposals, which may bear the same names: choose "
+                "another folder"
+            )
 
 
 def write_proposals(
@@ -111,7 +118,7 @@ def write_proposals(
     Raises
     ------
     ValueError
-        If the folder holds predictions.
+        If the folder holds predictions, or runs of other ones.
     CoopetitionError
         If a settings file is missing.
     """
@@ -131,6 +138,7 @@ def write_proposals(
             {
                 **proposal.as_dict(file.name),
                 "sha256": sha256_of(file),
+                "curves_sha256": sha256_of(table),
                 "forecast": proposal.forecast.as_dict(table.name),
             }
         )
@@ -160,7 +168,8 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
     Raises
     ------
     CoopetitionError
-        If there are none, they are damaged, or a settings file was changed since.
+        If there are none, they are damaged, or a settings file or predicted curves were changed
+        since.
     """
     folder = Path(folder)
     path = folder / PREDICTIONS
@@ -176,15 +185,18 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
         found = []
         for entry in content["proposals"]:
             settings = folder / entry["settings"]
-            if not settings.is_file() or sha256_of(settings) != entry["sha256"]:
-                raise CoopetitionError(
-                    f"{settings} is not what was predicted: restore it, or propose anew elsewhere"
-                )
+            curves = folder / entry["forecast"]["curves"]
+            # files of earlier versions hold no checksum of the curves
+            for file, digest in ((settings, entry["sha256"]), (curves, entry.get("curves_sha256"))):
+                if not file.is_file() or digest not in (None, sha256_of(file)):
+                    raise CoopetitionError(
+                        f"{file} is not what was predicted: restore it, or propose anew elsewhere"
+                    )
             found.append(
                 Prediction(
                     name=entry["name"],
                     settings=settings,
-                    curves=folder / entry["forecast"]["curves"],
+                    curves=curves,
                     budget=float(content["budget"]),
                     level=float(entry["forecast"]["level"]),
                     verdict_probability=entry["verdict_probability"],

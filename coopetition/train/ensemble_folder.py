@@ -15,14 +15,9 @@ from .ensemble import Ensemble
 from .evaluators import restored, stored
 from .runs import SETTINGS, STORED, RunFolder
 from .settings import TrainingSettings
-from .settings_files import as_plain, write_settings
+from .settings_files import another_run, write_settings
 
 MEMBERS = "members.json"
-# what may be changed when a run is continued: none of it alters what was computed so far
-CHANGEABLE = (
-    "sequences", "checkpoint_every", "checkpoint_at", "keep_checkpoints", "threads", "tensorboard",
-    "wandb_project", "kernels", "capture",
-)  # fmt: skip
 
 
 def holds_run(folder: Path) -> bool:
@@ -131,12 +126,10 @@ def continued_settings(
     if len(wanted) != len(present):
         raise ValueError(f"{folder} holds {len(present)} runs, not {len(wanted)}")
     for old, new in zip(present, wanted, strict=True):
-        changes = {name: getattr(new.run, name) for name in CHANGEABLE}
-        expected = as_plain(old.replace(run=old.run.replace(**changes)))
-        for section, values in as_plain(new).items():
-            if values != expected[section] and section != "source":
-                raise ValueError(
-                    f"{folder} holds a run with other {section} settings than wanted; continue it "
-                    "without settings, or choose another folder"
-                )
+        section = another_run(old, new)
+        if section is not None:
+            raise ValueError(
+                f"{folder} holds a run with other {section} settings than wanted; continue it "
+                "without settings, or choose another folder"
+            )
     return tuple(wanted)

@@ -20,6 +20,11 @@ from .presets import preset
 from .settings import Settings, TrainingSettings
 
 FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)([eE][-+]?\d+)?$")
+# what may be changed when a run is continued: none of it alters what was computed so far
+CHANGEABLE = (
+    "sequences", "checkpoint_every", "checkpoint_at", "keep_checkpoints", "threads", "tensorboard",
+    "wandb_project", "kernels", "capture",
+)  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,6 +105,24 @@ def write_settings(settings: TrainingSettings, path: str | Path) -> None:
     """Write every setting, defaults included, as YAML."""
     text = yaml.safe_dump(as_plain(settings), sort_keys=False, default_flow_style=None)
     Path(path).write_text(text, encoding="utf-8")
+
+
+def another_run(stored: TrainingSettings, wanted: TrainingSettings) -> str | None:
+    """The section in which the wanted settings make another run than the stored, or None.
+
+    Where they come from, and what may be changed when a run is continued, makes no other run.
+
+    Examples
+    --------
+    >>> stored = TrainingSettings()
+    >>> another_run(stored, with_overrides(stored, ["run.threads=1"]))
+    >>> another_run(stored, with_overrides(stored, ["data.n_classes=800"]))
+    'data'
+    """
+    changes = {name: getattr(wanted.run, name) for name in CHANGEABLE}
+    expected = as_plain(stored.replace(run=stored.run.replace(**changes)))
+    differing = (s for s, values in as_plain(wanted).items() if values != expected[s])
+    return next((section for section in differing if section != "source"), None)
 
 
 def _section(path: list[str], given: str) -> type[pydantic.BaseModel]:

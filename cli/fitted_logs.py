@@ -1,0 +1,64 @@
+"""Runs given as logs, or as fits that lead to the logs they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coopetition import Curves
+    from coopetition.fitting import Fit
+
+
+def logs_of(sources: tuple[str, ...]) -> list[Curves]:
+    """The runs of fits and logs, each once; a fit is followed to the log it was made from.
+
+    Different logs may hold runs of one name: all are kept.
+
+    Raises
+    ------
+    ValueError
+        If a fit does not say where its log is.
+    LogError
+        If a log cannot be read, or is another than when it was fitted.
+    """
+    from coopetition.fitting.storage import read_fits
+    from coopetition.logs import read_curves
+
+    found: list[Curves] = []
+    for source in sources:
+        if source.endswith(".json"):
+            found += [log_behind(fit, source) for fit in read_fits(source)]
+        else:
+            found += read_curves(source)
+    # several models may have been fitted to one run
+    return list({(curves.run, curves.source["sha256"]): curves for curves in found}.values())
+
+
+def log_behind(fit: Fit, source: str) -> Curves:
+    """The run that a fit in the file ``source`` was made from, read as it was then."""
+    from coopetition.errors import LogError
+    from coopetition.logs import read_curves
+
+    said: Mapping[str, Any] = fit.measurements.source
+    if "path" not in said:
+        raise ValueError(f"{source} does not say which log run {fit.run} was read from")
+    place, columns = log_place(str(said["path"])), said.get("columns")
+    runs = read_curves(place, columns=columns)
+    if "sha256" in said and runs[0].source["sha256"] != said["sha256"]:
+        raise LogError(
+            f"{said['path']} is not what it was when run {fit.run} in {source} was fitted to it: "
+            "fit again, or give the log instead of the fit"
+        )
+    return runs[0] if len(runs) == 1 else read_curves(place, columns=columns, run=fit.run)[0]
+
+
+def log_place(path: str) -> str:
+    """A run's folder where the log is the one read there, beside settings; else the log itself."""
+    from coopetition.logs.reading import FOLDER_LOGS
+
+    file = Path(path)
+    first = next((name for name in FOLDER_LOGS if (file.parent / name).is_file()), None)
+    is_run = file.is_file() and first == file.name and (file.parent / "settings.yaml").exists()
+    return str(file.parent) if is_run else path

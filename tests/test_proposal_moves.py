@@ -1,0 +1,48 @@
+"""Moves: what a setting may become, and from where it cannot move."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition.logs.settings import settings_of_ours
+from coopetition.proposal import Move, candidates, parse_move
+from coopetition.train.settings import TrainingSettings
+from coopetition.train.settings_files import as_plain
+from coopetition.train.short_names import with_short_names
+
+
+@pytest.mark.parametrize("name", ["match_probability", "weight_decay", "label_noise"])
+def test_no_factor_leads_away_from_a_base_of_0(name):
+    base = {name: 0.0}
+    with pytest.raises(ValueError, match="without log"):
+        parse_move(f"{name}=log:0.01:0.4", base)
+    move = Move(setting=name, lower=0.01, upper=0.4, log=True)
+    with pytest.raises(ValueError, match="without log"):
+        candidates(base, [move])
+    assert parse_move(f"{name}=log:0.01:0.4", {name: 0.1}).log
+
+
+@given(lower=st.floats(0.6, 50), ratio=st.floats(1.1, 30), log=st.booleans(), share=st.floats(0, 1))
+def test_whole_numbers_stay_whole_at_the_ends_of_a_range(lower, ratio, log, share):
+    move = {"lower": lower, "upper": lower * ratio, "log": log, "whole": True}
+    if math.ceil(lower) > math.floor(lower * ratio):
+        with pytest.raises(ValueError, match="holds no whole number"):
+            Move(setting="n_exemplars", **move)
+        return
+    value = Move(setting="n_exemplars", **move).at(share)
+    assert value.is_integer()
+    assert lower <= value <= lower * ratio
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("text", ["width", "width=20:300", "width=log:20:300"])
+def test_widths_that_are_proposed_can_be_trained(positions, text):
+    full = TrainingSettings(network={"width": 64, "heads": 8, "positions": positions})
+    base = settings_of_ours(as_plain(full))
+    move = parse_move(text, base)
+    found = candidates(base, [move])
+    assert len(found) > 3
+    for one in found:
+        assert with_short_names(full, one.changes).network.width == one.changes["width"]
