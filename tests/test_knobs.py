@@ -108,7 +108,8 @@ def test_runs_of_another_kind_are_told_apart():
     ],
 )
 def test_our_runs_of_another_kind_are_told_apart_too(section, change):
-    settings = settings_of_ours(as_plain(TrainingSettings(**{section: change})))
+    sections = {"network": {"mlp_ratio": 4.0}, section: change}  # so that there is an MLP to decay
+    settings = settings_of_ours(as_plain(TrainingSettings(**sections)))
     reason = unusable(settings)
     assert reason is not None
     if settings["burstiness"]:

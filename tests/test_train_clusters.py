@@ -104,9 +104,10 @@ def test_a_failed_run_gives_exit_code_1_after_the_others_are_done(coopetition, t
 
 
 def test_seeds_of_any_settings_are_spread_with_an_executor(coopetition, tmp_path):
-    small = [f"-s{section}.{k}={v}" for section in COMMON for k, v in COMMON[section].items()]
+    given = {**COMMON, "run": {**COMMON["run"], "sequences": 400}}
+    small = [f"-s{section}.{k}={v}" for section in given for k, v in given[section].items()]
     result = coopetition(
-        *("train", "--settings", "cpu-never", *small, "-srun.sequences=400", "--seeds", 2),
+        *("train", "--settings", "cpu-never", *small, "--seeds", 2),
         *("--executor", "local", "--workers", 1, "--ensemble", 2, "--device", "cpu"),
         *("-o", tmp_path, "--json", "--quiet"),
     )

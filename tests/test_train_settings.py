@@ -1,7 +1,9 @@
 """Settings: validation, YAML, overrides, presets."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 
 from coopetition.logs import read_curves, small_runs
 from coopetition.logs.settings import settings_of_ours
+from coopetition.train.idle_settings import without_effect
 from coopetition.train.presets import preset, preset_names
 from coopetition.train.settings import (
+    DataSettings,
     EvaluationSettings,
     EvaluatorSettings,
     InterventionSettings,
@@ -51,6 +55,19 @@ from coopetition.train.short_names import from_short_names, unlike
         (lambda: EvaluationSettings(names=("filp",)), "did you mean 'flip'"),
         (lambda: EvaluationSettings(extra=(EvaluatorSettings(name="icl"),)), "given twice"),
         (lambda: InterventionSettings(ablate_heads=("3",)), "ablate_heads.0 = '3'"),
+        (lambda: EvaluationSettings(names=()), "name at least one of train, icl, ciwl, flip, iwl"),
+        (lambda: TrainingSettings(name="../../evil"), "name = '../../evil': a run's name is a"),
+        (lambda: NetworkSettings(depth=True), "depth = True: write a number"),
+        (lambda: SequenceSettings(input_noise=False), "input_noise = False: write a number"),
+        (lambda: DataSettings(path="x.npy"), "set kind to embeddings or omniglot"),
+        (lambda: DataSettings(kind="glyphs", path="omniglot.zip"), "glyphs classes are made"),
+        (lambda: InterventionSettings(graft_above=1), "give graft_from"),
+        (
+            lambda: TrainingSettings(
+                optimisation={"weight_decay": 1, "weight_decay_on": "mlp"},
+            ),
+            "give it one with network.mlp_ratio",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line_with_the_remedy(make, says):
@@ -59,6 +76,44 @@ def test_a_wrong_setting_is_named_in_one_line_with_the_remedy(make, says):
     message = str(caught.value)
     assert says in message
     assert "\n" not in message
+
+
+@given(st.text(max_size=8) | st.lists(st.sampled_from(["..", ".", "a", ""])).map("/".join))
+def test_a_run_stays_in_a_folder_of_its_own(tmp_path_factory, name):
+    runs = tmp_path_factory.getbasetemp() / "runs"
+    try:
+        folder = runs / TrainingSettings(name=name).name
+    except ValueError:
+        return
+    assert Path(os.path.normpath(folder)).parent == runs
+
+
+@pytest.mark.parametrize(
+    ("sections", "idle"),
+    [
+        ({"data": {"kind": "glyphs", "spread": 0.8}}, "data.spread = 0.8"),
+        ({"data": {"jitter": 2}}, "data.jitter = 2.0"),
+        ({"sequences": {"mixture": [{}], "burstiness": 0}}, "sequences.burstiness = 0"),
+        ({"network": {"time_scale": 30}}, "network.time_scale = 30.0"),
+        ({"optimisation": {"optimizer": "sgd", "eps": 1e-3}}, "optimisation.eps = 0.001"),
+        ({"optimisation": {"lr_floor": 1e-3}}, "optimisation.lr_floor = 0.001"),
+        ({"optimisation": {"weight_decay_on": "mlp"}}, "optimisation.weight_decay_on = mlp"),
+        ({"optimisation": {"weight_decay_kind": "norm"}}, "optimisation.weight_decay_kind = norm"),
+        ({"evaluation": {"at": [96, 97, 128, 129]}, "run": {"sequences": 97}}, "[129]"),
+        ({"intervention": {"start_with": "optimizer"}}, "intervention.start_with = optimizer"),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_named_unless_another_run_needs_it(sections, idle):
+    run = TrainingSettings(**sections)
+    (said,) = without_effect([run])
+    assert idle in said
+    assert without_effect([run, TrainingSettings()]) == ()
+    assert without_effect([run, run]) == (said,)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_hold_nothing_without_effect(name):
+    assert without_effect([preset(name)]) == ()
 
 
 def test_settings_cannot_be_changed_in_place():
@@ -169,8 +224,30 @@ def test_wrong_files_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"bad\.yaml line 2 is no YAML"):
         read_settings(path)
     path.write_text("- 1\n")
-    with pytest.raises(ValueError, match="expected sections"):
+    with pytest.raises(ValueError, match="expected sections") as caught:
         read_settings(path)
+    assert str(caught.value).count("bad.yaml") == 1
+    path.write_bytes(b"name: \xff\n")
+    with pytest.raises(ValueError, match=r"bad\.yaml is no text in UTF-8"):
+        read_settings(path)
+
+
+def test_what_is_given_twice_is_refused_wherever_it_stands(tmp_path):
+    with pytest.raises(ValueError, match=r"run\.seed is given twice: 1 and 2"):
+        with_overrides(TrainingSettings(), ["run.seed=1", "run.sequences=5", "run.seed=2"])
+    path = tmp_path / "twice.yaml"
+    path.write_text("run: {seed: 1}\nname: a\nrun: {sequences: 96}\n")
+    with pytest.raises(ValueError, match=r"twice\.yaml line 3 is no YAML: 'run' is given twice"):
+        read_settings(path)
+    path.write_text("run: {seed: 1, seed: 1}\n")
+    with pytest.raises(ValueError, match="'seed' is given twice"):
+        read_settings(path)
+
+
+def test_anchors_and_merged_keys_are_no_repetition(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_text("sequences: {<<: {burstiness: 0}, burstiness: 1}\n")
+    assert read_settings(path).sequences.burstiness == 1
 
 
 def test_an_empty_file_means_the_defaults(tmp_path):

@@ -54,7 +54,7 @@ def test_entries_belong_together_and_meet_every_combination():
 
 def test_names_tell_settings_of_one_name_apart_and_hold_no_separators():
     sweep = make_sweep(
-        TrainingSettings(),
+        TrainingSettings(data={"kind": "embeddings"}),
         runs=[{"evaluation.batch_size": 5, "optimisation.batch_size": 8, "data.path": "a/b c.h5"}],
     )
     assert names(sweep) == ["evaluation.batch_size=5_optimisation.batch_size=8_path=a-b-c.h5"]
@@ -93,6 +93,8 @@ def test_settings_of_one_run_are_no_sweep(tmp_path):
         ("grid: [1]", "section.name: "),
         ("runs: {a: 1}", "write a list of entries"),
         ("runs: [3]", "has the entry 3"),
+        ("grid: {run.seed: [0]}\nruns: [{run.seed: 5}]", "run.seed is given twice"),
+        ("grid: {run.seed: [0]}\ngrid: {}", "'grid' is given twice"),
         ("runs: [{name: a/b}]", "a run's name is a folder's"),
         ("runs: [{name: ..}]", "a run's name is a folder's"),
         ("gird: {run.seed: [1]}\nruns: []", "unknown training setting 'gird'"),
@@ -104,6 +106,13 @@ def test_a_wrong_file_is_told_with_its_name_and_the_remedy(tmp_path, text, says)
     with pytest.raises(ValueError, match=r"sweep\.yaml") as error:
         read_sweep(path)
     assert says in str(error.value)
+
+
+def test_a_change_that_the_grid_would_undo_is_refused(tmp_path):
+    path = write(tmp_path / "sweep.yaml", "grid: {run.seed: [0, 1]}\n")
+    assert len(read_sweep(path, overrides=["network.width=8"]).members) == 2
+    with pytest.raises(ValueError, match=r"run\.seed is given twice: as a change and in grid"):
+        read_sweep(path, overrides=["run.seed=3"])
 
 
 def test_seeds_are_given_once():

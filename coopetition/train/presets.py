@@ -63,8 +63,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         **_TWELVE_LAYERS,
     },
     "transience-images": {
-        "source": f"{_FIRST}, figure 1: images through a ResNet; drawn glyphs unless data.path "
-        "points to Omniglot",
+        "source": f"{_FIRST}, figure 1: images through a ResNet; drawn glyphs unless data.kind is "
+        "omniglot and data.path its folder",
         **_TWELVE_LAYERS,
         "data": {"kind": "glyphs", "n_classes": 1_600, "n_exemplars": 20},
         "network": {**_TWELVE_LAYERS["network"], "input": "image", "encoder": "resnet"},

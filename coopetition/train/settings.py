@@ -6,62 +6,21 @@ read from YAML (`coopetition.train.settings_files`). Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+import re
+from typing import Annotated, Literal
 
 import pydantic
 
 from ..curves import EVALUATORS
 from ..errors import unknown_name
+from .settings_class import Count, NonNegative, Positive, Rate, Settings, Share
 
-Count = Annotated[int, pydantic.Field(ge=0)]
-Positive = Annotated[int, pydantic.Field(ge=1)]
-NonNegative = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
+FOLDER_NAME = re.compile(r"[^/\\\x00-\x1f]*\w[^/\\\x00-\x1f]*")
 Head = Annotated[str, pydantic.Field(pattern=r"^\d+\.\d+$")]  # "layer.head", both from 0
 Part = Literal["train", "validation", "test"]
 Kernels = Literal["auto", "fused", "plain"]
 Matmul = Literal["fp32", "tf32x3", "tf32", "bf16"]
 Labels = Literal["true", "swapped", "binary", "random", "query_copied"]
-SettingsType = TypeVar("SettingsType", bound="Settings")
-
-
-def one_line(error: pydantic.ValidationError, kind: str) -> str:
-    """The first failure of a validation as ``path = value: what is wrong``."""
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if isinstance(first["input"], Mapping | pydantic.BaseModel):  # the part's own message has paths
-        return f"{path}.{message}" if path and " = " in message else message
-    return f"{path or kind} = {first['input']!r}: {message}"
-
-
-class Settings(pydantic.BaseModel):
-    """Frozen settings whose errors are one line naming the setting, its value and the remedy."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except pydantic.ValidationError as error:
-            raise ValueError(one_line(error, type(self).__name__)) from None
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def refuse_unknown_names(cls, values: Any) -> Any:
-        """Raise for a name that is no field, with the nearest that is."""
-        for name in values if isinstance(values, Mapping) else ():
-            if name not in cls.model_fields:
-                kind = cls.__name__.removesuffix("Settings").lower()
-                raise unknown_name(f"{kind} setting", str(name), cls.model_fields)
-        return values
-
-    def replace(self: SettingsType, **changes: Any) -> SettingsType:
-        """A validated copy with other values."""
-        present = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**present, **changes})
 
 
 class DataSettings(Settings):
@@ -82,6 +41,16 @@ class DataSettings(Settings):
     path: str | None = None  # Omniglot's folder or zip; an HDF5 or .npy file of embeddings
     path_in_file: str = "resnet18/224/feat"  # the data set inside an HDF5 file
     seed: Count = 0  # which data set is drawn: runs of different seeds may share one
+
+    @pydantic.model_validator(mode="after")
+    def path_is_read(self) -> DataSettings:
+        """Refuse a file that nobody would read."""
+        if self.path is not None and self.kind not in ("omniglot", "embeddings"):
+            raise ValueError(
+                f"path = {self.path!r}: {self.kind} classes are made, not read from a file; set "
+                "kind to embeddings or omniglot, or leave path out"
+            )
+        return self
 
 
 class SequenceKind(Settings):
@@ -227,7 +196,12 @@ class EvaluationSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def names_are_known(self) -> EvaluationSettings:
-        """Refuse evaluators that do not exist, and names given twice."""
+        """Refuse evaluators that do not exist, names given twice, and nothing to measure."""
+        if not self.names and not self.extra:
+            raise ValueError(
+                "names = []: a run without an evaluator measures nothing; name at least one of "
+                + ", ".join(EVALUATORS)
+            )
         for name in self.names:
             if name not in EVALUATORS:
                 raise unknown_name("evaluator", name, EVALUATORS)
@@ -253,6 +227,16 @@ class InterventionSettings(Settings):
     forbid_previous_token_heads: tuple[Head, ...] = ()
     forbid_matching_label_heads: tuple[Head, ...] = ()
     head_temperatures: dict[Head, Rate] = pydantic.Field(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def grafts_have_a_source(self) -> InterventionSettings:
+        """Refuse places for a graft without the checkpoint that it comes from."""
+        for name in ("graft_above", "graft_below"):
+            if getattr(self, name) is not None and self.graft_from is None:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: there is nothing to graft; give graft_from"
+                )
+        return self
 
 
 class RunSettings(Settings):
@@ -286,3 +270,24 @@ class TrainingSettings(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     intervention: InterventionSettings = InterventionSettings()
     run: RunSettings = RunSettings()
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def name_is_a_folders(cls, name: str) -> str:
+        """Refuse names that are no folder's, or that lead out of the folder of runs."""
+        if not FOLDER_NAME.fullmatch(name):
+            raise ValueError(
+                "a run's name is a folder's; give it a letter or digit, and neither / nor \\"
+            )
+        return name
+
+    @pydantic.model_validator(mode="after")
+    def what_decays_is_there(self) -> TrainingSettings:
+        """Refuse a weight decay of layers that the network does not have."""
+        decay = self.optimisation
+        if decay.weight_decay and decay.weight_decay_on == "mlp" and not self.network.mlp_ratio:
+            raise ValueError(
+                "optimisation.weight_decay_on = 'mlp': the network has no MLP; give it one with "
+                "network.mlp_ratio, or let another part decay"
+            )
+        return self

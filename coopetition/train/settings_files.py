@@ -17,7 +17,8 @@ import yaml
 
 from ..errors import unknown_name
 from .presets import preset
-from .settings import Settings, TrainingSettings
+from .settings import TrainingSettings
+from .settings_class import Settings
 
 FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)([eE][-+]?\d+)?$")
 # what may be changed when a run is continued: none of it alters what was computed so far
@@ -28,7 +29,24 @@ CHANGEABLE = (
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader with one repair: ``3e-4`` and ``2e7`` are numbers, not text."""
+    """YAML's safe loader with two repairs.
+
+    ``3e-4`` and ``2e7`` are numbers, not text; and a key given twice, which YAML forbids, is an
+    error instead of the last value.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written, if no key is there twice."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        found: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in found:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+                    )
+                found.add((key.tag, key.value))
+        return node
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
@@ -51,6 +69,24 @@ def load_yaml(text: str, source: str) -> Any:
         raise ValueError(f"{source}{line} is no YAML: {problem}") from error
 
 
+def read_yaml(path: str | Path) -> Any:
+    """The content of a settings file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, is no text or no YAML; the message names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"settings file {str(path)!r} does not exist")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error.reason}; save it as such") from error
+    return load_yaml(text, str(path))
+
+
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with ``changes`` laid over it, section by section."""
     result = copy.deepcopy(dict(base))
@@ -68,7 +104,7 @@ def as_plain(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def from_plain(values: Mapping[str, Any], *, source: str = "settings") -> TrainingSettings:
+def from_plain(values: Mapping[str, Any]) -> TrainingSettings:
     """Settings from nested dictionaries, which may name a ``preset`` to start from.
 
     Raises
@@ -77,7 +113,7 @@ def from_plain(values: Mapping[str, Any], *, source: str = "settings") -> Traini
         For unknown names and values that are not allowed; the message names them.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{source}: expected sections such as 'network:', not {values!r}")
+        raise ValueError(f"expected sections such as 'network:', not {values!r}")
     values = dict(values)
     base = as_plain(preset(str(values.pop("preset")))) if "preset" in values else {}
     return TrainingSettings(**merged(base, values))
@@ -91,12 +127,9 @@ def read_settings(path: str | Path) -> TrainingSettings:
     ValueError
         If the file does not exist, is no YAML, or holds names or values that are not allowed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"settings file {str(path)!r} does not exist")
-    values = load_yaml(path.read_text(encoding="utf-8"), str(path))
+    values = read_yaml(path)
     try:
-        return from_plain({} if values is None else values, source=str(path))
+        return from_plain({} if values is None else values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -148,8 +181,8 @@ def with_overrides(settings: TrainingSettings, overrides: Iterable[str]) -> Trai
     Raises
     ------
     ValueError
-        If a change is not of this form, names what does not exist, or gives a value that is not
-        allowed.
+        If a change is not of this form, names what does not exist or was changed before, or gives
+        a value that is not allowed.
 
     Examples
     --------
@@ -158,15 +191,19 @@ def with_overrides(settings: TrainingSettings, overrides: Iterable[str]) -> Trai
     (128, 0.0003)
     """
     changes: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for override in overrides:
-        name, equals, text = override.partition("=")
-        if not equals or not name.strip():
+        name, equals, text = (part.strip() for part in override.partition("="))
+        if not equals or not name:
             raise ValueError(f"{override!r}: write a change as section.name=value")
-        *path, last = name.strip().split(".")
+        if name in given:
+            raise ValueError(f"{name} is given twice: {given[name]} and {text}; give it once")
+        given[name] = text
+        *path, last = name.split(".")
         held = _section(path, override)
         if last not in held.model_fields:
             near = [".".join([*path, field]) for field in held.model_fields]
-            raise unknown_name("setting", name.strip(), near)
+            raise unknown_name("setting", name, near)
         change: Any = {last: load_yaml(text, override)}
         for part in reversed(path):
             change = {part: change}

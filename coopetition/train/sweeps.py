@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from .settings import TrainingSettings
-from .settings_files import from_plain, load_yaml, with_overrides
+from .settings_files import from_plain, read_yaml, with_overrides
 
 SECTIONS = ("grid", "runs")
-UNSAFE = re.compile(r"[^\w.+=-]+")  # what a folder's name should not hold
+UNSAFE = re.compile(r"[^\w.+=-]+")  # what a value leaves out of a folder's name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Sweep:
     Raises
     ------
     ValueError
-        If there is no run, or two have one name, or a name cannot be a folder's.
+        If there is no run, or two have one name.
     """
 
     name: str
@@ -59,10 +59,6 @@ class Sweep:
             raise ValueError(f"sweep {self.name} has no run; give at least one value of a setting")
         names = [member.name for member in self.members]
         for name in names:
-            if UNSAFE.search(name) or not name.strip("."):
-                raise ValueError(
-                    f"name = {name!r}: a run's name is a folder's; use letters, digits and . _ - ="
-                )
             if names.count(name) > 1:
                 raise ValueError(
                     f"sweep {self.name} has {names.count(name)} runs named {name!r}; drop repeated "
@@ -81,7 +77,7 @@ def is_sweep(path: str | Path) -> bool:
     path = Path(path)
     if not path.is_file():
         return False
-    values = load_yaml(path.read_text(encoding="utf-8"), str(path))
+    values = read_yaml(path)
     return isinstance(values, Mapping) and any(section in values for section in SECTIONS)
 
 
@@ -104,13 +100,15 @@ def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 
         names the file and the entry.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"settings file {str(path)!r} does not exist")
-    values = load_yaml(path.read_text(encoding="utf-8"), str(path))
+    values = read_yaml(path)
     if not isinstance(values, Mapping):
         raise ValueError(f"{path}: expected sections such as 'grid:', not {values!r}")
     common = {name: value for name, value in values.items() if name not in SECTIONS}
+    overrides = tuple(overrides)
+    changed = {override.partition("=")[0].strip() for override in overrides}
     try:
+        for name in changed & set(checked_grid(values.get("grid") or {})):
+            raise ValueError(f"{name} is given twice: as a change and in grid; drop one")
         base = with_overrides(from_plain({"name": path.stem, **common}), overrides)
         return make_sweep(
             base, grid=values.get("grid") or {}, runs=values.get("runs") or (), seeds=seeds
@@ -156,6 +154,9 @@ def make_sweep(
             raise ValueError(f"seeds = {seeds}: grid lists run.seed already; give one of the two")
         axes["run.seed"] = range(base.run.seed, base.run.seed + seeds)
     entries = checked_runs(runs) or [{}]
+    for path in itertools.chain(*entries):
+        if path in axes:
+            raise ValueError(f"{path} is given twice: in grid and in an entry of runs; drop one")
     combinations = [
         dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
     ]
