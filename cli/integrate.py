@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,11 @@ SAID = {
 )
 @click.option("--step-size", type=float, help="Of descent; 1 by default.")
 @click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    help="Of descent: keep every so many steps, for long horizons; 1 by default.",
+)
+@click.option(
     "--modified",
     type=float,
     metavar="STEP",
@@ -74,6 +80,7 @@ def integrate(
     until: float,
     method: str,
     step_size: float | None,
+    every: int | None,
     modified: float | None,
     stop_below: float | None,
     rtol: float,
@@ -99,6 +106,10 @@ def integrate(
     checked_output_path(output)
     if method != "descent" and step_size is not None:
         raise ValueError(f"--step-size {step_size} is for --method descent; see also --modified")
+    if method != "descent" and every is not None:
+        raise ValueError(f"--every {every} is for --method descent, whose steps it counts")
+    if modified is not None and not 0 <= modified < math.inf:
+        raise ValueError(f"--modified {modified}: give a finite step size of at least 0")
     declared = get(model)
     given = numbers(split_assignments(parameters))
     begin = _start(declared, given, seed, start)
@@ -114,6 +125,7 @@ def integrate(
             step_size=1.0 if step_size is None else step_size,
             until=until,
             stop_below=stop_below,
+            every=every or 1,
         )
     else:
         from coopetition.integration import integrate as integrate_model
@@ -130,11 +142,16 @@ def integrate(
             stop_below=stop_below,
             compiled=False,
         )
+    asked: dict[str, Any] = {"stop_below": stop_below, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl}
+    if method == "descent":
+        asked |= {"step_size": step_size or 1.0, "every": every or 1}
+    else:
+        asked |= {"modified": modified, "rtol": rtol, "atol": atol}
     readout = Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl)
     marks = landmarks_of(trajectory, readout) if trajectory.outcome.ok else None
     result = _result(trajectory, marks)
     if output is not None:
-        _write(output, trajectory, seed, start)
+        _write(output, trajectory, asked, seed, start)
     if plot is not None:
         from coopetition.plot import trajectory_figure
 
@@ -209,8 +226,14 @@ def _verdict(landmarks: dict[str, float | None], final_flip: float) -> str:
     return "persistent" if final_flip >= CROSSED else "transient"
 
 
-def _write(path: Path, trajectory: Trajectory, seed: int | None, start: Path | None) -> None:
-    """Losses without floors and strengths against time."""
+def _write(
+    path: Path,
+    trajectory: Trajectory,
+    asked: dict[str, Any],
+    seed: int | None,
+    start: Path | None,
+) -> None:
+    """Losses without floors and strengths against time, and what was asked for."""
     from coopetition.files import provenance, write_table
 
     names = ["total", *trajectory.strategies, "cost"]
@@ -222,6 +245,7 @@ def _write(path: Path, trajectory: Trajectory, seed: int | None, start: Path | N
             "parameters": dict(trajectory.parameters),
             "method": trajectory.method,
             "horizon": trajectory.horizon,
+            **asked,
             "outcome": trajectory.outcome.name.lower(),
             "stopped_at": trajectory.stopped_at,
         },

@@ -24,8 +24,9 @@ from .verify import verify
 class Commands(click.Group):
     """A group whose commands end with one line and an exit code instead of a traceback.
 
-    Exit 1 is a stated failure of the work (`CoopetitionError`, a full disk); exit 2 is wrong usage
-    (`ValueError`: the message names the argument, its value and the remedy).
+    Exit 1 is a stated failure of the work (`CoopetitionError`, a full disk or memory); exit 2 is
+    wrong usage (`ValueError`: the message names the argument, its value and the remedy). A reader
+    that has gone away (`coopetition train | head`) is left to click, which ends without a word.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -36,6 +37,10 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except ValueError as error:
             raise click.UsageError(str(error)) from error
+        except MemoryError as error:
+            raise click.ClickException(f"out of memory ({error}); ask for less at once") from error
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise click.ClickException(str(error)) from error
 

@@ -61,7 +61,12 @@ def phase(
 
     checked_figure_path(plot)
     checked_output_path(output)
-    values = {name: parse_axis(text) for name, text in split_assignments(parameters).items()}
+    values = {}
+    for name, text in split_assignments(parameters).items():
+        try:
+            values[name] = parse_axis(text)
+        except ValueError as error:
+            raise ValueError(f"-p {name}: {error}") from error
     axes = {name: array for name, array in values.items() if len(array) > 1}
     fixed = {name: float(array[0]) for name, array in values.items() if len(array) == 1}
     if plot is not None and len(axes) > 2:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
 
 _ROWS = 65536  # states kept at a time
+_LARGEST = 2**30  # bytes of all states kept; what is computed from them takes four times as much
 
 
 def descend(
@@ -67,7 +68,7 @@ def descend(
     Raises
     ------
     ValueError
-        If an argument is unfit.
+        If an argument is unfit, or the states to keep would take more than 1 GiB.
 
     References
     ----------
@@ -87,6 +88,7 @@ def descend(
     ode = compile_ode(model, Lanes(1))
     start = given_start(model, start)
     p, y = parameter_values(ode, parameters, start), state_values(ode, start)
+    _require_room(count, every, y.nbytes)
     threshold = -np.inf if stop_below is None else stop_below
     steps, states, outcome = _descend(ode, y, p, count, step_size, threshold, every)
     return Trajectory(
@@ -109,6 +111,17 @@ def _steps(step_size: float, until: float) -> int:
     if not (np.isfinite(until) and until > 0):
         raise ValueError(f"until must be a positive time, not {until!r}")
     return max(1, round(until / step_size))
+
+
+def _require_room(count: int, every: int, state_bytes: int) -> None:
+    """Refuse to keep more states than fit; in numbers of steps, for they are what is chosen."""
+    needed = count // every * state_bytes
+    if needed > _LARGEST:
+        enough = -(-count * state_bytes // _LARGEST)
+        raise ValueError(
+            f"every = {every}: of {count:,} steps the states kept would take "
+            f"{needed / 2**30:,.1f} GiB; keep every {enough}th or fewer, or lower until"
+        )
 
 
 def _descend(

@@ -22,6 +22,7 @@ from .trajectory import Floats, Outcome
 
 _TIMES = 400
 _CHUNK = 2048  # trajectories held in memory at once
+_MOST = 10_000_000  # points of a grid, whose table then takes a gigabyte
 MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "crossover", "vanishing")
 
 
@@ -91,7 +92,7 @@ def parse_axis(text: str) -> Floats:
     Raises
     ------
     ValueError
-        If the text is none of these.
+        If the text is none of these, or the axis has no logarithm or too many points.
 
     Examples
     --------
@@ -100,21 +101,24 @@ def parse_axis(text: str) -> Floats:
     """
     usage = "use a number, a list 0.1,0.3, lin:FROM:TO:COUNT or log:FROM:TO:COUNT"
     try:
-        if text.startswith(("log:", "lin:")):
-            kind, first, last, count = text.split(":")
-            low, high, size = float(first), float(last), int(count)
-            if size < 2 or not (math.isfinite(low) and math.isfinite(high)):
-                raise ValueError
-            if kind == "lin":
-                return np.linspace(low, high, size)
-            if low <= 0 or high <= 0:
-                raise ValueError
-            values = np.geomspace(low, high, size)
-        else:
-            values = np.array([float(part) for part in text.split(",")])
+        if not text.startswith(("log:", "lin:")):
+            return np.array([float(part) for part in text.split(",")])
+        kind, first, last, count = text.split(":")
+        low, high, size = float(first), float(last), int(count)
     except ValueError:
         raise ValueError(f"cannot read the values {text!r}: {usage}") from None
-    return values
+    if size < 2 or not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"the values {text!r} need finite ends and a count of at least 2: {usage}")
+    if size > _MOST:
+        raise ValueError(f"the values {text!r} are too many: take at most {_MOST:,}")
+    if kind == "lin":
+        return np.linspace(low, high, size)
+    if low <= 0 or high <= 0:
+        raise ValueError(
+            f"{min(low, high):g} in {text!r} has no logarithm: give log: positive ends, "
+            f"or write lin:{first}:{last}:{count}"
+        )
+    return np.geomspace(low, high, size)
 
 
 def phase(
@@ -156,7 +160,7 @@ def phase(
     Raises
     ------
     ValueError
-        If the model has no flip curve, an axis is unknown or empty.
+        If the model has no flip curve, an axis is unknown, or the grid has too many points.
     """
     if not {"icl", "ciwl"} <= set(model.strategy_names):
         raise ValueError(
@@ -168,10 +172,15 @@ def phase(
         raise ValueError(f"starts must be at least 1, not {starts!r}")
     for name in (*axes, *(fixed or {})):
         known_axis(model, name)
+    points = math.prod(len(values) for values in axes.values())
+    if points > _MOST:
+        sizes = " x ".join(f"{name}: {len(values):,}" for name, values in axes.items())
+        raise ValueError(
+            f"a grid of {points:,} points ({sizes}) is too large: take at most {_MOST:,} in all"
+        )
     drawn = [random_start(model, stream(seed, f"start/{k}")) for k in range(starts)]
     grid = [g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij")]
     shape = tuple(len(values) for values in axes.values())
-    points = len(grid[0])
     rows: list[Floats] = []
     chunk = max(1, _CHUNK // starts)
     for first in range(0, points, chunk):

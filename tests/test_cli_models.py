@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import re
@@ -105,7 +106,10 @@ def test_descent_stops_where_the_authors_notebook_says(
         (["integrate", "coopetition", "--until", "-1"], "until must be"),
         (["integrate", "coopetition", "--plot", "x.txt"], r"\.png"),
         (["integrate", "coopetition", "-o", "x.txt"], r"\.csv or \.parquet"),
-        (["phase", "coopetition", "-p", "mu1=log:0:1:3"], "cannot read the values"),
+        (["integrate", "coopetition", "--modified", "nan"], "--modified nan: give a finite step"),
+        (["integrate", "coopetition", "--every", "2"], "--every 2 is for --method descent"),
+        (["integrate", "coopetition", "--method", "descent", "--until", "1e9"], r"59\.6 GiB"),
+        (["phase", "coopetition", "-p", "mu1=log:0:1:3"], r"-p mu1: 0 in .* has no logarithm"),
         (["equations", "coopetition", "--form", "x"], "Invalid value"),
     ],
 )
@@ -116,6 +120,45 @@ def test_bad_input_is_told_in_a_line_and_exits_with_2(
     assert result.exit_code == 2
     assert re.search(said, result.stderr)
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"--method": "descent", "--step-size": 0.5, "--every": 3, "--stop-below": 1e-5},
+        {"--method": "descent", "--step-size": 1.0},
+        {"--modified": 0.5, "--rtol": 1e-6, "--atol": 1e-9, "--gain-icl": 5.0, "--gain-ciwl": 6.0},
+    ],
+)
+def test_a_result_tells_all_that_was_asked_for(
+    command: click.Command, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path = tmp_path / "run.csv"
+    given = [str(part) for pair in options.items() for part in pair]
+    assert run(command, "integrate", "coopetition", *given, "-o", path).exit_code == 0
+    settings = json.loads((tmp_path / "run.csv.about.json").read_text())["settings"]
+    for option, value in options.items():
+        assert settings[option.removeprefix("--").replace("-", "_")] == value
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError("Unable to allocate 74.5 GiB"), r"^Error: out of memory .*74\.5 GiB"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "^$"),
+    ],
+)
+def test_a_lack_of_memory_is_stated_and_a_reader_that_left_is_no_error_to_state(
+    command: click.Command, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    assert isinstance(command, click.Group)
+    monkeypatch.setattr(command.commands["models"], "callback", fail)
+    result = run(command, "models")
+    assert result.exit_code == 1
+    assert re.search(said, result.stderr)
 
 
 def test_a_failed_integration_exits_with_1(command: click.Command) -> None:

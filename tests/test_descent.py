@@ -250,3 +250,13 @@ def test_divergence_is_a_stated_outcome_with_the_states_before_it():
 def test_a_bad_argument_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         descend(PAPER, **change)
+
+
+def test_more_states_than_fit_are_refused_before_the_first_step() -> None:
+    with pytest.raises(ValueError, match=r"59\.6 GiB; keep every 60th or fewer") as caught:
+        descend(PAPER, until=1e9)
+    with pytest.raises(ValueError, match="every = 59: of 1,000,000,000 steps"):
+        descend(PAPER, until=1e9, every=59)
+    assert "\n" not in str(caught.value)
+    thinned = descend(PAPER, until=1e5, every=1000)
+    assert len(thinned.times) == 101

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from coopetition.integration import integrate
 from coopetition.models import get
 from coopetition.phase import MEASURES, parse_axis, phase
+from coopetition.plot import phase_figure
 from coopetition.predicted_landmarks import landmarks_of
 from coopetition.seeds import stream
 from coopetition.starts import random_start
@@ -21,10 +24,23 @@ def test_the_texts_of_an_axis() -> None:
     assert parse_axis("log:1e-2:1:3") == pytest.approx([0.01, 0.1, 1.0])
 
 
-@pytest.mark.parametrize("text", ["", "log:0:1:3", "lin:0:1", "lin:0:1:1", "a,b", "log:1:inf:3"])
+@pytest.mark.parametrize("text", ["", "lin:0:1", "lin:0:1:1", "a,b", "log:1:inf:3"])
 def test_unreadable_axes_say_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match=r"use a number, a list .*, lin:.* or log:"):
         parse_axis(text)
+
+
+def test_an_axis_without_logarithms_or_with_too_many_points_says_so() -> None:
+    with pytest.raises(ValueError, match=r"0 in 'log:0:1:16' has no logarithm.*lin:0:1:16"):
+        parse_axis("log:0:1:16")
+    with pytest.raises(ValueError, match="too many"):
+        parse_axis("lin:0:1:100000000000")
+
+
+def test_a_grid_that_does_not_fit_is_refused_before_it_is_made() -> None:
+    axis = np.linspace(0.0, 1.0, 100_000)
+    with pytest.raises(ValueError, match=r"10,000,000,000 points \(alpha: 100,000 x mu1"):
+        phase(get("coopetition"), {"alpha": axis, "mu1": axis})
 
 
 def test_a_point_of_the_diagram_is_the_single_trajectory() -> None:
@@ -77,3 +93,21 @@ def test_unfit_arguments_are_named() -> None:
         phase(get("induction"), {"n_a": np.array([10.0, 20.0])})
     with pytest.raises(ValueError, match="at least one axis"):
         phase(get("coopetition"), {})
+
+
+def test_panels_over_one_axis_share_its_range_and_label_no_more_than_there_is_room_for() -> None:
+    for axis in (np.geomspace(1e-3, 1.0, 5), np.geomspace(0.03, 0.2, 5)):
+        figure = phase_figure(phase(get("coopetition"), {"mu1": axis}, starts=2))
+        figure.draw_without_rendering()
+        ranges = np.array([ax.get_xlim() for ax in figure.axes])
+        assert ranges == pytest.approx(np.tile(ranges[0], (3, 1)))
+        assert ranges[0, 0] <= axis[0] < axis[-1] <= ranges[0, 1]
+        for ax in figure.axes:
+            low, high = ax.get_xlim()
+            texts = [
+                tick.label1.get_window_extent()
+                for tick in (*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks())
+                if tick.label1.get_text() and low <= tick.get_loc() <= high
+            ]
+            spans = sorted((box.x0, box.x1) for box in texts)
+            assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans))

@@ -141,8 +141,11 @@ def plot_phase(
     label = measure if measure not in ("persistent", "transient", "never") else f"share {measure}"
     names = list(result.axes)
     if len(names) == 1:
-        ax.plot(result.axes[names[0]], values, **{"color": COLOURS["icl"], **image_kws})
-        ax.set(xlabel=names[0], ylabel=label, xscale=_scale(result.axes[names[0]]))
+        along = result.axes[names[0]]
+        ax.plot(along, values, **{"color": COLOURS["icl"], **image_kws})
+        # the whole axis, also where there is nothing to draw: a time of what does not happen
+        ax.update_datalim(np.column_stack([along, along]), updatey=False)
+        ax.set(xlabel=names[0], ylabel=label, xscale=_scale(along))
         return ax
     first, second = names
     shown = np.where(np.isfinite(values), values, np.nan)
@@ -157,8 +160,8 @@ def plot_phase(
 
 
 def _scale(values: Floats) -> str:
-    """Logarithmic where the values were spaced so."""
-    if len(values) < 3 or np.min(values) <= 0:
+    """Logarithmic where the values were spaced so, over a decade: less has no room for labels."""
+    if len(values) < 3 or np.min(values) <= 0 or np.max(values) < 10 * np.min(values):
         return "linear"
     ratios = np.diff(np.log(values))
     return "log" if np.allclose(ratios, ratios[0]) else "linear"
