@@ -71,12 +71,14 @@ def train(
     settings += named
     if wants_sweep(settings, spread["executor"]):
         sweep = sweep_of(settings, changes, seeds)
+        tell_idle(sweep.members)
         spread |= {"device": device, "as_json": as_json, "quiet": quiet}
         spread_runs(sweep, output, settings, resume=resume, **spread)
         return
     from coopetition.train.loop import train as run_training
 
     members = members_of(settings, changes, seeds, resumed=output if resume else None)
+    tell_idle(members)
     name = members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
     folder = output or Path("runs") / name
     runs = run_training(
@@ -92,7 +94,8 @@ def train(
         click.echo(json.dumps(results[0] if len(results) == 1 else results, indent=2))
         return
     for run, result in zip(runs, results, strict=True):
-        click.echo(f"{run.summary()}\nverdict: {result['verdict']}")
+        verdict = result["verdict"] or "none without the evaluator flip"
+        click.echo(f"{run.summary()}\nverdict: {verdict}")
 
 
 def members_of(
@@ -127,6 +130,14 @@ def sweep_of(given: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sw
     members = members_of(given, changes, seeds, resumed=None)
     name = members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
     return Sweep(name=name, members=members, varied=("run.seed",) if seeds > 1 else ())
+
+
+def tell_idle(members: tuple[TrainingSettings, ...]) -> None:
+    """Say on stderr which settings were given for nothing, before work begins."""
+    from coopetition.train.idle_settings import without_effect
+
+    for sentence in without_effect(members):
+        click.echo(f"note: {sentence}", err=True)
 
 
 def settings_named(given: str) -> TrainingSettings:
@@ -205,9 +216,10 @@ def embeddings(
     """
     from coopetition.seeds import stream
     from coopetition.train.data.clustering import cluster
-    from coopetition.train.data.embeddings import read_array, write_array
+    from coopetition.train.data.embeddings import checked_array_path, read_array, write_array
     from coopetition.train.settings import DataSettings
 
+    checked_array_path(output)
     rows = read_array(matrix, path_in_file)
     found = cluster(rows, n_classes=classes, n_exemplars=exemplars, rng=stream(seed, "clusters"))
     write_array(found, output, DataSettings().path_in_file, source=str(matrix), seed=str(seed))

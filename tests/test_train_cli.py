@@ -99,6 +99,10 @@ def test_a_run_is_continued_with_more_sequences(coopetition, tmp_path):
         (["cpu-nevr"], 2, "did you mean 'cpu-never'"),
         (["missing.yaml"], 2, "does not exist"),
         (["-s", "network.widht=3"], 2, "did you mean 'network.width'"),
+        (["-s", "evaluation.names=[]"], 2, "name at least one"),
+        (["-s", "name=../../evil"], 2, "a run's name is a folder's"),
+        (["-s", "run.seed=1", "-s", "run.seed=2"], 2, "run.seed is given twice"),
+        (["-s", "sequences.context_len=2", "-s", "data.n_labels=1"], 2, "raise data.n_classes"),
         (["--device", "cuda:99"], 2, "CUDA devices"),
         (["--device", "abacus"], 2, "use auto, cpu, cuda"),
     ],
@@ -111,6 +115,21 @@ def test_wrong_usage_ends_with_one_line_and_exit_code_2(
     assert says in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "run").exists()
+
+
+def test_settings_for_nothing_are_told_on_stderr(coopetition, tmp_path):
+    idle = ["-s", "evaluation.at=[64, 999]", "-s", "network.time_scale=30"]
+    result = coopetition("train", *SMALL, *idle, "-o", tmp_path / "run", "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["sequences"] == 96
+    assert "note: evaluation.at = [999] has no effect" in result.stderr
+    assert "note: network.time_scale = 30.0 has no effect" in result.stderr
+
+
+def test_a_run_without_flip_has_no_verdict(coopetition, tmp_path):
+    only = ["-s", "evaluation.names=[train]"]
+    result = coopetition("train", *SMALL, *only, "-o", tmp_path / "run", "--quiet")
+    assert result.stdout.endswith("verdict: none without the evaluator flip\n")
 
 
 def test_nothing_is_continued_where_nothing_was_begun(coopetition, tmp_path):
@@ -145,9 +164,23 @@ def test_embeddings_makes_a_file_that_train_reads(coopetition, tmp_path):
     assert make_dataset(data).exemplars.shape == (10, 4, 6)
     small = ["-s", "data.kind=embeddings", "-s", f"data.path={out}", "-s", "data.n_exemplars=4"]
     result = coopetition(
-        *("train", *SMALL, *small, "-s", "data.n_classes=10", "-o", tmp_path / "run", "--quiet")
+        *("train", *SMALL[2:], *small, "-s", "data.n_classes=10", "-o", tmp_path / "run", "--quiet")
     )
     assert result.exit_code == 0, result.output
+
+
+def test_embeddings_names_the_file_that_is_unfit(coopetition, tmp_path):
+    matrix = np.ones((40, 3), dtype=np.float32)
+    matrix[7, 1] = np.nan
+    np.save(tmp_path / "nan.npy", matrix)
+    wanted = ("embeddings", tmp_path / "nan.npy", "--classes", 4, "--exemplars", 2, "-o")
+    result = coopetition(*wanted, tmp_path / "classes.h5")
+    assert result.exit_code == 1
+    assert "nan.npy holds values that are not finite" in result.output
+    result = coopetition(*wanted, tmp_path / "classes.txt")
+    assert result.exit_code == 2
+    assert "classes.txt: end its name in .h5 or .npy" in result.output
+    assert not list(tmp_path.glob("classes*"))
 
 
 def test_the_device_is_chosen_by_what_is_there():

@@ -47,8 +47,9 @@ def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int)
             distinct = max(distinct, 2)
         if distinct > n_labels:
             raise ValueError(
-                f"data.n_labels = {n_labels}: a sequence needs {distinct} different labels; raise "
-                "it, or shorten sequences.context_len"
+                f"a sequence needs {distinct} different labels, the data have {n_labels}: raise "
+                "data.n_classes (and data.n_labels where it is not 0), or shorten "
+                "sequences.context_len"
             )
 
 

@@ -33,8 +33,6 @@ def embeddings(settings: DataSettings) -> Dataset:
             f"{settings.path} holds an array of shape {array.shape}, expected (classes, exemplars, "
             "dim); `coopetition embeddings` makes one from a matrix of embeddings"
         )
-    if not np.isfinite(array).all():
-        raise LogError(f"{settings.path} holds values that are not finite; remove those classes")
     return split(array, settings)
 
 
@@ -44,8 +42,17 @@ def read_array(path: Path, path_in_file: str) -> NDArray[np.float32]:
     Raises
     ------
     LogError
-        If the file does not exist, is of neither format, or has nothing at that path.
+        If the file does not exist, is of neither format, has nothing at that path, or holds
+        values that are not finite.
     """
+    array = _stored(path, path_in_file)
+    if not np.isfinite(array).all():
+        raise LogError(f"{path} holds values that are not finite; remove those rows or classes")
+    return array
+
+
+def _stored(path: Path, path_in_file: str) -> NDArray[np.float32]:
+    """What the file holds there, whatever it is."""
     if not path.is_file():
         raise LogError(f"file {str(path)!r} does not exist")
     try:
@@ -65,6 +72,19 @@ def read_array(path: Path, path_in_file: str) -> NDArray[np.float32]:
             return np.asarray(file[path_in_file][()], dtype=np.float32)
     except (OSError, ValueError) as error:
         raise LogError(f"{path} is no readable .npy or HDF5 file: {error}") from error
+
+
+def checked_array_path(path: Path) -> Path:
+    """The path of embeddings, before there are any to write.
+
+    Raises
+    ------
+    ValueError
+        If its suffix is none that `write_array` knows.
+    """
+    if path.suffix not in (".npy", ".h5", ".hdf5"):
+        raise ValueError(f"cannot write embeddings to {path}: end its name in .h5 or .npy")
+    return path
 
 
 def write_array(array: NDArray[np.float32], path: Path, path_in_file: str, **sources: str) -> None:
