@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 from tolerances import FLOAT64
 
+from coopetition.files import sha256_of
 from coopetition.logs import read_curves, write_curves
 from coopetition.train.settings_files import read_settings
 
@@ -129,6 +130,35 @@ def test_a_fit_is_followed_to_its_log_by_its_columns_and_only_as_it_was(run, log
     assert "is not what it was" in told.stderr
 
 
+def test_logs_whose_columns_are_named_join_the_map(run, base, tmp_path):
+    (main,) = read_curves("published:main")
+    flip, log, folder = main.curve("flip"), tmp_path / "odd.csv", tmp_path / "proposals"
+    pd.DataFrame({"step": flip.sequences / 32, "acc": flip.values}).to_csv(log, index=False)
+    columns = "flip=acc,sequences=step*32"
+    arguments = ("propose", log, "--settings", base, *FAST, "--columns", columns, "-o", folder)
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "its log, run odd: ICL is transient" in result.stdout
+    written = json.loads((folder / "proposals.json").read_text())
+    assert "odd" in written["search"]["map"]["runs"]
+    assert written["inputs"] == [
+        {"path": str(path), "sha256": sha256_of(path)} for path in (base, log)
+    ]
+    assert written["settings"]["columns"] == {"flip": "acc", "sequences": "step*32.0"}
+
+
+def test_a_base_that_needs_no_change_is_said_to(run, tmp_path):
+    folder = tmp_path / "proposals"
+    arguments = ("propose", "published:mq", "--sure", 0.6, *FAST, "-o", folder)
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "nothing needs changing" in result.stdout
+    assert json.loads((folder / "proposals.json").read_text())["base_log"]["run"] == "mq"
+    said = json.loads(run(*arguments[:-2], "--json").stdout)["base"]
+    assert said["suffices"]
+    assert said["log"]["verdict"] == "persistent"
+
+
 def test_a_fit_of_a_runs_log_leads_to_its_settings(run, logs_of, base, tmp_path):
     (main,) = read_curves("published:main")
     folder = tmp_path / "mine"
@@ -166,6 +196,7 @@ def test_pictures_and_experiments(run, tmp_path):
         (("published:main", "--move", "match_probability=log:0.01:1"), "without log"),
         (("published:icl_only",), "icl_only sequences"),
         (("published:main", "--move", "n_clases"), "n_classes"),
+        (("published:main", "--move", "n_classes", "--move", "n_classes@3"), "given twice"),
         (("published:main", "--boundary", "a,b"), "--plot"),
         (("published:main", "--boundary", "a", "--plot", "x.png"), "two settings"),
         (("published:main", "--plot", "x.txt"), "--plot"),

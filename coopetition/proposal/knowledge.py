@@ -71,9 +71,7 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
     both = joined(knob_map, new, seed=seed)
     added = [run.run for run in both.runs[len(knob_map.runs) :]]
     settings = {**knob_map.provenance.get("settings", {}), "added": added}
-    origin = provenance(
-        "calibrate", settings, seed=seed, sources=[curves.source for curves in new]
-    )
+    origin = provenance("calibrate", settings, seed=seed, sources=[curves.source for curves in new])
     both = dataclasses.replace(both, provenance={**origin, "before": dict(knob_map.provenance)})
     named = {curves.run: curves for curves in new}
     return with_verdicts(both, {name: named[name] for name in added}, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,8 @@ def write_proposals(
     knob_map: KnobMap,
     *,
     settings: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sources: Iterable[Mapping[str, Any]] = (),
 ) -> Path:
     """Write predictions, their curves, the frontier and the map; settings files lie there already.
 
@@ -109,6 +111,8 @@ def write_proposals(
         The map that predicted them.
     settings
         What the command was asked for.
+    inputs, sources
+        Files that were read and sources of curves, as `coopetition.files.provenance` takes them.
 
     Returns
     -------
@@ -150,11 +154,18 @@ def write_proposals(
     save_map(knob_map, folder / MAP)
     content = {
         "format": FORMAT,
-        **provenance("propose", settings or {}, seed=proposals.provenance["seed"]),
+        **provenance(
+            "propose",
+            settings or {},
+            seed=proposals.provenance["seed"],
+            inputs=inputs,
+            sources=sources,
+        ),
         "budget": proposals.budget,
         "sure": proposals.sure,
         "base": {k: v for k, v in proposals.base.items() if isinstance(v, str | int | float)},
         "base_forecast": proposals.base_forecast.as_dict(),
+        "base_log": proposals.base_as_dict()["log"],
         "search": dict(proposals.provenance),
         "notes": list(proposals.notes),
         "proposals": entries,
