@@ -15,7 +15,7 @@ from .options import finite, json_option, output_file
     "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
-@click.option("--no-train", is_flag=True, help="Score finished runs only.")
+@click.option("--no-train", is_flag=True, help="Score finished runs only, and name the others.")
 @click.option(
     "--update",
     type=output_file,

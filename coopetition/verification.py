@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .curves import Curves
-from .errors import CoopetitionError
+from .errors import CoopetitionError, Interrupted
 from .files import provenance, sha256_of, write_atomically
 from .knobs import KnobMap, load_map
 from .logs import read_curves
@@ -51,7 +51,7 @@ def verify(
     device
         Where to train.
     train_missing
-        Whether to train at all; if not, proposals without a finished run are left out.
+        Whether to train at all; if not, proposals without a finished run are only named.
     progress
         Whether to show progress on stderr.
     trainer
@@ -91,8 +91,8 @@ def verify(
                 f"run.sequences in {prediction.settings}"
             )
         results.append(compared(prediction, curves, run))
-        _write(folder, digest, Verification(results=tuple(results)))
-    return Verification(results=tuple(results))
+        _write(folder, digest, _so_far(predictions, results))
+    return _so_far(predictions, results)
 
 
 def require_unchanged(folder: Path, digest: str) -> None:
@@ -155,18 +155,29 @@ def updated_map(folder: str | os.PathLike[str], verification: Verification) -> K
     return with_runs(knob_map, runs)
 
 
+def _so_far(predictions: Sequence[Prediction], results: Sequence[Verified]) -> Verification:
+    done = {one.prediction.name for one in results}
+    left = tuple(one.name for one in predictions if one.name not in done)
+    return Verification(results=tuple(results), unfinished=left)
+
+
 def _train(
     prediction: Prediction, run: Path, device: str, progress: bool, trainer: Trainer | None
 ) -> None:
     from .train.settings_files import read_settings
 
     settings = read_settings(prediction.settings)
-    if trainer is not None:
-        trainer(settings, run)
-        return
-    from .train.loop import train
+    try:
+        if trainer is not None:
+            trainer(settings, run)
+            return
+        from .train.loop import train
 
-    train(settings, run, resume=True, device=device, progress=progress)
+        train(settings, run, resume=True, device=device, progress=progress)
+    except Interrupted as error:  # whose message names an option of train
+        raise Interrupted(
+            f"interrupted while {prediction.name} was trained; run verify again, which continues it"
+        ) from error
 
 
 def _write(folder: Path, digest: str, verification: Verification) -> None:

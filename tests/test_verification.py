@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from coopetition.curves import Curve, Curves
-from coopetition.errors import CoopetitionError
+from coopetition.errors import CoopetitionError, Interrupted
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal import default_moves, propose
@@ -150,14 +150,30 @@ def test_an_interruption_keeps_what_is_there(folder):
     with pytest.raises(IndexError):
         verify(folder, trainer=runs_of([lasting]))
     assert len(json.loads((folder / VERDICTS).read_text())["results"]) == 1
-    assert verify(folder, train_missing=False).score["total"] == 1
+    partial = verify(folder, train_missing=False)
+    assert partial.score["total"] == 1
+    assert partial.unfinished == ("proposal-02",)
+    assert json.loads((folder / VERDICTS).read_text())["unfinished"] == ["proposal-02"]
     assert verify(folder, trainer=runs_of([passing])).score["total"] == 2
+
+
+def test_an_interrupted_verification_says_how_it_goes_on(folder):
+    def stopped(settings, run):
+        raise Interrupted("interrupted at 10 sequences; continue with --resume")
+
+    with pytest.raises(Interrupted, match=r"proposal-01 was trained; run verify again") as caught:
+        verify(folder, trainer=stopped)
+    assert "--resume" not in str(caught.value)
 
 
 def test_nothing_trained_is_no_score(folder):
     result = verify(folder, train_missing=False)
     assert result.score == {"hits": 0, "total": 0, "brier": None, "coverage": None}
-    assert result.summary() == "nothing was verified"
+    assert result.summary().startswith("nothing was verified")
+    assert all(one.name in result.summary() for one in read_predictions(folder))
+    whole = verify(folder, trainer=runs_of([lasting, passing]))
+    assert whole.unfinished == ()
+    assert "not finished" not in whole.summary()
 
 
 def test_predictions_are_never_rewritten(folder, made):
