@@ -51,6 +51,9 @@ def calibrate(
 ) -> None:
     """Learn from the runs in LOGs how settings move a model's parameters.
 
+    Each log counts once; of runs that have the same name, as those of one preset, the later get
+    numbers.
+
     \b
     coopetition calibrate 'published:*' --until 4e7 -o map.json
     coopetition calibrate 'cpu:*' runs/* -o map.json
@@ -63,6 +66,9 @@ def calibrate(
     runs = read_logs(expanded(logs), columns, run)
     knob_map = calibrate_on(runs, theory=model, until=until, seed=seed, progress=not quiet)
     save_map(knob_map, output)
+    repeated = len(runs) - len(knob_map.runs) - len(knob_map.excluded)
+    if repeated:
+        click.echo(f"{repeated} of the runs have the same log as another: counted once", err=True)
     for warning in knob_map.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(knob_map.summary())

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .curves import Curves
 from .errors import CoopetitionError, Interrupted
@@ -72,7 +72,7 @@ def verify(
     folder = Path(folder)
     predictions = read_predictions(folder)
     digest = sha256_of(folder / PREDICTIONS)
-    require_unchanged(folder, digest)
+    read_verdicts(folder)  # refuses predictions other than those of the verdicts already there
     runs = [folder / RUNS / prediction.name for prediction in predictions]
     for prediction, run in zip(predictions, runs, strict=True):
         require_as_predicted(prediction, run)
@@ -95,20 +95,29 @@ def verify(
     return _so_far(predictions, results)
 
 
-def require_unchanged(folder: Path, digest: str) -> None:
-    """Refuse predictions other than those of the verdicts already there."""
-    path = folder / VERDICTS
+def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
+    """What verification wrote of the predictions in a folder; None where it has not yet.
+
+    Raises
+    ------
+    CoopetitionError
+        If it is damaged, or of other predictions than those that are there.
+    """
+    path = Path(folder) / VERDICTS
     if not path.exists():
-        return
+        return None
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["predictions"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        before = content["predictions"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoopetitionError(f"{path} is damaged ({error}); move it away") from error
-    if before != digest:
+    if before != sha256_of(Path(folder) / PREDICTIONS):
         raise CoopetitionError(
-            f"{folder / PREDICTIONS} was changed after it was first verified: predictions made "
-            "before a run are not rewritten; restore it"
+            f"{Path(folder) / PREDICTIONS} was changed after it was first verified: predictions "
+            "made before a run are not rewritten; restore it"
         )
+    found: Mapping[str, Any] = content
+    return found
 
 
 def require_as_predicted(prediction: Prediction, run: Path) -> None:

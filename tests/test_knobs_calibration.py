@@ -181,9 +181,10 @@ def test_runs_of_one_preset_are_calibrated_on_together(tmp_path):
         folder.mkdir()
         write_curves(folder / "curves.csv", [main.until(until)])
     path = tmp_path / "map.json"
-    arguments = ["calibrate", *map(str, folders), "--quiet", "-o", str(path)]
+    arguments = ["calibrate", *map(str, [*folders, folders[0]]), "--quiet", "-o", str(path)]
     result = CliRunner().invoke(entry.load(), arguments)
     assert result.exit_code == 0, result.output
+    assert "1 of the runs have the same log as another" in result.stderr
     runs = json.loads(path.read_text())["runs"]
     assert [run["run"] for run in runs] == ["main", "main (2)"]
 

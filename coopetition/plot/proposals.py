@@ -46,7 +46,12 @@ def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any
         levels = [one for one in (0.2, 0.5, 0.8) if _crossed(boundary.persistent, one)]
         if levels:
             ax.clabel(ax.contour(x, y, boundary.persistent.T, levels=levels, **style))
-    star = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 14}
+    star: dict[str, Any] = {
+        "marker": "*",
+        "color": "gold",
+        "markeredgecolor": "black",
+        "markersize": 14,
+    }
     ax.plot(*boundary.base, **star, linestyle="none", label="base")
     ax.set(
         xlabel=boundary.first.setting,

@@ -42,6 +42,10 @@ class Prediction:
         Of ``persistent, transient, never``.
     changes
         From and to, by setting.
+    cost
+        Of the changes.
+    mechanism
+        Why, in words and numbers.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Prediction:
     level: float
     verdict_probability: Mapping[str, float]
     changes: Mapping[str, tuple[float, float]]
+    cost: float
+    mechanism: str
 
     @property
     def verdict(self) -> str:
@@ -212,6 +218,8 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
                     level=float(entry["forecast"]["level"]),
                     verdict_probability=entry["verdict_probability"],
                     changes={name: (a, b) for name, (a, b) in entry["changes"].items()},
+                    cost=float(entry["cost"]),
+                    mechanism=str(entry["mechanism"]),
                 )
             )
     except (KeyError, TypeError, ValueError) as error:
