@@ -119,9 +119,9 @@ def propose(
     chosen = load_map(map_file) if map_file is not None else map_for(short)
     knob_map = with_runs(chosen, logs)
     found = search(
-        short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
-        looked_at=candidates, opinion=second_opinion(chosen), log=log_of_base(logs, settings),
-        seed=seed, progress=not quiet,
+        short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
+        looked_at=candidates, opinion=second_opinion(chosen, horizon),
+        log=log_of_base(logs, settings), progress=not quiet,
     )  # fmt: skip
     found = dataclasses.replace(found, notes=(*found.notes, *told))
     teaching = informative(found, knob_map, experiments)
@@ -150,13 +150,15 @@ def propose(
 
 
 def second_opinion(
-    knob_map: KnobMap,
+    knob_map: KnobMap, budget: float
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
-    """What a regression without a theory says, where the map is that of the small runs."""
+    """What a regression without a theory says, where the small runs, its and the map's, tell."""
     from coopetition.knobs import small_map
     from coopetition.proposal.knowledge import small_regression
 
-    return small_regression().predict if knob_map is small_map() else None
+    if knob_map is not small_map() or not small_regression().knows(budget):
+        return None
+    return small_regression().predict
 
 
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
