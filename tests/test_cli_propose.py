@@ -15,13 +15,14 @@ from coopetition.files import sha256_of
 from coopetition.logs import read_curves, write_curves
 from coopetition.train.settings_files import read_settings
 
+# so small and fast that ICL hardly comes, but likelier where exemplars match
 TINY = {
     "name": "tiny",
-    "data": {"n_classes": 40, "n_exemplars": 4, "dim": 8},
+    "data": {"n_classes": 1600, "n_exemplars": 20, "dim": 8},
     "network": {"width": 8, "heads": 2},
-    "optimisation": {"lr": 3e-4, "batch_size": 16},
-    "evaluation": {"names": ["train", "icl", "ciwl", "flip"], "every": 160, "n_sequences": 20},
-    "run": {"sequences": 640, "threads": 1},
+    "optimisation": {"lr": 1e-2, "batch_size": 16},
+    "evaluation": {"names": ["train", "icl", "ciwl", "flip"], "every": 1600, "n_sequences": 20},
+    "run": {"sequences": 6400, "threads": 1},
 }
 FAST = ("--candidates", 8, "--count", 2, "--move", "match_probability", "--quiet")
 
