@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .fitted_logs import logs_of
-from .options import checked_figure_path, finite, input_file, json_option, save_figure
+from .options import (
+    checked_figure_path,
+    checked_output,
+    finite,
+    input_file,
+    json_option,
+    save_figure,
+)
 from .proposal_base import base_of, budget_of, require_trainable
 
 if TYPE_CHECKING:
@@ -95,11 +102,12 @@ def propose(
     from coopetition.knobs import load_map, map_for
     from coopetition.proposal import default_moves, parse_move, with_runs
     from coopetition.proposal import propose as search
-    from coopetition.proposal.storage import require_new
+    from coopetition.proposal.storage import PREDICTIONS, require_new
 
     checked_figure_path(plot)
     pair = boundary_names(boundary, plot)
     if output is not None:
+        checked_output(output / PREDICTIONS)
         require_new(output)
     logs = logs_of(fits)
     short, full = base_of(logs, settings)

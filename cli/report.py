@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import output_file
+from .options import checked_output, output_file
 
 
 @click.command()
@@ -26,6 +26,5 @@ def report(paths: tuple[str, ...], output: Path) -> None:
     """
     from coopetition.report import write_report
 
-    if output.suffix not in (".html", ".htm"):
-        raise ValueError(f"-o {output}: end its name in .html")
+    checked_output(output, suffixes=(".html", ".htm"), inputs=paths)
     click.echo(str(write_report(output, paths)))
