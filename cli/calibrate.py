@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .curves_options import log_options, read_logs
-from .options import output_file
+from .options import checked_output, output_file
 
 if TYPE_CHECKING:
     from coopetition.logs import Columns
@@ -61,6 +61,7 @@ def calibrate(
     from coopetition.knobs import calibrate as calibrate_on
     from coopetition.knobs import save_map
 
+    checked_output(output, suffixes=(".json",), inputs=logs)
     if until is not None and not 0 < until < float("inf"):
         raise ValueError(f"--until must be a positive number of sequences, not {until}")
     runs = read_logs(expanded(logs), columns, run)

@@ -12,7 +12,14 @@ import click
 
 from .curves_options import columns_option
 from .fitted_logs import logs_of
-from .options import checked_figure_path, finite, input_file, json_option, save_figure
+from .options import (
+    checked_figure_path,
+    checked_output,
+    finite,
+    input_file,
+    json_option,
+    save_figure,
+)
 from .proposal_base import base_of, budget_of, log_of_base, moves_of, require_trainable
 
 if TYPE_CHECKING:
@@ -105,11 +112,12 @@ def propose(
     from coopetition.logs.columns import entries_of
     from coopetition.proposal import propose as search
     from coopetition.proposal import with_runs
-    from coopetition.proposal.storage import require_new
+    from coopetition.proposal.storage import PREDICTIONS, require_new
 
     checked_figure_path(plot)
     pair = boundary_names(boundary, plot)
     if output is not None:
+        checked_output(output / PREDICTIONS)
         require_new(output)
     logs = logs_of(fits, columns)
     short, full = base_of(logs, settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .curves_options import columns_option
-from .options import output_file
+from .options import checked_output, output_file
 
 if TYPE_CHECKING:
     from coopetition.logs import Columns
@@ -33,8 +33,7 @@ def report(paths: tuple[str, ...], columns: Columns | None, output: Path) -> Non
     """
     from coopetition.report import write_report
 
-    if output.suffix not in (".html", ".htm"):
-        raise ValueError(f"-o {output}: end its name in .html")
+    checked_output(output, suffixes=(".html", ".htm"), inputs=paths)
     missing = write_report(output, paths, columns=columns)
     click.echo(str(output))
     for line in missing:
