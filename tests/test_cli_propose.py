@@ -76,9 +76,13 @@ def test_json_has_the_promised_keys_and_files_that_train(run, base, tmp_path):
 
 
 def test_a_second_opinion_is_told_where_runs_are_as_long(run, base):
+    slower = {**TINY, "optimisation": {**TINY["optimisation"], "lr": 1e-3}}
+    base.write_text(yaml.safe_dump(slower))
     result = run("propose", "--settings", base, "--budget", 4e5, *FAST, "--json")
     assert result.exit_code == 0, result.output
-    for proposal in json.loads(result.stdout)["proposals"]:
+    proposals = json.loads(result.stdout)["proposals"]
+    assert proposals
+    for proposal in proposals:
         assert 0 <= proposal["second_opinion"] <= 1
 
 
