@@ -122,7 +122,9 @@ def table(scores: list[Score]) -> str:
             if not own:
                 continue
             errors = [s.crossover_error for s in own if s.crossover_error is not None]
-            crossing = f"{np.median(errors):.0%} ({len(errors)})" if errors else "–"
+            middle = np.median(errors) if errors else np.nan
+            error = f"{middle:.0%}" if np.isfinite(middle) else "beyond"
+            crossing = f"{error} ({len(errors)})" if errors else "–"
             cells = [
                 cut, method, str(len(own)), f"{np.mean([s.right for s in own]):.0%}",
                 f"{np.mean([s.brier for s in own]):.3f}",

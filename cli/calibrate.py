@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .curves_options import log_options, read_logs
-from .options import output_file
+from .options import checked_output, output_file
 
 if TYPE_CHECKING:
     from coopetition.logs import Columns
@@ -51,6 +51,9 @@ def calibrate(
 ) -> None:
     """Learn from the runs in LOGs how settings move a model's parameters.
 
+    Each log counts once; of runs that have the same name, as those of one preset, the later get
+    numbers.
+
     \b
     coopetition calibrate 'published:*' --until 4e7 -o map.json
     coopetition calibrate 'cpu:*' runs/* -o map.json
@@ -58,11 +61,15 @@ def calibrate(
     from coopetition.knobs import calibrate as calibrate_on
     from coopetition.knobs import save_map
 
+    checked_output(output, suffixes=(".json",), inputs=logs)
     if until is not None and not 0 < until < float("inf"):
         raise ValueError(f"--until must be a positive number of sequences, not {until}")
     runs = read_logs(expanded(logs), columns, run)
     knob_map = calibrate_on(runs, theory=model, until=until, seed=seed, progress=not quiet)
     save_map(knob_map, output)
+    repeated = len(runs) - len(knob_map.runs) - len(knob_map.excluded)
+    if repeated:
+        click.echo(f"{repeated} of the runs have the same log as another: counted once", err=True)
     for warning in knob_map.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(knob_map.summary())

@@ -26,6 +26,15 @@ def parsed(_: click.Context, parameter: click.Parameter, text: str | None) -> Co
         raise click.BadParameter(str(error), param=parameter) from error
 
 
+columns_option = click.option(
+    "--columns",
+    metavar="KEY=COLUMN,...",
+    callback=parsed,
+    help="Which column of a file holds what, where their names don't say it: "
+    "flip=COLUMN,icl/loss=COLUMN,sequences=step*32,run=COLUMN.",
+)
+
+
 def log_options(command: Command) -> Command:
     """Give a command ``LOG…``, ``--columns`` and ``--run``.
 
@@ -34,13 +43,7 @@ def log_options(command: Command) -> Command:
     """
     for decorate in (
         click.option("--run", metavar="NAME", help="The one run to read, where LOG holds several."),
-        click.option(
-            "--columns",
-            metavar="KEY=COLUMN,...",
-            callback=parsed,
-            help="Which column of a file holds what, where their names don't say it: "
-            "flip=COLUMN,icl/loss=COLUMN,sequences=step*32,run=COLUMN.",
-        ),
+        columns_option,
         click.argument("logs", metavar="LOG...", nargs=-1, required=True),
     ):
         command = decorate(command)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .curves_options import log_options, read_logs
+from .fit_entry import fit_entry, tell
 from .forecast_entry import forecast_entry, map_option, population_forecast
 from .options import (
     checked_figure_path,
-    finite,
+    checked_output,
     json_option,
     numbers,
     output_file,
@@ -23,9 +23,11 @@ from .options import (
 from .posterior_entry import posterior_entry
 
 if TYPE_CHECKING:
-    from coopetition.fitting import Fit, Prediction
+    from coopetition.curves import Curves
+    from coopetition.fitting import Fit, FitSettings, Prediction
     from coopetition.forecasting import Forecast
     from coopetition.logs import Columns
+    from coopetition.models import Model
 
 
 @click.command()
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     "--horizon",
     type=float,
     metavar="SEQ",
-    help="Forecast to here: bands, and the odds of each verdict.",
+    help="Forecast to here, past what is fitted: bands, and the odds of each verdict.",
 )
 @map_option
 @click.option("-p", "fixed", multiple=True, metavar="name=value", help="Hold a parameter.")
@@ -75,7 +77,12 @@ if TYPE_CHECKING:
 )
 @json_option
 @click.option("-o", "output", type=output_file, metavar="FIT.json", help="Keep the fits.")
-@click.option("--plot", type=output_file, help="A picture of the best fit: .png, .pdf or .svg.")
+@click.option(
+    "--plot",
+    type=output_file,
+    help="A picture of a run's best fit: .png, .pdf or .svg; of several runs one each, with the "
+    "run's name in the file's.",
+)
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def fit(
     logs: tuple[str, ...],
@@ -99,6 +106,8 @@ def fit(
 ) -> None:
     """Fit MODELs to the runs in LOGs and say what the data determine.
 
+    Intervals hold 95 % for parameters (profiles and posteriors too), 90 % for forecasts.
+
     \b
     coopetition fit published:main
     coopetition fit log.csv --columns flip=eval_flip,icl=eval_icl --model coopetition
@@ -111,7 +120,12 @@ def fit(
     from coopetition.models import get
 
     checked_figure_path(plot)
+    checked_output(
+        output, suffixes=(".json",), inputs=logs if map_file is None else [*logs, map_file]
+    )
     _require_positive(until=until, horizon=horizon)
+    if map_file is not None and horizon is None:
+        raise ValueError(f"--map {map_file} is what forecasts start from: give --horizon too")
     settings = FitSettings(
         starts=starts,
         screened=max(4096, 1 << (starts - 1).bit_length()),
@@ -124,15 +138,17 @@ def fit(
     given = None if map_file is None else load_map(map_file)
     fits, entries, predictions, forecasts = [], [], [], []
     runs = read_logs(logs, columns, run)
-    for curves, file_name in zip(runs, file_names(curves.run for curves in runs), strict=True):
-        part = curves if until is None else curves.until(until)
+    parts = [curves if until is None else curves.until(until) for curves in runs]
+    _require_fit_for(parts, declared, settings, horizon)
+    names = file_names(curves.run for curves in runs)
+    for curves, part, file_name in zip(runs, parts, names, strict=True):
         for model in declared:
             beside = output and output.with_name(f"{output.stem}.{file_name}.{model.name}")
             result = fit_curves(part, model, fixed=held, settings=settings, progress=not quiet)
             prediction = _prediction(result, horizon, seed)
             fits.append(result)
             predictions.append(prediction)
-            entry = _entry(result, with_profiles)
+            entry = fit_entry(result, with_profiles)
             if posterior_steps is not None:
                 entry["posterior"] = posterior_entry(
                     result, posterior_steps, seed=seed, beside=beside, progress=not quiet
@@ -146,23 +162,35 @@ def fit(
                 entry["forecast"] = forecast_entry(prediction, population, beside=beside)
             forecasts.append(None if isinstance(population, str) else population)
             entries.append(entry)
-    if output is not None:
-        asked = {"until": until, "horizon": horizon, "fixed": held, "models": list(models)}
-        write_fits(output, fits, settings=asked, entries=entries)
-    if plot is not None:
-        from coopetition.plot import fit_figure
+    try:
+        tell(fits, entries, len(declared), as_json)
+    finally:  # what was found is kept where it cannot be told, and the other way round
+        if output is not None:
+            asked = {"until": until, "horizon": horizon, "fixed": held, "models": list(models)}
+            write_fits(output, fits, settings=asked, entries=entries)
+        if plot is not None:
+            _draw(plot, names, fits, predictions, forecasts)
 
-        best = min(range(len(fits)), key=lambda i: (fits[i].aicc, fits[i].bic))
-        save_figure(fit_figure(fits[best], predictions[best], forecasts[best]), plot)
-    if as_json:
-        click.echo(
-            json.dumps(finite([{**_json(f), **e} for f, e in zip(fits, entries, strict=True)]))
-        )
-        return
-    for result, entry in zip(fits, entries, strict=True):
-        click.echo(result.summary())
-        click.echo(_said(entry))
-    _compare(fits, len(declared))
+
+def _draw(
+    path: Path,
+    names: list[str],
+    fits: list[Fit],
+    predictions: Sequence[Prediction | None],
+    forecasts: Sequence[Forecast | None],
+) -> None:
+    """The best fit of each run, in a file of its own where there are several runs."""
+    from coopetition.plot import fit_figure
+
+    models = len(fits) // len(names)
+    for number, name in enumerate(names):
+        own = range(number * models, (number + 1) * models)
+        best = min(own, key=lambda i: (fits[i].aicc, fits[i].bic))
+        place = path
+        if len(names) > 1:
+            place = path.with_name(f"{path.stem}.{name}{path.suffix}")
+            click.echo(f"picture of {fits[best].run}: {place}", err=True)
+        save_figure(fit_figure(fits[best], predictions[best], forecasts[best]), place)
 
 
 def file_names(runs: Iterable[str]) -> list[str]:
@@ -181,104 +209,25 @@ def _require_positive(**given: float | None) -> None:
             raise ValueError(f"--{name} must be a positive number of sequences, not {value}")
 
 
+def _require_fit_for(
+    parts: Iterable[Curves], models: Iterable[Model], settings: FitSettings, horizon: float | None
+) -> None:
+    """Refuse logs that cannot be fitted, and a horizon within one, before any is."""
+    from coopetition.fitting.measurements import measurements
+
+    every = list(models)
+    for part in parts:
+        for model in every:
+            last = measurements(part, model.strategy_names, settings).sequences[-1]
+            if horizon is not None and horizon <= last:
+                raise ValueError(
+                    f"--horizon {horizon:,.0f} lies within the log of {part.run}, which is fitted "
+                    f"to {last:,.0f} sequences: give a later one, or say with --until up to where "
+                    "the log is to be known"
+                )
+
+
 def _prediction(result: Fit, horizon: float | None, seed: int) -> Prediction | None:
     from coopetition.fitting import predict
 
     return None if horizon is None else predict(result, horizon, seed=seed)
-
-
-def _json(result: Fit) -> dict[str, Any]:
-    """The keys that `--json` promises of every fit."""
-    from coopetition.fitting.storage import fit_to_json
-
-    whole = fit_to_json(result)
-    kept = (
-        "run",
-        "model",
-        "parameters",
-        "rmse",
-        "aicc",
-        "bic",
-        "starts",
-        "null_directions",
-        "warnings",
-        "provenance",
-    )
-    return {key: whole[key] for key in kept}
-
-
-def _entry(result: Fit, with_profiles: bool) -> dict[str, Any]:
-    """Landmarks, verdict and, where asked for, profiles."""
-    from coopetition.fitting import profile
-    from coopetition.landmarks import NAMES, landmarks, verdict
-
-    predicted = result.predict()
-    has_flip = ("flip", "in_context_acc") in predicted.curves
-    marks = landmarks(predicted, exact=True).as_dict()
-    entry: dict[str, Any] = {
-        "landmarks": {name: marks[name] for name in NAMES} if has_flip else None,
-        "verdict": verdict(predicted, exact=True) if has_flip else None,
-        "horizon": predicted.last_sequence,
-    }
-    if with_profiles:
-        profiles = {name: profile(result, name) for name in result.free}
-        entry["profiles"] = {
-            name: {"value": p.best, "lower": p.lower, "upper": p.upper, "verdict": p.verdict}
-            for name, p in profiles.items()
-        }
-    return entry
-
-
-def _said(entry: dict[str, Any]) -> str:
-    """Landmarks, verdict and forecast as text."""
-    lines = []
-    marks = entry["landmarks"]
-    if marks is not None:
-        names = ("emergence", "peak", "crossover", "vanishing")
-        times = (f"{n} {'none' if marks[n] is None else format(marks[n], ',.0f')}" for n in names)
-        lines.append(
-            f"fitted curves: {', '.join(times)}; ICL is {entry['verdict']} at "
-            f"{entry['horizon']:,.0f} sequences"
-        )
-    for name, p in entry.get("profiles", {}).items():
-        ends = ["open" if end is None else f"{end:.4g}" for end in (p["lower"], p["upper"])]
-        lines.append(
-            f"  profile of {name}: {p['value']:.4g} [{ends[0]}, {ends[1]}], {p['verdict']}"
-        )
-    for name, q in entry.get("posterior", {}).get("parameters", {}).items():
-        lines.append(
-            f"  posterior of {name}: {q['median']:.4g} [{q['lower']:.4g}, {q['upper']:.4g}]"
-        )
-    lines += [f"  note: {note}" for note in entry.get("posterior", {}).get("notes", ())]
-    if "forecast" in entry:
-        from coopetition.forecasting.result import WORTH_TELLING
-
-        forecast = entry["forecast"]
-        odds = ", ".join(f"{n} {p:.2f}" for n, p in forecast["verdict_probability"].items())
-        basis = forecast["basis"]
-        lines.append(f"forecast from the {basis} at {forecast['horizon']:,.0f} sequences: {odds}")
-        alone = forecast.get("theory_probability", forecast["verdict_probability"])
-        moved = (abs(alone[n] - p) for n, p in forecast["verdict_probability"].items())
-        if max(moved) >= WORTH_TELLING:
-            said = ", ".join(f"{n} {p:.2f}" for n, p in alone.items())
-            lines.append(f"  by the theory alone, not put right by the map's runs: {said}")
-        if forecast["crossover"] is not None:
-            whens = (forecast["crossover"][name] for name in ("median", "lower", "upper"))
-            mid, low, high = ("beyond" if when is None else f"{when:,.0f}" for when in whens)
-            lines.append(f"  crossover {mid} [{low}, {high}]")
-        lines += [f"  note: {note}" for note in forecast["notes"]]
-    return "\n".join(lines)
-
-
-def _compare(fits: list[Fit], models: int) -> None:
-    """One table a run, where several models were fitted."""
-    from coopetition.fitting import rank
-
-    for first in range(0, len(fits), models):
-        own = fits[first : first + models]
-        if len(own) < 2:
-            continue
-        try:
-            click.echo(rank(own).summary())
-        except ValueError as error:
-            click.echo(f"not compared: {error}")

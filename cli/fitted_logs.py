@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .curves_options import read_logs
+
 if TYPE_CHECKING:
     from coopetition import Curves
     from coopetition.fitting import Fit
+    from coopetition.logs import Columns
 
 
-def logs_of(sources: tuple[str, ...]) -> list[Curves]:
+def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Curves]:
     """The runs of fits and logs, each once; a fit is followed to the log it was made from.
 
-    Different logs may hold runs of one name: all are kept.
+    Different logs may hold runs of one name: all are kept. ``columns`` are those of logs; a fit
+    knows its own.
 
     Raises
     ------
@@ -24,14 +28,13 @@ def logs_of(sources: tuple[str, ...]) -> list[Curves]:
         If a log cannot be read, or is another than when it was fitted.
     """
     from coopetition.fitting.storage import read_fits
-    from coopetition.logs import read_curves
 
     found: list[Curves] = []
     for source in sources:
         if source.endswith(".json"):
             found += [log_behind(fit, source) for fit in read_fits(source)]
         else:
-            found += read_curves(source)
+            found += read_logs([source], columns, run=None)
     # several models may have been fitted to one run
     return list({(curves.run, curves.source["sha256"]): curves for curves in found}.values())
 

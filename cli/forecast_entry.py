@@ -52,6 +52,8 @@ def forecast_entry(
 
     ``basis`` is ``population`` where other runs know of such a one, else ``own log``.
     """
+    from coopetition.fitting.prediction import LEVEL
+
     if not isinstance(population, str):
         file = _written(population.to_table(), beside)
         return {
@@ -63,6 +65,7 @@ def forecast_entry(
     return {
         "basis": "own log",
         "horizon": prediction.horizon,
+        "level": LEVEL,
         "verdict_probability": dict(prediction.verdict_probability),
         "crossover": None if crossover is None else dataclasses.asdict(crossover),
         "curves": _written(prediction.to_table(), beside),

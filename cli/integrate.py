@@ -103,7 +103,7 @@ def integrate(
     from coopetition.readout import Readout
 
     checked_figure_path(plot)
-    checked_output_path(output)
+    checked_output_path(output, inputs=[start] if start else [])
     if method != "descent" and step_size is not None:
         raise ValueError(f"--step-size {step_size} is for --method descent; see also --modified")
     if method != "descent" and every is not None:

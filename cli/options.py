@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 output_file = click.Path(dir_okay=False, path_type=Path)
 input_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+FIGURES = (".png", ".pdf", ".svg", ".jpg")
 
 
 def parameters_option(help_text: str) -> Callable[[Command], Command]:
@@ -73,18 +76,58 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def checked_figure_path(path: Path | None) -> None:
-    """Refuse a figure's name before work starts if its suffix is no picture format."""
-    formats = (".png", ".pdf", ".svg", ".jpg")
-    if path is not None and path.suffix not in formats:
-        raise ValueError(f"--plot {path}: end its name in one of {', '.join(formats)}")
+    """Refuse a figure's path before work starts: no picture format, or as `checked_output`."""
+    checked_output(path, "--plot", suffixes=FIGURES)
 
 
-def checked_output_path(path: Path | None) -> None:
-    """Refuse a table's name before work starts if its suffix is no table format."""
+def checked_output_path(path: Path | None, *, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a table's path before work starts: no table format, or as `checked_output`."""
     from coopetition.files import checked_table_path
 
     if path is not None:
-        checked_table_path(path)
+        checked_output(checked_table_path(path), inputs=inputs)
+
+
+def checked_output(
+    path: Path | None,
+    option: str = "-o",
+    *,
+    suffixes: tuple[str, ...] = (),
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Refuse an output before work starts if it cannot be written or would replace an input.
+
+    ``inputs`` may be folders, of which ``run.json`` is kept, and names of what ships with the
+    package, which nothing can replace.
+
+    Raises
+    ------
+    ValueError
+        If the name has none of the suffixes, the file is one of the inputs, or nothing can be
+        written where it is to go; the message names option, path and remedy.
+    """
+    import tempfile
+
+    if path is None:
+        return
+    if suffixes and path.suffix not in suffixes:
+        wanted = suffixes[0] if len(suffixes) == 1 else f"one of {', '.join(suffixes)}"
+        raise ValueError(f"{option} {path}: end its name in {wanted}")
+    for given in inputs:
+        for read in (Path(given), Path(given, "run.json")):
+            if read.is_file() and os.path.exists(path) and os.path.samefile(read, path):
+                raise ValueError(f"{option} {path} would replace an input: choose another name")
+    above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if not above.is_dir():
+        raise ValueError(f"{option} {path}: {above} is no folder; choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{option} {path}: nothing can be written in {above} ({error.strerror}); choose "
+            "another place"
+        ) from error
 
 
 def finite(value: Any) -> Any:

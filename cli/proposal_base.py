@@ -41,6 +41,31 @@ def budget_of(given: float | None, end: float) -> float:
     return budget
 
 
+def log_of_base(logs: list[Curves], settings: Path | None) -> Curves | None:
+    """The log that shows what became of the base itself, if there is one.
+
+    Beside settings in a file the first log is the base's only where it has none of its own.
+    """
+    if not logs or (settings is not None and logs[0].settings):
+        return None
+    return logs[0]
+
+
+def moves_of(texts: tuple[str, ...], base: dict[str, Any]) -> list[Move]:
+    """What `--move` says of each setting, or the moves that are usual."""
+    from coopetition.proposal import default_moves, parse_move
+
+    found: dict[str, tuple[str, Move]] = {}
+    for text in texts:
+        move = parse_move(text, base)
+        if move.setting in found:
+            raise ValueError(
+                f"--move {move.setting} is given twice: {found[move.setting][0]} and {text}"
+            )
+        found[move.setting] = text, move
+    return [move for _, move in found.values()] or list(default_moves(base))
+
+
 def require_trainable(
     short: dict[str, Any], full: TrainingSettings, allowed: list[Move], output: Path | None
 ) -> tuple[str, ...]:

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .curves_options import columns_option
 from .fitted_logs import logs_of
-from .options import checked_figure_path, finite, input_file, json_option, save_figure
-from .proposal_base import base_of, budget_of, require_trainable
+from .options import (
+    checked_figure_path,
+    checked_output,
+    finite,
+    input_file,
+    json_option,
+    save_figure,
+)
+from .proposal_base import base_of, budget_of, log_of_base, moves_of, require_trainable
 
 if TYPE_CHECKING:
     from coopetition.knobs import KnobMap
+    from coopetition.logs import Columns
     from coopetition.proposal import Experiment, Move, Proposals
     from coopetition.train.settings import TrainingSettings
 
@@ -24,6 +33,7 @@ SEEDS = 1000  # proposals are trained with seeds of their own, from here
 
 @click.command()
 @click.argument("fits", metavar="[FIT.json|LOG]...", nargs=-1)
+@columns_option
 @click.option("--settings", type=input_file, metavar="BASE.yaml", help="The base's settings.")
 @click.option("--budget", type=float, metavar="SEQ", help="Where ICL is to be there; default: "
               "the end of the base's run.")  # fmt: skip
@@ -31,8 +41,8 @@ SEEDS = 1000  # proposals are trained with seeds of their own, from here
     "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Proposals to make."
 )
 @click.option("--move", "moves", multiple=True, metavar="NAME[=[log:]LOW:HIGH][@PRICE]",
-              help="A setting that may move; match_probability, n_classes, n_exemplars and spread "
-              "where none is named.")  # fmt: skip
+              help="A setting that may move, and its price, 1 if none is given; match_probability, "
+              "n_classes, n_exemplars and spread where none is named.")  # fmt: skip
 @click.option("--sure", type=float, default=0.8, show_default=True,
               help="Probability that suffices; the cheapest that reach it come first.")  # fmt: skip
 @click.option("--map", "map_file", type=input_file, metavar="MAP.json",
@@ -67,6 +77,7 @@ SEEDS = 1000  # proposals are trained with seeds of their own, from here
 @json_option
 def propose(
     fits: tuple[str, ...],
+    columns: Columns | None,
     settings: Path | None,
     budget: float | None,
     count: int,
@@ -88,33 +99,51 @@ def propose(
     the map from settings to dynamics. DIR gets a settings file for each proposal, ready for
     `coopetition train`, and the predictions that `coopetition verify` scores.
 
+    A proposal costs, for each setting that it changes, 0.1 and the setting's price times the way it
+    goes: in factors of 2 (n_classes, n_exemplars, spread, lr, batch_size, width), else in units of
+    0.5 (match_probability, weight_decay, input_noise), 0.25 (label_noise), 1 (zipf_exponent) or 4
+    (mlp_ratio). Only what is likelier to be persistent than the base is proposed.
+
     \b
     coopetition propose published:main --budget 2e7
     coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
     """
     from coopetition.knobs import load_map, map_for
-    from coopetition.proposal import default_moves, parse_move, with_runs
+    from coopetition.logs.columns import entries_of
     from coopetition.proposal import propose as search
-    from coopetition.proposal.storage import require_new
+    from coopetition.proposal import with_runs
+    from coopetition.proposal.storage import PREDICTIONS, require_new
 
     checked_figure_path(plot)
     pair = boundary_names(boundary, plot)
     if output is not None:
+        checked_output(output / PREDICTIONS)
         require_new(output)
-    logs = logs_of(fits)
+    logs = logs_of(fits, columns)
     short, full = base_of(logs, settings)
     horizon = budget_of(budget, full.run.sequences if settings else logs[0].last_sequence)
-    allowed = [parse_move(text, short) for text in moves] or list(default_moves(short))
+    allowed = moves_of(moves, short)
     told = require_trainable(short, full, allowed, output)
     chosen = load_map(map_file) if map_file is not None else map_for(short)
     knob_map = with_runs(chosen, logs)
     found = search(
-        short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure,
-        looked_at=candidates, opinion=second_opinion(chosen), seed=seed, progress=not quiet,
+        short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
+        looked_at=candidates, opinion=second_opinion(chosen, horizon),
+        log=log_of_base(logs, settings), progress=not quiet,
     )  # fmt: skip
     found = dataclasses.replace(found, notes=(*found.notes, *told))
     teaching = informative(found, knob_map, experiments)
-    files = written(found, full, knob_map, output, {"fits": list(fits)})
+    read = [one for one in fits if one.endswith(".json")]
+    read += [str(one) for one in (settings, map_file) if one is not None]
+    asked = {
+        "fits": list(fits), "columns": columns and entries_of(columns), "moves": list(moves),
+        "settings": settings and str(settings), "map": map_file and str(map_file),
+        "count": count, "candidates": candidates,
+    }  # fmt: skip
+    files = written(
+        found, full, knob_map, output,
+        settings=asked, inputs=read, sources=[curves.source for curves in logs],
+    )  # fmt: skip
     if plot is not None:
         draw(found, knob_map, allowed, pair, plot, seed)
     if as_json:
@@ -124,18 +153,20 @@ def propose(
     for one in teaching:
         changes = ", ".join(f"{name} = {value:g}" for name, value in one.candidate.changes.items())
         click.echo(f"experiment: {changes} would teach {one.gain:.2f} nats")
-    if output is not None:
+    if output is not None and found.proposals:
         click.echo(f"settings and predictions: {output}/; check them with coopetition verify")
 
 
 def second_opinion(
-    knob_map: KnobMap,
+    knob_map: KnobMap, budget: float
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
-    """What a regression without a theory says, where the map is that of the small runs."""
+    """What a regression without a theory says, where the small runs, its and the map's, tell."""
     from coopetition.knobs import small_map
     from coopetition.proposal.knowledge import small_regression
 
-    return small_regression().predict if knob_map is small_map() else None
+    if knob_map is not small_map() or not small_regression().knows(budget):
+        return None
+    return small_regression().predict
 
 
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
@@ -165,9 +196,12 @@ def written(
     base: TrainingSettings,
     knob_map: KnobMap,
     folder: Path | None,
-    asked: dict[str, Any],
+    **about: Any,
 ) -> dict[str, str]:
-    """Settings files by proposal, and everything else that belongs into the folder."""
+    """Settings files by proposal, and everything else that belongs into the folder.
+
+    ``about`` is what `write_proposals` is told of the command.
+    """
     from coopetition.proposal.storage import settings_file, write_proposals
     from coopetition.train.settings_files import write_settings
     from coopetition.train.short_names import with_short_names
@@ -182,7 +216,7 @@ def written(
     folder.mkdir(parents=True, exist_ok=True)
     for path, changed in made.items():
         write_settings(changed, path)
-    write_proposals(found, folder, knob_map, settings=asked)
+    write_proposals(found, folder, knob_map, **about)
     return {path.stem: str(path) for path in made}
 
 
@@ -217,7 +251,7 @@ def as_plain(
 ) -> dict[str, Any]:
     """What `--json` says."""
     return {
-        "base": {"verdict_probability": dict(found.base_forecast.verdict_probability)},
+        "base": found.base_as_dict(),
         "budget": found.budget,
         "proposals": [p.as_dict(files.get(p.name)) for p in found.proposals],
         "frontier": [

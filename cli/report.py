@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import output_file
+from .curves_options import columns_option
+from .options import checked_output, output_file
+
+if TYPE_CHECKING:
+    from coopetition.logs import Columns
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@columns_option
 @click.option(
     "-o",
     "output",
@@ -19,13 +25,18 @@ from .options import output_file
     metavar="report.html",
     help="Where the page goes.",
 )
-def report(paths: tuple[str, ...], output: Path) -> None:
-    """Make one HTML page of PATHs: fits, logs, run folders, published:NAME.
+def report(paths: tuple[str, ...], columns: Columns | None, output: Path) -> None:
+    """Make one HTML page of PATHs: fits, logs, run folders, proposals, published:NAME.
 
-    The page holds its pictures, so it can be sent as it is.
+    The page holds its pictures, so it can be sent as it is. Where something cannot be shown, the
+    page and stderr say so, the rest is there, and the exit code is 1.
     """
     from coopetition.report import write_report
 
-    if output.suffix not in (".html", ".htm"):
-        raise ValueError(f"-o {output}: end its name in .html")
-    click.echo(str(write_report(output, paths)))
+    checked_output(output, suffixes=(".html", ".htm"), inputs=paths)
+    missing = write_report(output, paths, columns=columns)
+    click.echo(str(output))
+    for line in missing:
+        click.echo(f"not shown: {line}", err=True)
+    if missing:
+        raise click.exceptions.Exit(1)

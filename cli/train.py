@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import checked_output
 from .sweep import spread_runs, sweep_options, wants_sweep
 
 if TYPE_CHECKING:
@@ -216,10 +217,10 @@ def embeddings(
     """
     from coopetition.seeds import stream
     from coopetition.train.data.clustering import cluster
-    from coopetition.train.data.embeddings import checked_array_path, read_array, write_array
+    from coopetition.train.data.embeddings import read_array, write_array
     from coopetition.train.settings import DataSettings
 
-    checked_array_path(output)
+    checked_output(output, suffixes=(".h5", ".hdf5", ".npy"), inputs=[matrix])
     rows = read_array(matrix, path_in_file)
     found = cluster(rows, n_classes=classes, n_exemplars=exemplars, rng=stream(seed, "clusters"))
     write_array(found, output, DataSettings().path_in_file, source=str(matrix), seed=str(seed))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .options import finite, json_option, output_file
+from .options import checked_output, finite, json_option, output_file
 
 
 @click.command()
@@ -15,7 +15,7 @@ from .options import finite, json_option, output_file
     "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
-@click.option("--no-train", is_flag=True, help="Score finished runs only.")
+@click.option("--no-train", is_flag=True, help="Score finished runs only, and name the others.")
 @click.option(
     "--update",
     type=output_file,
@@ -33,9 +33,12 @@ def verify(
     continued; the predictions are never rewritten. Verdicts go to DIR/verdicts.json.
     """
     from coopetition.knobs import save_map
+    from coopetition.proposal.storage import MAP, PREDICTIONS, VERDICTS
     from coopetition.verification import updated_map
     from coopetition.verification import verify as verify_folder
 
+    kept = [folder / name for name in (MAP, PREDICTIONS, VERDICTS)]
+    checked_output(update, "--update", suffixes=(".json",), inputs=kept)
     found = verify_folder(folder, device=device, train_missing=not no_train, progress=not quiet)
     if update is not None:
         save_map(updated_map(folder, found), update)

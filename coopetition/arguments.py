@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .compilation import CompiledODE
 from .errors import unknown_name
@@ -51,13 +51,18 @@ def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameter {name} must be a number, not {values!r}") from error
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"parameter {name} must be finite, not {values!r}")
-    if ode.signs[name] == "positive" and np.any(array <= 0):
-        raise ValueError(f"parameter {name} must be positive, not {values!r}")
-    if ode.signs[name] == "nonnegative" and np.any(array < 0):
-        raise ValueError(f"parameter {name} must be at least 0, not {values!r}")
+    _require_all(name, array, np.isfinite(array), "finite")
+    if ode.signs[name] == "positive":
+        _require_all(name, array, array > 0, "positive")
+    if ode.signs[name] == "nonnegative":
+        _require_all(name, array, array >= 0, "at least 0")
     return array
+
+
+def _require_all(name: str, values: Floats, good: NDArray[np.bool_], must: str) -> None:
+    """Refuse a parameter by the first of its values that is not what it must be."""
+    if not np.all(good):
+        raise ValueError(f"parameter {name} must be {must}, not {float(values[~good].flat[0])!r}")
 
 
 def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:

@@ -60,6 +60,7 @@ def provenance(
     *,
     seed: int | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
+    sources: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What a result file says of its making.
 
@@ -73,18 +74,22 @@ def provenance(
         The seed, where there is randomness.
     inputs
         Files that were read; their checksums are taken now.
+    sources
+        Of curves (`Curves.source`): their logs, with the checksums of when they were read.
 
     Returns
     -------
     dict
         ``version, command, settings, seed, inputs`` (path and sha256 each) and ``made`` (UTC).
     """
+    logs = {str(s["path"]): str(s["sha256"]) for s in sources if "path" in s and "sha256" in s}
+    read = {**{str(path): sha256_of(path) for path in inputs}, **logs}
     return {
         "version": __version__,
         "command": command,
         "settings": dict(settings),
         "seed": seed,
-        "inputs": [{"path": str(path), "sha256": sha256_of(path)} for path in inputs],
+        "inputs": [{"path": path, "sha256": digest} for path, digest in read.items()],
         "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .curves import Curves
-from .errors import CoopetitionError
+from .errors import CoopetitionError, Interrupted
 from .files import provenance, sha256_of, write_atomically
 from .knobs import KnobMap, load_map
 from .logs import read_curves
@@ -51,7 +51,7 @@ def verify(
     device
         Where to train.
     train_missing
-        Whether to train at all; if not, proposals without a finished run are left out.
+        Whether to train at all; if not, proposals without a finished run are only named.
     progress
         Whether to show progress on stderr.
     trainer
@@ -72,7 +72,7 @@ def verify(
     folder = Path(folder)
     predictions = read_predictions(folder)
     digest = sha256_of(folder / PREDICTIONS)
-    require_unchanged(folder, digest)
+    read_verdicts(folder)  # refuses predictions other than those of the verdicts already there
     runs = [folder / RUNS / prediction.name for prediction in predictions]
     for prediction, run in zip(predictions, runs, strict=True):
         require_as_predicted(prediction, run)
@@ -91,24 +91,33 @@ def verify(
                 f"run.sequences in {prediction.settings}"
             )
         results.append(compared(prediction, curves, run))
-        _write(folder, digest, Verification(results=tuple(results)))
-    return Verification(results=tuple(results))
+        _write(folder, digest, _so_far(predictions, results))
+    return _so_far(predictions, results)
 
 
-def require_unchanged(folder: Path, digest: str) -> None:
-    """Refuse predictions other than those of the verdicts already there."""
-    path = folder / VERDICTS
+def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
+    """What verification wrote of the predictions in a folder; None where it has not yet.
+
+    Raises
+    ------
+    CoopetitionError
+        If it is damaged, or of other predictions than those that are there.
+    """
+    path = Path(folder) / VERDICTS
     if not path.exists():
-        return
+        return None
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["predictions"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        before = content["predictions"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoopetitionError(f"{path} is damaged ({error}); move it away") from error
-    if before != digest:
+    if before != sha256_of(Path(folder) / PREDICTIONS):
         raise CoopetitionError(
-            f"{folder / PREDICTIONS} was changed after it was first verified: predictions made "
-            "before a run are not rewritten; restore it"
+            f"{Path(folder) / PREDICTIONS} was changed after it was first verified: predictions "
+            "made before a run are not rewritten; restore it"
         )
+    found: Mapping[str, Any] = content
+    return found
 
 
 def require_as_predicted(prediction: Prediction, run: Path) -> None:
@@ -155,18 +164,29 @@ def updated_map(folder: str | os.PathLike[str], verification: Verification) -> K
     return with_runs(knob_map, runs)
 
 
+def _so_far(predictions: Sequence[Prediction], results: Sequence[Verified]) -> Verification:
+    done = {one.prediction.name for one in results}
+    left = tuple(one.name for one in predictions if one.name not in done)
+    return Verification(results=tuple(results), unfinished=left)
+
+
 def _train(
     prediction: Prediction, run: Path, device: str, progress: bool, trainer: Trainer | None
 ) -> None:
     from .train.settings_files import read_settings
 
     settings = read_settings(prediction.settings)
-    if trainer is not None:
-        trainer(settings, run)
-        return
-    from .train.loop import train
+    try:
+        if trainer is not None:
+            trainer(settings, run)
+            return
+        from .train.loop import train
 
-    train(settings, run, resume=True, device=device, progress=progress)
+        train(settings, run, resume=True, device=device, progress=progress)
+    except Interrupted as error:  # whose message names an option of train
+        raise Interrupted(
+            f"interrupted while {prediction.name} was trained; run verify again, which continues it"
+        ) from error
 
 
 def _write(folder: Path, digest: str, verification: Verification) -> None:

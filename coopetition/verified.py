@@ -79,9 +79,12 @@ class Verification:
     ----------
     results
         One for each proposal that was trained.
+    unfinished
+        Names of the proposals that were not, or not to the budget.
     """
 
     results: tuple[Verified, ...]
+    unfinished: tuple[str, ...] = ()
 
     @property
     def score(self) -> dict[str, Any]:
@@ -96,10 +99,14 @@ class Verification:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"results": [one.as_dict() for one in self.results], "score": self.score}
+        return {
+            "results": [one.as_dict() for one in self.results],
+            "unfinished": list(self.unfinished),
+            "score": self.score,
+        }
 
     def summary(self) -> str:
-        """A line for each result, and the score."""
+        """A line for each result, the score, and what is not finished."""
         lines = [
             f"{one.prediction.name}: predicted {one.prediction.verdict} "
             f"({one.prediction.verdict_probability[one.prediction.verdict]:.2f}), measured "
@@ -113,7 +120,12 @@ class Verification:
                 f"{score['hits']} of {score['total']} came true, Brier score {score['brier']:.3f}, "
                 f"{100 * score['coverage']:.0f} % of the measured points within their bands"
             )
-        return "\n".join(lines or ["nothing was verified"])
+        if not lines:
+            lines.append("nothing was verified")
+        if self.unfinished:
+            names = ", ".join(self.unfinished)
+            lines.append(f"not finished: {names}; train them with coopetition verify")
+        return "\n".join(lines)
 
 
 def compared(prediction: Prediction, curves: Curves, run: Path) -> Verified:

@@ -63,7 +63,9 @@ def test_a_bad_argument_is_named(change, message):
         ({"workers": 0}, "workers must be at least 1, not 0"),
         ({"parameters": {"mu1": [0.1, 0.2], "alpha": [0.1] * 3}}, "alpha: 3, mu1: 2"),
         ({"parameters": {"mu1": [[0.1]]}}, "mu1 must be a number or one-dimensional"),
-        ({"parameters": {"mu1": [0.1, -0.2]}}, "mu1 must be at least 0"),
+        ({"parameters": {"mu1": [0.1, -0.2]}}, r"mu1 must be at least 0, not -0\.2$"),
+        ({"parameters": {"mu1": [0.1, np.nan]}}, "mu1 must be finite, not nan$"),
+        ({"parameters": {"n_a": np.linspace(5.0, 0.0, 1000)}}, r"n_a must be positive, not 0\.0$"),
         (
             {"parameters": {"mu1": [0.1, 0.2]}, "starts": np.zeros((3, 8))},
             "2 parameter sets and 3 starts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import sys
@@ -88,6 +89,12 @@ def test_text_names_parameters_landmarks_and_compares_models(
         (("published:main", "--until", "10"), 1, "too short"),
         (("published:main", "--horizon", "-1"), 2, "--horizon"),
         (("published:main", "--plot", "fit.doc"), 2, "fit.doc"),
+        (("published:main", "--horizon", "1e6"), 2, "--horizon 1,000,000 lies within the log"),
+        (("published:main", "--until", "5e6", "--horizon", "5e6"), 2, "--until"),
+        (("published:mq", "--losses"), 1, "run mq has no loss to fit"),
+        (("published:main", "published:icl_only"), 1, "no curve that the model predicts"),
+        (("published:main", "-p", "mu1=-5"), 2, "mu1 must be at least 0, not -5.0"),
+        (("published:main", "-p", "mu1=1e9"), 1, "with mu1 = 1e+09 held: hold other values"),
         (("published:icl_only",), 1, "no curve that the model predicts"),
     ],
 )
@@ -135,6 +142,67 @@ def test_runs_of_one_name_have_files_of_their_own(command: click.Command, tmp_pa
     files = [(e["forecast"]["curves"], e["posterior"]["samples"]) for e in (first, second)]
     for one, other in zip(*files, strict=True):
         assert Path(one).read_bytes() != Path(other).read_bytes()
+
+
+def test_a_population_without_a_horizon_is_refused(command: click.Command, tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text("{}")
+    result = run(command, "published:main", "--map", tmp_path / "map.json")
+    assert result.exit_code == 2
+    assert "give --horizon too" in result.stderr
+
+
+def test_every_run_gets_its_picture(command: click.Command, log: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    write_curves(other, [made_by(TRUTH, points=20, run="an other")])
+    result = run(command, log, other, "--starts", 1, "--plot", tmp_path / "fit.png")
+    assert result.exit_code == 0, result.stderr
+    pictures = {"fit.made.png", "fit.an_other.png"}
+    assert pictures == {path.name for path in tmp_path.glob("*.png")}
+    assert all(name in result.stderr for name in pictures)
+
+
+def test_intervals_are_printed_with_their_levels(
+    command: click.Command, log: str, tmp_path: Path
+) -> None:
+    end = TRUTH["sequences_per_time"] * 4000
+    result = run(command, log, "--starts", 1, "--horizon", 2 * end)
+    assert result.exit_code == 0, result.stderr
+    assert "with 95% intervals" in result.stdout
+    (crossover,) = [line for line in result.stdout.splitlines() if line.startswith("  crossover")]
+    assert crossover.endswith("(90%)")
+    said = " ".join(run(command, "--help").stdout.split())
+    assert "95 % for parameters" in said
+    assert "90 % for forecasts" in said
+
+
+def test_without_flip_it_is_said_why_there_is_no_verdict(
+    command: click.Command, tmp_path: Path
+) -> None:
+    made = made_by(TRUTH, points=30)
+    icl = {key: curve for key, curve in made.curves.items() if key[0] == "icl"}
+    path = write_curves(tmp_path / "icl.csv", [dataclasses.replace(made, curves=icl)])
+    horizon = 2 * made.last_sequence
+    held = ("-p", "x_d=0.08", "-p", "n_d=150")
+    result = run(
+        command, path, "--starts", 1, "--horizon", horizon, "--model", "cooperation", *held
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "no verdict: the log has no flip accuracy" in result.stdout
+    assert f"at {horizon:,.0f} sequences: no verdict without flip" in result.stdout
+    assert "" not in result.stdout.splitlines()
+
+
+def test_what_was_found_is_told_even_where_it_cannot_be_kept(
+    command: click.Command, log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("coopetition.files.os.replace", full)
+    result = run(command, log, "--starts", 1, "-o", tmp_path / "FIT.json")
+    assert result.exit_code == 1
+    assert "no space left" in result.stderr
+    assert "gain_icl" in result.stdout
 
 
 @given(st.lists(st.text("ab/ .-2", max_size=4)))

@@ -95,6 +95,27 @@ def test_a_freed_symmetry_is_named_and_gets_no_interval() -> None:
         assert result.parameter(name).status == "determined", name
 
 
+def test_a_parameter_whose_interval_ends_at_its_bounds_is_not_called_determined() -> None:
+    result = fit(noisy(made_by(TRUTH), 0.01, seed=4), **QUICK)
+    bounds = {p.name: (p.lower, p.upper) for p in result.declared if p.vary}
+    seen = set()
+    for p in (result.parameter(name) for name in result.free):
+        ends = [
+            end is not None and end == pytest.approx(bound, rel=RECOVERY)
+            for end, bound in zip((p.lower, p.upper), bounds[p.name], strict=True)
+        ]
+        seen.add(p.status)
+        assert not all(ends), p.name
+        assert not any(ends) or p.status.startswith(("open", "at")), p.name
+        if p.status.startswith("open"):
+            assert any(p.name in note and "no limit" in note for note in result.warnings)
+    assert "determined" in seen
+    assert np.array_equal(
+        np.isnan(np.diag(result.covariance)),
+        [result.parameter(name).status == "undetermined" for name in result.free],
+    )
+
+
 def test_same_seed_same_fit() -> None:
     curves = made_by(TRUTH, points=30)
     one, two = (fit(curves, starts=3, screened=256, seed=5) for _ in range(2))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 import pytest
 from fitted_curves import ACCURACIES, TRUTH, made_by
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tolerances import FINITE_DIFFERENCES, ROUNDING, SAME_CURVE
+from tolerances import FINITE_DIFFERENCES, ROUNDING, SAME_CURVE, STANDARD_ERRORS
 
 from coopetition.fitting import FitSettings, Parameter, gauge, scaling_symmetries
 from coopetition.fitting.diagnostics import diagnose
@@ -161,6 +162,24 @@ def test_a_parameter_pushed_against_its_bound_gets_a_one_sided_interval() -> Non
     assert -50.0 < pushed.upper < -49.0
 
 
+@given(st.floats(-40.0, 40.0), st.floats(1e-3, 1e3), st.sampled_from(["log", "linear"]))
+def test_an_end_of_an_interval_that_is_but_the_box_s_is_called_open(
+    at: float, deviation: float, scale: Literal["log", "linear"]
+) -> None:
+    low, high = -50.0, 50.0  # the box, in the optimiser's numbers
+    value, lower, upper = (np.exp(x) if scale == "log" else x for x in (at, low, high))
+    one = Parameter(name="p", value=value, lower=lower, upper=upper, scale=scale)
+    design = np.full((100, 1), 0.1 / deviation)
+    residuals = np.tile([1.0, -1.0], 50)
+    (found,) = information([one], np.array([at]), residuals, design, 1.0).parameters
+    reach = 1.984 * deviation  # 95 % of t with 100 degrees of freedom
+    gaps = at - reach - low, high - at - reach
+    assume(min(map(abs, gaps)) > 1e-2 * (high - low))  # nearer to a bound than that is at it
+    expected = ("undetermined", "open below", "open above", "determined")
+    assert found.status == expected[2 * (gaps[0] > 0) + (gaps[1] > 0)]
+    assert (found.lower is None) == (found.upper is None) == (max(gaps) < 0)
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
 def test_effective_number_of_autoregressive_residuals(correlation: float) -> None:
     rng = np.random.default_rng(4)
@@ -175,6 +194,39 @@ def test_effective_number_of_autoregressive_residuals(correlation: float) -> Non
     assert found.effective == pytest.approx(expected, rel=0.25)
     assert found.autocorrelation == pytest.approx(correlation, abs=0.05)
     assert (found.runs_p < 1e-6) == (correlation > 0)
+
+
+@given(st.floats(-3.0, 3.0), st.floats(0.8, 0.95), st.integers(0, 50))
+def test_residuals_worth_few_points_never_look_independent(
+    offset: float, correlation: float, seed: int
+) -> None:
+    """However many of them have one sign."""
+    rng = np.random.default_rng(seed)
+    values = np.empty(200)
+    values[0] = rng.standard_normal() / np.sqrt(1 - correlation**2)
+    for i in range(1, len(values)):
+        values[i] = correlation * values[i - 1] + rng.standard_normal()
+    values += offset * np.std(values)
+    assert "autocorrelated" in diagnose(KEY, values, np.ones(len(values))).summary()
+
+
+def test_a_short_large_excursion_is_no_independent_residual() -> None:
+    values = np.random.default_rng(0).standard_normal(200)
+    values[90:100] += 10.0
+    found = diagnose(KEY, values, np.ones(200))
+    assert found.runs_p > 0.01
+    assert found.effective < 50
+    assert found.autocorrelated
+
+
+def test_independent_residuals_are_called_autocorrelated_as_rarely_as_the_levels_say() -> None:
+    rng = np.random.default_rng(1)
+    trials = 2000
+    called = sum(
+        diagnose(KEY, rng.standard_normal(100), np.ones(100)).autocorrelated for _ in range(trials)
+    )
+    level = 0.02  # two tests at 1 %
+    assert called <= trials * level + STANDARD_ERRORS * np.sqrt(trials * level)
 
 
 def test_residuals_of_one_sign_are_worth_one_point() -> None:

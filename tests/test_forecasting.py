@@ -112,6 +112,15 @@ def test_matched_exemplars_keep_icl_in_settings_alone(main):
     assert chance > 0.5 > plain.verdict_probability["persistent"]
 
 
+def test_a_horizon_that_no_run_came_near_is_called_the_theorys(main, others):
+    far, near = (
+        forecast_settings(main.settings, others, horizon=horizon, draws=FEW)
+        for horizon in (3 * others.longest, others.longest)
+    )
+    assert any("extrapolation" in text for text in far.warnings)
+    assert not any("extrapolation" in text for text in near.warnings)
+
+
 def test_too_short_a_log_is_said_to_be(main, others):
     unsaid = {k: v for k, v in main.settings.items() if not k.startswith("n_")}
     found = forecast(main, others, until=5e5, horizon=HORIZON, settings=unsaid, draws=FEW)

@@ -207,6 +207,7 @@ def test_maps_survive_the_disk(tmp_path):
     ("change", "message"),
     [
         ({"format": 99}, "format 99"),
+        ({"format": "coopetition fits 1"}, "no calibrated map .*'coopetition fits 1'"),
         ({"runs": None}, "no calibrated map"),
         ({"theory": "nonsense"}, "no calibrated map"),
         ({"parameters": ["a"]}, "other parameters"),

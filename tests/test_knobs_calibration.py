@@ -16,7 +16,7 @@ from coopetition.errors import LogError
 from coopetition.knobs import calibrate, default_map
 from coopetition.knobs.effects import EffectPrior
 from coopetition.knobs.regression import expected_deviations, regress
-from coopetition.logs import published_runs, read_curves
+from coopetition.logs import published_runs, read_curves, write_curves
 from coopetition.rivals import Logistics
 
 TIMES = np.linspace(0.0, 2e7, 60)
@@ -126,10 +126,21 @@ def test_deviations_shrink_towards_what_is_seen(made):
     assert np.sqrt(made.deviation[1]) < guess[1]  # 0.05 was put in, 0.2 guessed
 
 
-def test_one_name_for_two_runs_is_refused():
-    run = made_runs()[0]
+def test_runs_of_one_name_are_told_apart_by_their_logs():
+    first, second = (
+        dataclasses.replace(run, run="one preset", source={"path": f"{log}.csv", "sha256": log})
+        for run, log in zip(made_runs(), "ab", strict=False)
+    )
+    found = calibrate([first, second, first], theory=Logistics(), points=12, verdicts=False)
+    assert [run.run for run in found.runs] == ["one preset", "one preset (2)"]
+    assert [run.source["path"] for run in found.runs] == ["a.csv", "b.csv"]
+    assert found.provenance["inputs"] == [first.source, second.source]
+
+
+def test_one_name_for_two_runs_without_a_log_is_refused():
+    first, second = (dataclasses.replace(run, run="made") for run in made_runs()[:2])
     with pytest.raises(LogError, match="rename one"):
-        calibrate([run, run], theory=Logistics())
+        calibrate([first, second], theory=Logistics())
 
 
 def test_a_run_whose_settings_cannot_be_compared_is_left_out_alone():
@@ -157,6 +168,25 @@ def test_the_command_writes_a_map(tmp_path):
     content = json.loads(path.read_text())
     assert content["runs"][0]["run"] == "mq"
     assert content["provenance"]["settings"]["until"] == 2e7
+    logs = [read_curves(name)[0].source for name in arguments[1:3]]
+    inputs = [{name: log[name] for name in ("path", "sha256")} for log in logs]
+    assert content["provenance"]["inputs"] == inputs
+
+
+def test_runs_of_one_preset_are_calibrated_on_together(tmp_path):
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    (main,) = read_curves("published:main")
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder, until in zip(folders, (2e6, 3e6), strict=True):
+        folder.mkdir()
+        write_curves(folder / "curves.csv", [main.until(until)])
+    path = tmp_path / "map.json"
+    arguments = ["calibrate", *map(str, [*folders, folders[0]]), "--quiet", "-o", str(path)]
+    result = CliRunner().invoke(entry.load(), arguments)
+    assert result.exit_code == 0, result.output
+    assert "1 of the runs have the same log as another" in result.stderr
+    runs = json.loads(path.read_text())["runs"]
+    assert [run["run"] for run in runs] == ["main", "main (2)"]
 
 
 def test_the_command_names_what_is_wrong(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_a_lean_that_goes_with_a_setting_is_learnt_of_many_runs_and_not_of_few()
         assert min(one.values()) > 0
 
 
-def test_horizons_beyond_the_runs_are_taken_as_their_nearest():
+def test_later_horizons_are_corrected_as_the_last_and_earlier_ones_less_and_less():
     runs = [
         run(f"{h}{i}", [record(name, horizon=h)])
         for i in range(20)
@@ -126,8 +127,19 @@ def test_horizons_beyond_the_runs_are_taken_as_their_nearest():
     odds = fit_odds(runs)
     assert odds.horizons == (1e5, 1e6)
     assert odds.correct(EVEN, {}, 5e7) == odds.correct(EVEN, {}, 1e6)
-    assert odds.correct(EVEN, {}, 1e3) == odds.correct(EVEN, {}, 1e5)
     assert odds.correct(EVEN, {}, 1e5)["persistent"] > 0.7
+    earlier = [odds.correct(EVEN, {}, h)["persistent"] for h in (1e5, 9e4, 7e4, 5.5e4)]
+    assert all(one > other for one, other in itertools.pairwise(earlier))
+    for before_anything_was_seen in (5e4, 1e3):
+        assert odds.correct(EVEN, {}, before_anything_was_seen) == pytest.approx(EVEN)
+
+
+def test_a_verdict_before_the_horizons_of_the_small_runs_is_the_theorys():
+    odds = small_map().odds
+    sure = {"persistent": 0.0, "transient": 0.01, "never": 0.99}
+    for one in small_map().runs[::20]:
+        found = odds.correct(sure, one.settings, 0.4 * odds.horizons[0])
+        assert found["never"] == pytest.approx(0.99, abs=0.01)
 
 
 def test_several_verdicts_of_a_run_are_not_as_many_runs():

@@ -48,6 +48,19 @@ def test_a_later_horizon_counts():
     assert found.predict({"horizon": 1e6})["transient"] > 0.8
 
 
+def test_horizons_far_from_all_runs_are_not_known():
+    settings = [{"horizon": h} for h in (2e5, 8e5, 1e6)]
+    found = regress_outcomes(settings, ["never", "transient", "persistent"])
+    assert [found.knows(h) for h in (5e2, 9e4, 1.1e5, 1.9e6, 3e6)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert regress_outcomes(runs([0.1, 0.9]), ["never", "never"]).knows(1.0)
+
+
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="one verdict a run"):
         regress_outcomes(runs([0.1, 0.2]), ["never"])

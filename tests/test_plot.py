@@ -47,6 +47,19 @@ def test_fit_over_data_shows_measured_points_and_fitted_lines(fitted: Fit) -> No
     assert "million" in ax.get_xlabel()
 
 
+def test_the_legend_of_a_fit_covers_neither_data_nor_title(fitted: Fit) -> None:
+    figure = fit_figure(fitted)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    legend = ax.get_legend().get_window_extent()
+    inside = ax.get_window_extent()
+    assert legend.y0 >= inside.y1 or legend.x0 >= inside.x1
+    assert not legend.overlaps(ax.title.get_window_extent())
+    assert {text.get_text().split()[0] for text in ax.get_legend().get_texts()} == {
+        key[0] for key in fitted.measurements.keys
+    }
+
+
 def test_a_prediction_adds_its_bands(fitted: Fit) -> None:
     end = fitted.measurements.sequences[-1]
     prediction = predict(fitted, 1.5 * end, draws=20)

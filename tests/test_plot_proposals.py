@@ -1,5 +1,8 @@
 """Pictures of proposals show the numbers they are given."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
@@ -8,7 +11,7 @@ from coopetition.forecasting import forecast
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves
 from coopetition.plot import plot_boundary, plot_forecast, plot_frontier
-from coopetition.proposal import boundary, default_moves, propose
+from coopetition.proposal import Boundary, Move, boundary, default_moves, propose
 
 BUDGET = 2e7
 
@@ -29,13 +32,20 @@ def found(base, moves):
     return propose(base, default_map(), budget=BUDGET, moves=moves, count=2, looked_at=12)
 
 
+def told(ax):
+    """What the legend names."""
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def test_the_frontier_is_drawn_through_its_points(found):
     ax = plot_frontier(found)
     (line,) = [line for line in ax.lines if line.get_label() == "frontier"]
     np.testing.assert_allclose(line.get_xdata(), [one.candidate.cost for one in found.frontier])
     np.testing.assert_allclose(line.get_ydata(), [one.persistent for one in found.frontier])
-    stars = [line for line in ax.lines if line.get_marker() == "*"]
-    assert len(stars) == len(found.proposals)
+    (stars,) = [line for line in ax.lines if line.get_marker() == "*"]
+    chances = [one.probability_persistent for one in found.proposals]
+    np.testing.assert_allclose(stars.get_ydata(), chances)
+    assert stars.get_label() in told(ax)
     assert "cost" in ax.get_xlabel()
 
 
@@ -46,8 +56,31 @@ def test_the_boundary_shows_probabilities_and_the_base(base, moves):
     np.testing.assert_allclose(np.ravel(mesh.get_array()), over.persistent.T.ravel())
     (star,) = [line for line in ax.lines if line.get_marker() == "*"]
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (0.0, 12800.0)
+    assert star.get_label() in told(ax)
     assert ax.get_yscale() == "log"
     assert ax.get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("points", [3, 13])
+def test_labels_of_a_boundary_stay_apart(points):
+    values = np.geomspace(3200.0, 51200.0, points)
+    log = Move(setting="n_classes", lower=3200, upper=51200, log=True)
+    over = Boundary(
+        first=log,
+        second=dataclasses.replace(log, setting="n_exemplars"),
+        first_values=values,
+        second_values=values,
+        persistent=np.outer(values, values) / values[-1] ** 2,
+        base=(12800.0, 12800.0),
+        budget=BUDGET,
+    )
+    ax = plot_boundary(over)
+    ax.figure.draw_without_rendering()
+    for axis in (ax.xaxis, ax.yaxis):
+        assert not any(label.get_text() for label in axis.get_minorticklabels())
+        boxes = [label.get_window_extent() for label in axis.get_majorticklabels()]
+        assert len(boxes) >= 3
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
 
 
 def test_a_forecast_is_drawn_on_the_axes_it_is_given(found):

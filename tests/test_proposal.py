@@ -78,6 +78,11 @@ def test_moves_are_read(text, expected):
     assert (move.lower, move.upper, move.log, move.price) == expected
 
 
+def test_a_range_in_factors_is_paid_by_the_factor_of_2():
+    move = parse_move("match_probability=log:0.125:1", {"match_probability": 0.25})
+    assert move.cost(0.25, 1.0) == pytest.approx(CLASSES.cost(400, 1600))
+
+
 @pytest.mark.parametrize(
     "text", ["n_classes=5", "n_classes=9:1", "n_classes=a:b", "spread", "x=1:2"]
 )

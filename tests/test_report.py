@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import base64
+import html
+import importlib.metadata
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from fitted_curves import TRUTH, made_by, noisy
+from made_proposals import lasting, passing, proposals_in, runs_of
 
 from coopetition.curves import Curve, Curves
-from coopetition.errors import LogError
+from coopetition.errors import CoopetitionError, LogError
+from coopetition.files import sha256_of
 from coopetition.fitting import FitSettings, fit, write_fits
 from coopetition.fitting.information import CONFIDENCE
+from coopetition.forecasting import forecast
+from coopetition.knobs import default_map
 from coopetition.landmarks import landmarks
 from coopetition.logs import read_curves, write_curves
 from coopetition.models import get
 from coopetition.report import report, write_report
+from coopetition.verification import verify
 
 
 def test_a_run_is_shown_with_its_landmarks_verdict_and_source() -> None:
@@ -57,6 +65,96 @@ def test_intervals_of_fits_are_called_what_they_are(tmp_path: Path) -> None:
     quick = FitSettings(starts=1, screened=64)
     path = write_fits(tmp_path / "fit.json", [fit(curves, get("coopetition"), settings=quick)])
     assert re.findall(r"(\d+) ?% interval", report([path])) == [f"{100 * CONFIDENCE:.0f}"]
+
+
+def fitted(folder: Path, **entry: object) -> Path:
+    """A file of one fit, with an entry of its own."""
+    curves = noisy(made_by(TRUTH, points=25), 0.01, seed=0)
+    quick = FitSettings(starts=1, screened=64)
+    found = [fit(curves, get("coopetition"), settings=quick)]
+    return write_fits(folder / "fit.json", found, entries=[entry])
+
+
+def pictures(page: str) -> int:
+    return page.count('src="data:image/png;base64,')
+
+
+def test_forecasts_are_shown_with_odds_crossover_and_bands(tmp_path: Path) -> None:
+    (main,) = read_curves("published:main")
+    told = forecast(main, default_map(), until=5e6, horizon=2e7, draws=200)
+    entry = {"basis": "population", "notes": ["a note"], **told.as_dict("elsewhere/bands.csv")}
+    path = fitted(tmp_path, forecast=entry)
+    without = report([path])
+    assert pictures(without) == 1
+    assert "predicted curves are not beside the fit" in without
+    (tmp_path / "bands.csv").write_text(told.to_table().to_csv(index=False))
+    page = report([path])
+    assert pictures(page) == 2
+    assert "at 20,000,000 sequences, from other runs" in page
+    assert all(f"{name} {p:.2f}" in page for name, p in told.verdict_probability.items())
+    crossover = told.landmarks["crossover"].median
+    assert crossover is not None
+    assert f"{crossover:,.0f}" in page
+    assert "a note" in page
+    assert sha256_of(tmp_path / "bands.csv") in page
+
+
+def test_a_forecast_without_flip_is_shown_without_odds(tmp_path: Path) -> None:
+    alone = {"basis": "own log", "horizon": 2e7, "verdict_probability": {}, "crossover": None}
+    page = report([fitted(tmp_path, forecast={**alone, "curves": None, "notes": []})])
+    assert "from this log alone: no verdict without flip" in page
+
+
+def test_proposals_are_shown_before_and_after_they_are_verified(tmp_path: Path) -> None:
+    found = proposals_in(tmp_path).proposals
+    before = report([tmp_path])
+    assert "not verified yet" in before
+    assert pictures(before) == len(found)
+    chances = (proposal.forecast.verdict_probability["persistent"] for proposal in found)
+    assert all(f"persistent {chance:.2f}" in before for chance in chances)
+    verified = verify(tmp_path, trainer=runs_of([lasting, passing]))
+    after = report([tmp_path])
+    assert f"{verified.score['hits']} of {verified.score['total']} verified came true" in after
+    assert f"Brier score {verified.score['brier']:.3f}" in after
+    assert after.count("grey: measured") == 2 * len(found)  # as words and for those who listen
+    (tmp_path / "proposals.json").write_text(
+        (tmp_path / "proposals.json").read_text().replace('"sure": 0.8', '"sure": 0.7')
+    )
+    with pytest.raises(CoopetitionError, match="changed after"):
+        report([tmp_path])
+
+
+def test_one_damaged_run_leaves_the_others_on_the_page(tmp_path: Path) -> None:
+    for name in ("good", "bad"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    write_curves(tmp_path / "runs" / "good" / "curves.csv", read_curves("published:ts3"))
+    (tmp_path / "runs" / "bad" / "curves.csv").write_text("run,evaluator,metric,sequences,value\n")
+    output = tmp_path / "report.html"
+    missing = write_report(output, [tmp_path / "runs", tmp_path / "none.csv", "published:mq"])
+    assert len(missing) == 2
+    page = html.unescape(output.read_text())
+    assert all(line in page for line in missing)
+    assert "Run ts3" in page
+    assert "Run mq" in page
+    assert str(tmp_path / "runs" / "bad") in missing[0]
+    assert "no file" in missing[1]
+
+
+def test_the_command_tells_what_it_leaves_out_and_takes_columns(tmp_path: Path) -> None:
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="coopetition")
+    log, output = tmp_path / "odd.csv", tmp_path / "report.html"
+    log.write_text("step,acc\n0,0.5\n10,0.8\n20,0.9\n30,0.9\n")
+    arguments = ["report", str(log), "published:mq", "-o", str(output)]
+    partly = CliRunner().invoke(entry.load(), arguments)
+    assert partly.exit_code == 1
+    assert f"not shown: {log}" in partly.stderr
+    assert "Run mq" in output.read_text()
+    whole = CliRunner().invoke(
+        entry.load(), [*arguments, "--columns", "flip=acc,sequences=step*32"]
+    )
+    assert whole.exit_code == 0, whole.output
+    assert whole.stderr == ""
+    assert "ICL is persistent at 960 sequences" in output.read_text()
 
 
 def test_what_cannot_be_read_is_said_before_anything_is_written(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_embeddings_names_the_file_that_is_unfit(coopetition, tmp_path):
     assert "nan.npy holds values that are not finite" in result.output
     result = coopetition(*wanted, tmp_path / "classes.txt")
     assert result.exit_code == 2
-    assert "classes.txt: end its name in .h5 or .npy" in result.output
+    assert "classes.txt: end its name in one of .h5, .hdf5, .npy" in result.output
     assert not list(tmp_path.glob("classes*"))
 
 

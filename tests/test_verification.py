@@ -5,12 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+from made_proposals import BUDGET, POINTS, lasting, passing, proposals_in, runs_of
 
-from coopetition.curves import Curve, Curves
-from coopetition.errors import CoopetitionError
+from coopetition.errors import CoopetitionError, Interrupted
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves, write_curves
-from coopetition.proposal import default_moves, propose
 from coopetition.proposal.storage import (
     PREDICTIONS,
     RUNS,
@@ -24,26 +23,6 @@ from coopetition.train.settings_files import read_settings, write_settings
 from coopetition.train.short_names import from_short_names, with_short_names
 from coopetition.verification import updated_map, verify
 
-BUDGET = 2e7
-POINTS = 41
-
-
-def proposals_in(folder):
-    """Two proposals in a folder, and what was proposed."""
-    (main,) = read_curves("published:main")
-    base = dict(main.settings)
-    moves = default_moves(base, ["match_probability"])
-    found = propose(base, default_map(), budget=BUDGET, moves=moves, count=2, looked_at=8)
-    for proposal in found.proposals:
-        run = TrainingSettings().run.replace(sequences=int(BUDGET))
-        full = with_short_names(
-            TrainingSettings(name=proposal.name, run=run),
-            {name: to for name, (_, to) in proposal.changes.items()},
-        )
-        write_settings(full, folder / f"{proposal.name}.yaml")
-    write_proposals(found, folder, default_map())
-    return found
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -55,34 +34,6 @@ def made(tmp_path_factory):
 def folder(made, tmp_path):
     """A copy of the folder that a test may change."""
     return shutil.copytree(made[0], tmp_path / "proposals")
-
-
-def runs_of(shapes):
-    """A trainer that writes curves of the given flips, one after the other."""
-    left = list(shapes)
-
-    def trainer(settings, run):
-        flip = left.pop(0)
-        x = np.linspace(0.0, BUDGET, POINTS)
-        run.mkdir(parents=True)
-        curves = {
-            (name, "in_context_acc"): Curve(
-                evaluator=name, metric="in_context_acc", sequences=x, values=values
-            )
-            for name, values in (("flip", flip(x / BUDGET)), ("train", 0.5 + 0.4 * x / BUDGET))
-        }
-        write_curves(run / "curves.csv", [Curves(run=settings.name, curves=curves)])
-        write_settings(settings, run / "settings.yaml")
-
-    return trainer
-
-
-def lasting(u):
-    return 0.5 + 0.4 * np.minimum(4 * u, 1)
-
-
-def passing(u):
-    return np.where(u < 0.3, 0.5 + u, np.maximum(0.8 - 1.2 * (u - 0.3), 0.05))
 
 
 def test_predictions_are_read_as_they_were_written(made):
@@ -150,14 +101,30 @@ def test_an_interruption_keeps_what_is_there(folder):
     with pytest.raises(IndexError):
         verify(folder, trainer=runs_of([lasting]))
     assert len(json.loads((folder / VERDICTS).read_text())["results"]) == 1
-    assert verify(folder, train_missing=False).score["total"] == 1
+    partial = verify(folder, train_missing=False)
+    assert partial.score["total"] == 1
+    assert partial.unfinished == ("proposal-02",)
+    assert json.loads((folder / VERDICTS).read_text())["unfinished"] == ["proposal-02"]
     assert verify(folder, trainer=runs_of([passing])).score["total"] == 2
+
+
+def test_an_interrupted_verification_says_how_it_goes_on(folder):
+    def stopped(settings, run):
+        raise Interrupted("interrupted at 10 sequences; continue with --resume")
+
+    with pytest.raises(Interrupted, match=r"proposal-01 was trained; run verify again") as caught:
+        verify(folder, trainer=stopped)
+    assert "--resume" not in str(caught.value)
 
 
 def test_nothing_trained_is_no_score(folder):
     result = verify(folder, train_missing=False)
     assert result.score == {"hits": 0, "total": 0, "brier": None, "coverage": None}
-    assert result.summary() == "nothing was verified"
+    assert result.summary().startswith("nothing was verified")
+    assert all(one.name in result.summary() for one in read_predictions(folder))
+    whole = verify(folder, trainer=runs_of([lasting, passing]))
+    assert whole.unfinished == ()
+    assert "not finished" not in whole.summary()
 
 
 def test_predictions_are_never_rewritten(folder, made):

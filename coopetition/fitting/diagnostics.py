@@ -1,10 +1,10 @@
 """What the residuals of a fit say about the model, and how many points they are worth.
 
 Systematic misses show as runs of one sign: autocorrelation, its time τ = 1 + 2 Σ ρ_k, and the
-number n/τ of independent residuals that would say as much.
+number n/τ of independent residuals that would say as much. Signs and neighbours are both about 0,
+not about the residuals' mean or median: a miss of one sign is a miss.
 
-Reference: Sokal 1997, Monte Carlo methods in statistical mechanics, section 2 (τ); Wald & Wolfowitz
-1940 (runs).
+Reference: Sokal 1997, Monte Carlo methods in statistical mechanics, section 2 (τ).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ..readout import Key
 
-RUNS_P = 0.01  # below it the runs test calls residuals autocorrelated
+RUNS_P = 0.01  # below it signs change too seldom, or too often, for independent residuals
+LAG_LIMIT = 2.58  # standard deviations of a chance correlation of neighbours: 1 in 100
 WINDOW = 5.0  # of the correlation time, as usual (Sokal)
 LARGE_RMSE = 0.05  # of an accuracy: a miss that shows at a glance
 
@@ -43,7 +44,7 @@ class ResidualDiagnostics:
     effective
         Number of independent residuals that say as much, at most ``points``.
     runs_p
-        Two-sided p-value of the runs test for independent signs.
+        Two-sided p-value of the number of sign changes, binomial for independent residuals.
     """
 
     key: Key
@@ -55,10 +56,19 @@ class ResidualDiagnostics:
     effective: float
     runs_p: float
 
+    @property
+    def autocorrelated(self) -> bool:
+        """Whether signs or neighbours hang together more than chance would have it.
+
+        Each is tested at 1 %: signs miss a short but large excursion, neighbours a long small one.
+        """
+        by_chance = LAG_LIMIT / math.sqrt(max(self.points, 1))
+        return self.runs_p < RUNS_P or abs(self.autocorrelation) > by_chance
+
     def summary(self) -> str:
         """One line of text."""
         name = "/".join(self.key)
-        verdict = "autocorrelated" if self.runs_p < RUNS_P else "look independent"
+        verdict = "autocorrelated" if self.autocorrelated else "look independent"
         return (
             f"{name}: rmse {self.rmse:.4f}, bias {self.bias:+.4f}, residuals {verdict} "
             f"(lag 1: {self.autocorrelation:.2f}; {self.points} points worth {self.effective:.0f})"
@@ -119,14 +129,11 @@ def _correlation_time(correlations: NDArray[np.float64]) -> float:
 
 
 def _runs_p(values: NDArray[np.float64]) -> float:
+    from scipy.special import bdtr
+
     signs = values[values != 0] > 0
-    above, n = int(np.sum(signs)), len(signs)
-    below = n - above
-    if above == 0 or below == 0:
-        return 1.0 if n < 2 else float(2.0 * 0.5**n)
-    runs = 1 + int(np.sum(signs[1:] != signs[:-1]))
-    mean = 1 + 2 * above * below / n
-    variance = (mean - 1) * (mean - 2) / (n - 1)
-    if variance <= 0:
+    if len(signs) < 2:
         return 1.0
-    return math.erfc(abs(runs - mean) / math.sqrt(2 * variance))
+    pairs = len(signs) - 1
+    changes = int(np.sum(signs[1:] != signs[:-1]))
+    return min(1.0, 2.0 * float(bdtr(min(changes, pairs - changes), pairs, 0.5)))

@@ -2,7 +2,8 @@
 
 At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Its eigenvectors with (almost) no growth are
 directions in which the data decide nothing: parameters that take part in one get no interval,
-rather than the false one a pseudo-inverse would give. The residuals' size is estimated, their
+rather than the false one a pseudo-inverse would give. Nor does one whose interval is as wide as its
+bounds: those were chosen, not measured. The residuals' size is estimated, their
 autocorrelation taken into account (`coopetition.fitting.noise`).
 
 Reference: Raue et al. 2009, Bioinformatics 25:1923 (identifiability); Seber & Wild 1989,
@@ -20,7 +21,15 @@ from numpy.typing import NDArray
 
 from .parameters import Parameter
 
-Status = Literal["fixed", "determined", "undetermined", "at lower bound", "at upper bound"]
+Status = Literal[
+    "fixed",
+    "determined",
+    "open below",
+    "open above",
+    "undetermined",
+    "at lower bound",
+    "at upper bound",
+]
 
 LOADING = 0.1  # share of a null direction from which a parameter counts as part of it
 AT_BOUND = 1e-3  # of the box: nearer to a bound than that is at it
@@ -43,8 +52,10 @@ class FittedParameter:
         Ends of the 95 % interval, cut at the parameter's bounds; None where it was held, or where
         the data determine no interval.
     status
-        ``determined``, ``undetermined`` (part of a null direction), at a bound (the interval is
-        then one-sided), or ``fixed``.
+        ``determined``; ``open below`` or ``open above`` (the interval ends at that bound only
+        because it is cut there: the data set a limit on the other side alone); ``undetermined``
+        (part of a null direction, or an interval from bound to bound); at a bound (the interval is
+        then one-sided); or ``fixed``.
     """
 
     name: str
@@ -126,13 +137,20 @@ def information(
 
     found: dict[str, FittedParameter] = {}
     for j, parameter in enumerate(free):
-        status: Status = "determined"
         below = above = reach * float(np.sqrt(covariance[j, j]))
-        if (low[j] or high[j]) and not (free_to_move[j] and second.lost[j]):
-            status = "at lower bound" if low[j] else "at upper bound"
+        at_bound = (low[j] or high[j]) and not (free_to_move[j] and second.lost[j])
+        if at_bound:
             below, above = (0.0, steps[j]) if low[j] else (steps[j], 0.0)
-        elif second.lost[j]:
-            status = "undetermined"
+        margin = AT_BOUND * width[j]
+        open_below = bool(theta[j] - below < lower[j] + margin)
+        open_above = bool(theta[j] + above > upper[j] - margin)
+        status: Status = "determined"
+        if np.isnan(below) or (open_below and open_above):
+            status, below, above = "undetermined", np.nan, np.nan
+        elif at_bound:
+            status = "at lower bound" if low[j] else "at upper bound"
+        elif open_below or open_above:
+            status = "open below" if open_below else "open above"
         found[parameter.name] = FittedParameter(
             name=parameter.name,
             value=parameter.to_external(float(theta[j])),
@@ -141,6 +159,8 @@ def information(
             status=status,
         )
     names = [p.name for p in free]
+    silent = np.array([found[name].status == "undetermined" for name in names], dtype=np.bool_)
+    covariance = np.where(silent[:, None] | silent[None, :], np.nan, covariance)
     return Information(
         names=tuple(names),
         covariance=covariance,

@@ -13,7 +13,7 @@ from ..errors import LogError
 from ..models import Model, get
 from ..readout import Key
 from ..version import __version__
-from .diagnostics import LARGE_RMSE, RUNS_P, ResidualDiagnostics, diagnose
+from .diagnostics import LARGE_RMSE, ResidualDiagnostics, diagnose
 from .information import Information, information
 from .measurements import Measurements, measurements
 from .noise import overstatement, residual_noise
@@ -176,6 +176,11 @@ def _warnings(
     for p in known.parameters:
         if p.status.startswith("at "):
             found.append(f"{p.name} is {p.status}: the interval is one-sided")
+        if p.status.startswith("open "):
+            side = p.status.removeprefix("open ")
+            found.append(f"the data set {p.name} no limit {side}: its interval ends at its bound")
+        if p.status == "undetermined" and not any(p.name in d for d in known.null_directions):
+            found.append(f"these data do not determine {p.name}: its interval spans its bounds")
     hits = sum(s.cost <= starts[0].cost * (1 + SAME_OPTIMUM) for s in starts)
     if hits < max(2, len(starts) // 10):
         found.append(
@@ -184,7 +189,7 @@ def _warnings(
         )
     if not starts[0].converged:
         found.append("the best start had not converged; raise max_evaluations")
-    correlated = ["/".join(d.key) for d in diagnostics if d.runs_p < RUNS_P]
+    correlated = ["/".join(d.key) for d in diagnostics if d.autocorrelated]
     if correlated:
         found.append(
             f"residuals are autocorrelated in {', '.join(correlated)}: the model misses shape "

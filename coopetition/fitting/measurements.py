@@ -122,10 +122,13 @@ def measurements(
     Raises
     ------
     LogError
-        If no curve can be used: none that the model predicts, too short, or flat.
+        If no curve can be used: none that the model predicts, too short, or flat; or if losses
+        were asked for and there are none.
     ValueError
         If a key names no curve of the run.
     """
+    if settings.losses and keys is None:
+        _require_losses(curves, strategies)
     if keys is not None:
         for evaluator, metric in keys:
             curves.curve(evaluator, metric)
@@ -169,6 +172,16 @@ def measurements(
         source=curves.source,
         notes=tuple(notes),
     )
+
+
+def _require_losses(curves: Curves, strategies: Sequence[str]) -> None:
+    wanted = [key for key in predicted_keys(strategies) if key[1] == "loss"]
+    if not any(key in curves.curves for key in wanted):
+        names = ", ".join("/".join(key) for key in wanted)
+        raise LogError(
+            f"run {curves.run} has no loss to fit ({names}): fit without losses, or name its "
+            "columns with --columns icl/loss=…"
+        )
 
 
 def _usable(

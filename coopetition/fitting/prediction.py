@@ -93,7 +93,7 @@ class Prediction:
                 "later" if q is None else f"{q:,.0f}"
                 for q in (self.crossover.median, self.crossover.lower, self.crossover.upper)
             ]
-            lines.append(f"crossover {words[0]} [{words[1]}, {words[2]}]")
+            lines.append(f"crossover {words[0]} [{words[1]}, {words[2]}] ({LEVEL:.0%})")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 

@@ -15,7 +15,7 @@ from ..errors import unknown_name
 from ..models import Model
 from ..readout import Key, Readout
 from .diagnostics import ResidualDiagnostics
-from .information import FittedParameter
+from .information import CONFIDENCE, FittedParameter
 from .measurements import Measurements
 from .noise import HYPERPARAMETERS, Noise
 from .parameters import Parameter
@@ -195,11 +195,16 @@ class Fit:
             f"{self.hits} of {len(self.starts)} starts found the optimum",
             f"AICc {self.aicc:.1f}, BIC {self.bic:.1f}",
         ]
+        lines.append(f"parameters, with {CONFIDENCE:.0%} intervals:")
         width = max(len(p.name) for p in self.parameters)
         for p in self.parameters:
             if p.status == "fixed":
                 continue
             interval = "no interval" if p.lower is None else f"{p.lower:.4g} – {p.upper:.4g}"
+            if p.status == "open below":
+                interval = f"below {p.upper:.4g}"
+            elif p.status == "open above":
+                interval = f"above {p.lower:.4g}"
             note = "" if p.status == "determined" else f"  ({p.status})"
             lines.append(f"  {p.name:<{width}}  {p.value:<10.4g} {interval}{note}")
         lines += [f"  {d.summary()}" for d in self.diagnostics]

@@ -21,7 +21,7 @@ class FitSettings:
     separate_flip
         Whether the flip evaluator has gains of its own.
     losses
-        Whether loss curves are fitted along with the accuracies.
+        Whether loss curves are fitted along with the accuracies; the log must have one.
     points
         Most points kept of a curve, evenly spread over its rows, first and last included.
     discrepancy

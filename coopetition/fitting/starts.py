@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 
 NO_EFFECT = 1e-14  # of the largest column of a Jacobian
 EXTRA_POLISHES = 5  # of the best start, while it has not converged
+_REMEDY = (
+    "hold other values, narrow the parameters' bounds, fit a shorter part of the log, or raise "
+    "max_steps"
+)
 SPACING = 0.05  # of the box: of two starts nearer than that everywhere, the worse is dropped
 
 
@@ -74,8 +78,7 @@ def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]
     if not np.any(costs < worst):
         raise FitError(
             f"none of {len(points)} simulations of {problem.model.name} over run "
-            f"{problem.measurements.run} succeeded; narrow the parameters' bounds or raise "
-            f"max_steps (now {settings.max_steps})"
+            f"{problem.measurements.run} succeeded{_held(problem)}: {_REMEDY}"
         )
     chosen = _spread_out(points, costs, problem, settings.starts)
     return points[chosen], costs[chosen]
@@ -137,7 +140,7 @@ def waterfall(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...
     if problem.evaluate(np.array(found[0].theta)).failed:
         raise FitError(
             f"no start of {problem.model.name} on run {problem.measurements.run} led to a "
-            "simulation that reaches the end of the log; narrow the bounds or raise max_steps"
+            f"simulation that reaches the end of the log{_held(problem)}: {_REMEDY}"
         )
     return tuple(found)
 
@@ -146,6 +149,13 @@ def _without_traces(jacobian: Array) -> Array:
     """Columns without any effect to speak of set to 0, which the solver's scaling can handle."""
     size = np.linalg.norm(jacobian, axis=0)
     return np.where(size > NO_EFFECT * np.max(size, initial=0.0), jacobian, 0.0)
+
+
+def _held(problem: Problem) -> str:
+    """Which parameters are held that would vary by themselves, and so have bounds."""
+    held = [p for p in problem.parameters if not p.vary and np.isfinite(p.upper)]
+    said = ", ".join(f"{p.name} = {p.value:g}" for p in held)
+    return f" with {said} held" if held else ""
 
 
 def _failed_cost(problem: Problem) -> float:

@@ -38,6 +38,7 @@ FORESEEN = 1000  # futures from settings alone, beside those that follow a log
 SURE = 0.8  # probability of a verdict from which the log is said to tell
 STRANGE = 0.05  # share of the runs the map expects that are as unlike, below which it is said
 LEAST_SHARE = 0.5  # of the draws whose paths must be numbers
+BEYOND = 2.0  # factor past the map's longest run from which a horizon is called far
 MARKED = ("flip", "icl")  # evaluators that have landmarks
 
 
@@ -116,6 +117,7 @@ def foretell(
             *prior.notes,
             *(log.notes if log is not None else ()),
             *_warnings(chances, log, alike),
+            *_too_far(knob_map, prior, horizon),
         ),
         thetas=read_only(thetas),
         provenance={
@@ -197,6 +199,17 @@ def _joined(
             before = np.array([np.interp(behind, sequences, row) for row in y])
         joined[name] = np.concatenate([before, y[:, ahead]], axis=1)
     return np.concatenate([behind, sequences[ahead]]), joined
+
+
+def _too_far(knob_map: KnobMap, prior: ParameterPrior, horizon: float) -> tuple[str, ...]:
+    """What to know of a horizon that no run of the map comes near."""
+    seen = prior.pace * knob_map.longest
+    if horizon <= BEYOND * seen:
+        return ()
+    return (
+        f"at this learning rate and batch size the map's runs reach {seen:,.0f} sequences; what is "
+        f"said of {horizon:,.0f} is the theory's extrapolation",
+    )
 
 
 def _warnings(chances: Mapping[str, float], log: Evidence | None, alike: float) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from ..forecasting.toy_theory import toy_theory
 from ..seeds import stream
 from .beliefs import Beliefs
 from .covariates import covariates, data_kind, head_start, pace_of, unusable
+from .distinct_runs import distinct
 from .effects import present_beliefs
 from .foresight import with_verdicts
 from .knob_map import GUESS_WEIGHT, KnobMap
@@ -64,7 +65,7 @@ def calibrate(
     Parameters
     ----------
     runs
-        Logs with their settings.
+        Logs with their settings. Each log counts once; another run of the same name gets a number.
     theory
         A theory, or the name of a toy model.
     until
@@ -94,7 +95,7 @@ def calibrate(
     Raises
     ------
     LogError
-        If no run can be used, or two have the same name.
+        If no run can be used, or two that no file holds have the same name.
 
     Examples
     --------
@@ -105,7 +106,7 @@ def calibrate(
     """
     chosen = toy_theory(theory) if isinstance(theory, str) else theory
     form, believed = discrepancy or Discrepancy(), beliefs or present_beliefs(chosen)
-    given = list(runs)
+    given = distinct(runs)
     members, logs, excluded = members_of(given, chosen, form, until, points)
     knobs = KnobMap(
         theory=chosen.name,
@@ -116,7 +117,10 @@ def calibrate(
         discrepancy=form,
         beliefs=believed,
         provenance=provenance(
-            "calibrate", {"until": until, "points": points, "theory": chosen.name}, seed=seed
+            "calibrate",
+            {"until": until, "points": points, "theory": chosen.name},
+            seed=seed,
+            sources=[curves.source for curves in given],
         ),
         declared=None if isinstance(theory, str) else theory,
     )
@@ -199,8 +203,6 @@ def members_of(
     logs: list[Evidence] = []
     excluded: dict[str, str] = {}
     for curves in runs:
-        if curves.run in {m.run for m in members} | set(excluded):
-            raise LogError(f"two runs are called {curves.run!r}: rename one to calibrate on both")
         settings = curves.settings
         reason = unusable(settings)
         if reason is not None:

@@ -27,6 +27,7 @@ from .setting_values import (
 
 UNKNOWN_KIND = "unknown"
 DECAYING = ("all", "attention", "embeddings")  # parts whose weight decay has a covariate
+DIGITS = 9  # decimals of a covariate
 BASE_KIND = "omniglot"  # image features of drawn characters, the published runs' data
 
 
@@ -169,6 +170,8 @@ NAMES = tuple(covariate.name for covariate in COVARIATES)
 def covariates(settings: Mapping[str, Any]) -> dict[str, float | None]:
     """Every covariate of a run's settings, None where the settings do not say.
 
+    Rounded, so that equal settings are equal whichever library took their logarithms.
+
     Parameters
     ----------
     settings
@@ -184,7 +187,8 @@ def covariates(settings: Mapping[str, Any]) -> dict[str, float | None]:
     >>> covariates({"n_classes": 3200})["classes"]
     -2.0
     """
-    return {covariate.name: covariate.value(settings) for covariate in COVARIATES}
+    values = {covariate.name: covariate.value(settings) for covariate in COVARIATES}
+    return {n: value if value is None else round(value, DIGITS) for n, value in values.items()}
 
 
 def covariate(name: str) -> Covariate:

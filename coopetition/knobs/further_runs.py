@@ -29,15 +29,15 @@ def joined(knob_map: KnobMap, runs: Sequence[Curves], *, seed: int = 0) -> KnobM
     knob_map
         A calibrated map.
     runs
-        Logs with their settings, under names that the map does not have. Runs that cannot be used
-        are named in `KnobMap.excluded`.
+        Logs with their settings, each under a name of its own that the map does not have. Runs that
+        cannot be used are named in `KnobMap.excluded`.
     seed
         Of the draws that are screened.
 
     Raises
     ------
     LogError
-        If none of the runs can be used, or two have the same name.
+        If none of the runs can be used.
     """
     theory, settings = knob_map.the_theory(), {curves.run: curves.settings for curves in runs}
     asked = knob_map.provenance.get("settings", {})

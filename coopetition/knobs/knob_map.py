@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,11 @@ class KnobMap:
     def combinations(self) -> tuple[tuple[Any, ...], ...]:
         """The different settings of the runs."""
         return tuple(dict.fromkeys(run.combination for run in self.runs))
+
+    @functools.cached_property
+    def longest(self) -> float:
+        """Sequences of the longest log, at the base's learning rate and batch size."""
+        return max(run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
 
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:

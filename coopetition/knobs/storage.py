@@ -91,6 +91,8 @@ def map_from_json(text: str, name: str) -> KnobMap:
     remedy = "make one with coopetition calibrate"
     try:
         content = json.loads(text)
+        if not isinstance(content["format"], int):  # another kind of file, such as of fits
+            raise ValueError(f"its format is {content['format']!r}")
         if content["format"] != FORMAT:
             raise CoopetitionError(
                 f"{name} is a map of format {content['format']}, not {FORMAT}: calibrate it anew"

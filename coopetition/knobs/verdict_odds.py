@@ -8,8 +8,10 @@ them, teaches how far to trust it and where it leans:
 
 p are the theory's probabilities from settings alone, q the corrected ones, z the standardised
 covariates, the logarithm of the horizon and a constant. τ is chosen by the evidence: few runs teach
-no more than how sure to be. Given a log, the theory's futures keep their probabilities within each
-verdict and take q's ratios between them (Jeffrey's rule):
+no more than how sure to be. Of horizons before those of the runs nothing is learnt: towards half of
+the first the correction fades, log q − log p multiplied by a number from 1 to 0. Given a log, the
+theory's futures keep their probabilities within each verdict and take q's ratios between them
+(Jeffrey's rule):
 
     P(future | log) ∝ P_theory(future | log) · q(v)/p(v),   v the future's verdict.
 
@@ -36,6 +38,8 @@ Array = NDArray[np.float64]
 WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5)  # τ
 A_RUN = 1.5  # as how many observations the verdicts of one run at several horizons count
 LEAN = 0.1  # weight from which a covariate is worth naming
+EARLY = 0.05  # share of the verdicts that may lie before the first horizon
+FADES = 2.0  # factor below it within which the correction fades
 HORIZON = "horizon"
 
 
@@ -54,7 +58,7 @@ class VerdictOdds:
     width
         τ.
     horizons
-        Shortest and longest of the runs' horizons.
+        Between which nearly all verdicts were, the longest included.
     """
 
     scaling: Scaling
@@ -78,10 +82,14 @@ class VerdictOdds:
         values
             Covariates, as far from the runs' as effects are relied on (`KnobMap.nearby`).
         horizon
-            In sequences; what lies outside the runs' horizons is taken as their nearest.
+            In sequences. Verdicts at longer ones than the runs' are corrected as at the longest;
+            at shorter ones less, and at half the first not at all.
         """
-        row = _row(values, float(np.clip(horizon, *self.horizons)))
-        logits = self.weights @ self.scaling.z(row) + self.power * _logarithms(chances)
+        first, last = self.horizons
+        row, theory = _row(values, float(np.clip(horizon, first, last))), _logarithms(chances)
+        share = float(np.clip(1 + math.log(horizon / first) / math.log(FADES), 0.0, 1.0))
+        corrected = self.weights @ self.scaling.z(row) + self.power * theory
+        logits = theory + share * (corrected - theory)
         return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
 
     def summary(self) -> str:
@@ -114,13 +122,13 @@ def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
         for width in WIDTHS
     }
     width = max(fits, key=lambda one: fits[one].log_evidence)
-    horizons = [record.horizon for _, record in seen]
+    horizons = np.array([record.horizon for _, record in seen])
     return VerdictOdds(
         scaling=scaling,
         weights=fits[width].weights,
         power=fits[width].power,
         width=width,
-        horizons=(min(horizons), max(horizons)),
+        horizons=(float(np.quantile(horizons, EARLY)), float(np.max(horizons))),
     )
 
 

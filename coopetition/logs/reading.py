@@ -26,6 +26,7 @@ from .small_runs import small_settings, small_table
 from .tables import RawRun, raw_runs
 from .tensorboard_log import PATTERN, checksum, event_files, is_event_file, read_events
 
+SHIPPED = (PREFIX, SMALL)  # how names of runs that come with the package begin
 TENSORBOARD = "tensorboard"  # folder of event files in a run's folder
 FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in the order they are looked for
 
@@ -120,7 +121,7 @@ def _small(text: str, columns: Columns | None) -> tuple[Curves, ...]:
 def _from_path(path: Path, columns: Columns | None) -> tuple[Curves, ...]:
     """The runs in a file, in a run's folder, or in a folder of such folders."""
     if path.is_dir():
-        folders = _run_folders(path)
+        folders = run_folders(path)
         return tuple(run for folder in folders for run in _from_folder(folder, columns))
     return _from_file(path, columns, name=path.stem, settings={})
 
@@ -228,7 +229,7 @@ def _nearest(path: Path) -> str | None:
     return str(path.parent / near[0]) if near else None
 
 
-def _run_folders(folder: Path) -> list[Path]:
+def run_folders(folder: Path) -> list[Path]:
     """The folder itself where a log is in it, else the folders in it that hold one, by name."""
     inside = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     found = [

@@ -2,7 +2,7 @@
 
 from .curves import plot_curves, plot_phase
 from .fits import fit_figure, plot_fit, plot_profile, plot_residuals, plot_waterfall
-from .proposals import plot_boundary, plot_forecast, plot_frontier
+from .proposals import plot_bands, plot_boundary, plot_forecast, plot_frontier
 from .trajectories import (
     phase_figure,
     plot_accuracies,
@@ -15,6 +15,7 @@ __all__ = [
     "fit_figure",
     "phase_figure",
     "plot_accuracies",
+    "plot_bands",
     "plot_boundary",
     "plot_curves",
     "plot_fit",

@@ -81,8 +81,17 @@ def plot_fit(
         ax.axvline(data.sequences[-1] / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
     sequences_axis(ax)
     accuracy_axis(ax)
-    ax.set_title(title, fontsize="medium")
-    ax.legend(fontsize="small", frameon=False)
+    # a row between title and axes: curves from 0 to 1 leave no corner free
+    ax.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=len(data.targets),
+        fontsize="small",
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=1.4,
+    )
+    ax.set_title(title, fontsize="medium", pad=25.0)
     return ax
 
 

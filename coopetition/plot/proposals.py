@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..readout import ACCURACY
 from .style import COLOURS, MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from ..curves import Curves
     from ..forecasting import Forecast
     from ..proposal import Boundary, Proposals
+
+Array = NDArray[np.float64]
+TICKS = 5  # most of a logarithmic axis, so that their labels stay apart
 
 
 def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
@@ -39,7 +46,13 @@ def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any
         levels = [one for one in (0.2, 0.5, 0.8) if _crossed(boundary.persistent, one)]
         if levels:
             ax.clabel(ax.contour(x, y, boundary.persistent.T, levels=levels, **style))
-    ax.plot(*boundary.base, marker="*", color="gold", markeredgecolor="black", markersize=14)
+    star: dict[str, Any] = {
+        "marker": "*",
+        "color": "gold",
+        "markeredgecolor": "black",
+        "markersize": 14,
+    }
+    ax.plot(*boundary.base, **star, linestyle="none", label="base")
     ax.set(
         xlabel=boundary.first.setting,
         ylabel=boundary.second.setting,
@@ -47,10 +60,22 @@ def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any
     )
     if boundary.first.log:
         ax.set_xscale("log")
+        _mark(ax.xaxis, x)
     if boundary.second.log:
         ax.set_yscale("log")
+        _mark(ax.yaxis, y)
+    ax.legend(framealpha=0.8)
     ax.figure.colorbar(shades, ax=ax, label="probability")
     return ax
+
+
+def _mark(axis: Axis, values: Array) -> None:
+    """Ticks at some of the values alone: those of a scale of powers of 10 run into each other."""
+    from matplotlib.ticker import NullLocator
+
+    shown = values[:: max(1, -(-(len(values) - 1) // (TICKS - 1)))]
+    axis.set_ticks(shown, labels=[f"{value:g}" for value in shown])
+    axis.set_minor_locator(NullLocator())
 
 
 def _crossed(values: np.ndarray[Any, Any], level: float) -> bool:
@@ -76,11 +101,12 @@ def plot_frontier(proposals: Proposals, *, ax: Axes | None = None, **line_kws: A
     best = proposals.frontier
     style = {"color": COLOURS["icl"], "drawstyle": "steps-post", "label": "frontier", **line_kws}
     ax.plot([b.candidate.cost for b in best], [b.persistent for b in best], **style)
-    ax.axhline(proposals.sure, color="0.4", linestyle=":", linewidth=1)
-    for proposal in proposals.proposals:
-        ax.plot(proposal.cost, proposal.probability_persistent, "*", color=COLOURS["flip"])
+    ax.axhline(proposals.sure, color="0.4", linestyle=":", linewidth=1, label="suffices")
+    made = proposals.proposals
+    where = [one.cost for one in made], [one.probability_persistent for one in made]
+    ax.plot(*where, "*", color=COLOURS["flip"], label="proposals")
     ax.set(xlabel="cost of the changes", ylabel="probability that ICL persists", ylim=(0, 1))
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return ax
 
 
@@ -104,18 +130,50 @@ def plot_forecast(
     **line_kws
         Of the medians, passed on to `Axes.plot`.
     """
+    seen = {
+        evaluator: (came.sequences, came.values)
+        for (evaluator, metric), curve in ({} if measured is None else measured.curves).items()
+        if metric == ACCURACY and len(came := curve.until(forecast.horizon))
+    }
+    until = forecast.until or None
+    return plot_bands(forecast.to_table(), measured=seen, until=until, ax=ax, **line_kws)
+
+
+def plot_bands(
+    table: pd.DataFrame,
+    *,
+    measured: Mapping[str, tuple[Array, Array]] | None = None,
+    until: float | None = None,
+    ax: Axes | None = None,
+    **line_kws: Any,
+) -> Axes:
+    """Accuracies in their bands from a table, such as a forecast leaves on disk.
+
+    Parameters
+    ----------
+    table
+        With columns ``evaluator, metric, sequences, value, lower, upper``.
+    measured
+        Sequences and values of evaluators, drawn as grey points.
+    until
+        Where a dashed line marks the end of the log that was seen.
+    ax
+        Where to draw; new axes when None.
+    **line_kws
+        Of the medians, passed on to `Axes.plot`.
+    """
     ax = new_axes(ax)
-    x = forecast.sequences / MILLION
-    for evaluator, band in forecast.bands.items():
+    accuracies = table[table["metric"] == ACCURACY]
+    for name, rows in accuracies.groupby("evaluator", sort=False):
+        evaluator, x = str(name), rows["sequences"] / MILLION
         tone = colour(evaluator)
-        ax.plot(x, band.median, **{"color": tone, "label": evaluator, **line_kws})
-        ax.fill_between(x, band.lower, band.upper, color=tone, alpha=0.15, linewidth=0)
-    for (evaluator, metric), came in ({} if measured is None else measured.curves).items():
-        if metric == ACCURACY and evaluator in forecast.bands:
-            seen = came.until(forecast.horizon)
-            ax.plot(seen.sequences / MILLION, seen.values, ".", color=OTHER, markersize=1.5)
-    if forecast.until:
-        ax.axvline(forecast.until / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
+        ax.plot(x, rows["value"], **{"color": tone, "label": evaluator, **line_kws})
+        ax.fill_between(x, rows["lower"], rows["upper"], color=tone, alpha=0.15, linewidth=0)
+        if evaluator in (measured or {}):
+            came, values = (measured or {})[evaluator]
+            ax.plot(came / MILLION, values, ".", color=OTHER, markersize=1.5)
+    if until is not None:
+        ax.axvline(until / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
     sequences_axis(ax)
     accuracy_axis(ax)
     ax.legend(frameon=False)

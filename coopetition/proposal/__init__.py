@@ -4,6 +4,7 @@
 `with_runs` adds what new runs say to a map.
 """
 
+from .base_log import BaseLog
 from .boundary import Boundary, boundary
 from .candidates import Candidate, candidates
 from .design import Experiment, most_informative
@@ -15,6 +16,7 @@ from .result import Proposal, Proposals, Screened
 from .search import propose
 
 __all__ = [
+    "BaseLog",
     "Boundary",
     "Candidate",
     "Experiment",

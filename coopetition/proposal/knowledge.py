@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from ..curves import Curves
 from ..files import provenance
 from ..knobs import KnobMap
+from ..knobs.distinct_runs import distinct
 from ..knobs.foresight import with_verdicts
 from ..knobs.further_runs import joined
 from ..landmarks import verdict
@@ -63,39 +62,16 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
     Raises
     ------
     LogError
-        If runs are given and none of the new ones can be used.
+        If runs are given and none of the new ones can be used, or two that no file holds have the
+        same name.
     """
-    new = _unknown(knob_map, runs)
+    new = distinct(runs, known=[(run.run, run.source) for run in knob_map.runs])
     if not new:
         return knob_map
     both = joined(knob_map, new, seed=seed)
     added = [run.run for run in both.runs[len(knob_map.runs) :]]
     settings = {**knob_map.provenance.get("settings", {}), "added": added}
-    origin = provenance("calibrate", settings, seed=seed)
+    origin = provenance("calibrate", settings, seed=seed, sources=[curves.source for curves in new])
     both = dataclasses.replace(both, provenance={**origin, "before": dict(knob_map.provenance)})
     named = {curves.run: curves for curves in new}
     return with_verdicts(both, {name: named[name] for name in added}, seed=seed)
-
-
-def _unknown(knob_map: KnobMap, runs: Iterable[Curves]) -> list[Curves]:
-    """The runs that the map does not have, each once and under a name of its own."""
-    known = [(run.run, run.source) for run in knob_map.runs]
-    new: list[Curves] = []
-    for curves in runs:
-        if any(_same(curves.run, curves.source, *one) for one in known):
-            continue
-        names = {name for name, _ in known}
-        numbered = (f"{curves.run} ({number})" for number in itertools.count(2))
-        name = next(one for one in itertools.chain([curves.run], numbered) if one not in names)
-        known.append((name, curves.source))
-        new.append(dataclasses.replace(curves, run=name))
-    return new
-
-
-def _same(name: str, source: Mapping[str, Any], other: str, its: Mapping[str, Any]) -> bool:
-    """Whether two runs, by their names and sources, are one."""
-    if source.get("sha256") != its.get("sha256"):
-        return False
-    # curves that no file holds have nothing but their name
-    same_place = "sha256" in source and source.get("run") == its.get("run")
-    return name == other or same_place

@@ -31,9 +31,11 @@ class Move:
         Whether it is a whole number.
     multiple
         Of what a whole number is a multiple, such as a width of the number of heads.
+    unit
+        Of distance: doublings on a logarithmic scale, else what counts as one move, such as half
+        of a share.
     price
-        Cost of a move by one unit: a factor of 2 on a logarithmic scale, else half of a share or
-        1.
+        Cost of a move by one unit, besides `CHANGE` for moving at all.
 
     Raises
     ------
@@ -223,7 +225,10 @@ def parse_move(text: str, base: Mapping[str, Any]) -> Move:
             parts = range_text.split(":")
             log = parts[0] == "log"
             lower, upper = (float(part) for part in parts[int(log) :])
-            move = dataclasses.replace(move, lower=lower, upper=upper, log=move.log or log)
+            unit = 1.0 if log else move.unit
+            move = dataclasses.replace(
+                move, lower=lower, upper=upper, log=move.log or log, unit=unit
+            )
             move.distance(float(base[name]), move.upper)  # refuses a base of 0
     except ValueError as error:
         raise ValueError(f"--move {text}: {error}; {form}") from None

@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 
 WIDTH = 1.5  # τ: one standard deviation of a covariate moves odds by up to about e^3
 CONSTANT_WIDTH = 5.0
+BEYOND = 2.0  # factor outside the horizons of the runs up to which their verdicts say something
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,10 +41,20 @@ class OutcomeRegression:
         Of the covariates used.
     weights
         Shape ``(verdicts, names + 1)``, the constant's last.
+    horizons
+        Shortest and longest of the runs it learnt from; None where they did not say.
     """
 
     scaling: Scaling
     weights: Array
+    horizons: tuple[float, float] | None = None
+
+    def knows(self, horizon: float) -> bool:
+        """Whether the horizon is no further than a factor of 2 outside those of the runs."""
+        if self.horizons is None:
+            return True
+        shortest, longest = self.horizons
+        return shortest / BEYOND <= horizon <= longest * BEYOND
 
     def predict(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """Probabilities of the verdicts at a run's settings."""
@@ -100,8 +111,10 @@ def regress_outcomes(
     scaling = Scaling.of(rows)
     z = np.array([scaling.z(row) for row in rows])
     happened = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
+    ends = [one["horizon"] for one in settings if isinstance(one.get("horizon"), int | float)]
     tau = np.append(np.full(len(scaling.names), width), CONSTANT_WIDTH)
     return OutcomeRegression(
         scaling=scaling,
         weights=fit_multinomial(z, happened, tau).weights,
+        horizons=(min(ends), max(ends)) if ends else None,
     )

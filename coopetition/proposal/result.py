@@ -8,6 +8,7 @@ from typing import Any
 
 from ..forecasting import Forecast
 from ..forecasting.result import WORTH_TELLING
+from .base_log import BaseLog
 from .candidates import Candidate
 
 
@@ -116,13 +117,16 @@ class Proposals:
     sure
         Probability from which the cheapest is preferred.
     proposals
-        The best first: the sufficiently probable by cost, then the others by probability.
+        Those that are better than the base, the best first: the sufficiently probable by cost, then
+        the others by probability.
     screened
         All that was looked at, cheapest first.
     notes
         What a reader has to know, a sentence each.
     provenance
         Version, map, seed, settings of the search.
+    base_log
+        What the base's own log shows, where there is one.
     """
 
     base: Mapping[str, Any]
@@ -133,6 +137,20 @@ class Proposals:
     screened: tuple[Screened, ...] = dataclasses.field(repr=False)
     notes: tuple[str, ...]
     provenance: Mapping[str, Any]
+    base_log: BaseLog | None = None
+
+    @property
+    def base_suffices(self) -> bool:
+        """Whether the base itself is persistent with sufficient probability."""
+        return self.base_forecast.verdict_probability["persistent"] >= self.sure
+
+    def base_as_dict(self) -> dict[str, Any]:
+        """What is expected of the base and what its log shows, plain for JSON."""
+        return {
+            "verdict_probability": dict(self.base_forecast.verdict_probability),
+            "suffices": self.base_suffices,
+            "log": None if self.base_log is None else self.base_log.as_dict(),
+        }
 
     @property
     def frontier(self) -> tuple[Screened, ...]:
@@ -148,5 +166,12 @@ class Proposals:
         chances = self.base_forecast.verdict_probability
         said = ", ".join(f"{name} {share:.2f}" for name, share in chances.items())
         lines = [f"base at {self.budget:,.0f} sequences: {said}"]
+        if self.base_log is not None:
+            lines.append(self.base_log.summary())
+        if self.base_suffices:
+            lines.append(
+                f"the base reaches the probability of {self.sure:g} that suffices: nothing needs "
+                "changing"
+            )
         lines += [f"{i}. {p.summary()}" for i, p in enumerate(self.proposals, start=1)]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..curves import Curves
 from ..errors import CoopetitionError
 from ..forecasting import Forecast, forecast_settings
 from ..knobs import KnobMap
 from ..version import __version__
+from .base_log import base_log
 from .candidates import Candidate, candidates, plain
 from .mechanism import mechanism
 from .moves import Move, default_moves
@@ -20,6 +22,7 @@ from .screening import verdict_chances
 
 SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
 SPARE = 1.5  # so many times the wanted proposals are looked at closely
+GAIN = 0.01  # of probability over the base's: what gains less is no proposal
 
 
 def propose(
@@ -32,13 +35,15 @@ def propose(
     sure: float = 0.8,
     looked_at: int = 200,
     opinion: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
+    log: Curves | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Proposals:
     """Propose settings near a base in which ICL is persistent at the budget.
 
     Candidates are forecast from their settings with few draws, all with the same random numbers,
-    and the promising ones again with many. First come those whose probability of persistent ICL is
+    and the promising ones again with many. Only those are proposed that are likelier to be
+    persistent than the base. First come those whose probability of persistent ICL is
     at least ``sure``, the cheapest first, then the others, the most probable first. Of candidates
     that change the same settings only the best is taken while others are left.
 
@@ -61,6 +66,8 @@ def propose(
     opinion
         From settings to probabilities of the verdicts, a second opinion that is told beside the
         map's and changes nothing, such as `OutcomeRegression.predict`.
+    log
+        The base's own, of which the result tells what it shows.
     seed
         Of all randomness.
     progress
@@ -89,20 +96,32 @@ def propose(
     screened, failures = _screened(base, found, knob_map, budget, seed, progress)
     if not screened:
         raise CoopetitionError(f"no candidate could be simulated; the first: {failures[0]}")
-    close = promising(screened, sure, math.ceil(SPARE * count))
-    reached: list[tuple[Candidate, Forecast]] = [
+    own = forecast_settings(base, knob_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
+    at_base, _ = _screened(base, [Candidate(changes={}, cost=0.0)], knob_map, budget, seed, False)
+    beside = max((one.persistent for one in at_base), default=0.0)
+    better = [one for one in screened if one.persistent > beside]
+    looked: list[tuple[Candidate, Forecast]] = [
         (one.candidate, _forecast(base, one.candidate, knob_map, budget, DRAWS, seed))
-        for one in close
+        for one in promising(better, sure, math.ceil(SPARE * count))
+    ]
+    before = own.verdict_probability["persistent"]
+    reached = [
+        pair for pair in looked if pair[1].verdict_probability["persistent"] >= before + GAIN
     ]
     reached.sort(key=lambda pair: rank(pair[1].verdict_probability["persistent"], pair[0], sure))
     chosen = [
         _proposal(f"proposal-{i:02d}", base, candidate, forecast, knob_map, budget, opinion)
         for i, (candidate, forecast) in enumerate(reached[:count], start=1)
     ]
-    own = forecast_settings(base, knob_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
     notes = [*own.warnings, *failures]
-    best = max(p.probability_persistent for p in chosen)
-    if best < sure:
+    best = max((p.probability_persistent for p in chosen), default=None)
+    if best is None:
+        remedy = "" if before >= sure else "; allow more moves or a wider range"
+        notes.append(
+            f"none of {len(screened)} candidates is likelier to be persistent than the base "
+            f"({before:.2f}){remedy}"
+        )
+    elif best < sure:
         notes.append(
             f"no candidate is persistent with probability {sure:g} (the best: {best:.2f}); allow "
             "more moves or a wider range"
@@ -122,6 +141,7 @@ def propose(
             "seed": seed,
             "draws": {"screening": SCREEN_DRAWS, "forecast": DRAWS},
         },
+        base_log=None if log is None else base_log(log),
     )
 
 

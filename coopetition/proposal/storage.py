@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ class Prediction:
         Of ``persistent, transient, never``.
     changes
         From and to, by setting.
+    cost
+        Of the changes.
+    mechanism
+        Why, in words and numbers.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Prediction:
     level: float
     verdict_probability: Mapping[str, float]
     changes: Mapping[str, tuple[float, float]]
+    cost: float
+    mechanism: str
 
     @property
     def verdict(self) -> str:
@@ -96,6 +102,8 @@ def write_proposals(
     knob_map: KnobMap,
     *,
     settings: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sources: Iterable[Mapping[str, Any]] = (),
 ) -> Path:
     """Write predictions, their curves, the frontier and the map; settings files lie there already.
 
@@ -109,6 +117,8 @@ def write_proposals(
         The map that predicted them.
     settings
         What the command was asked for.
+    inputs, sources
+        Files that were read and sources of curves, as `coopetition.files.provenance` takes them.
 
     Returns
     -------
@@ -150,11 +160,18 @@ def write_proposals(
     save_map(knob_map, folder / MAP)
     content = {
         "format": FORMAT,
-        **provenance("propose", settings or {}, seed=proposals.provenance["seed"]),
+        **provenance(
+            "propose",
+            settings or {},
+            seed=proposals.provenance["seed"],
+            inputs=inputs,
+            sources=sources,
+        ),
         "budget": proposals.budget,
         "sure": proposals.sure,
         "base": {k: v for k, v in proposals.base.items() if isinstance(v, str | int | float)},
         "base_forecast": proposals.base_forecast.as_dict(),
+        "base_log": proposals.base_as_dict()["log"],
         "search": dict(proposals.provenance),
         "notes": list(proposals.notes),
         "proposals": entries,
@@ -201,6 +218,8 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
                     level=float(entry["forecast"]["level"]),
                     verdict_probability=entry["verdict_probability"],
                     changes={name: (a, b) for name, (a, b) in entry["changes"].items()},
+                    cost=float(entry["cost"]),
+                    mechanism=str(entry["mechanism"]),
                 )
             )
     except (KeyError, TypeError, ValueError) as error:

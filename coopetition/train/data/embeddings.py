@@ -74,19 +74,6 @@ def _stored(path: Path, path_in_file: str) -> NDArray[np.float32]:
         raise LogError(f"{path} is no readable .npy or HDF5 file: {error}") from error
 
 
-def checked_array_path(path: Path) -> Path:
-    """The path of embeddings, before there are any to write.
-
-    Raises
-    ------
-    ValueError
-        If its suffix is none that `write_array` knows.
-    """
-    if path.suffix not in (".npy", ".h5", ".hdf5"):
-        raise ValueError(f"cannot write embeddings to {path}: end its name in .h5 or .npy")
-    return path
-
-
 def write_array(array: NDArray[np.float32], path: Path, path_in_file: str, **sources: str) -> None:
     """Write embeddings where `read_array` finds them, with where they came from as attributes."""
     if path.suffix == ".npy":

@@ -1,0 +1,131 @@
+"""The page: sections one after the other, and what could not be shown."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import CoopetitionError, LogError
+from ..files import provenance, write_atomically
+from ..logs import Columns, read_curves
+from ..logs.reading import SHIPPED, run_folders
+from .fits import holds_fits, of_fits
+from .proposals import holds_proposals, of_proposals
+from .runs import of_curves
+from .section import Section
+
+Paths = Sequence[str | os.PathLike[str]]
+NamedColumns = Columns | Mapping[str, str] | str | None
+FAILURES = (CoopetitionError, ValueError, OSError)
+
+
+def report(paths: Paths, *, columns: NamedColumns = None) -> str:
+    """The page for files of fits, folders of proposals and anything `read_curves` reads.
+
+    What cannot be shown is said in the page, as long as something can be.
+
+    Parameters
+    ----------
+    paths
+        ``FIT.json`` files, logs, run folders and folders of them, ``published:NAME``, folders that
+        `propose -o` wrote.
+    columns
+        Which column of a log holds what, as `read_curves` takes them; runs that ship with the
+        package need none.
+
+    Returns
+    -------
+    str
+        HTML with its pictures inside.
+
+    Raises
+    ------
+    ValueError
+        If there is no path.
+    CoopetitionError
+        If none of the paths can be shown.
+    """
+    return _page(paths, *_sections(paths, columns))
+
+
+def write_report(
+    path: str | os.PathLike[str], paths: Paths, *, columns: NamedColumns = None
+) -> tuple[str, ...]:
+    """Write the page of `report`, whole or not at all.
+
+    Returns
+    -------
+    tuple of str
+        What could not be shown, a sentence each.
+    """
+    sections, missing = _sections(paths, columns)
+    write_atomically(path, _page(paths, sections, missing))
+    return missing
+
+
+def _sections(paths: Paths, columns: NamedColumns) -> tuple[list[Section], tuple[str, ...]]:
+    """All that can be shown, and what cannot."""
+    if not paths:
+        raise ValueError("a report needs at least one path: a FIT.json, a log or a run folder")
+    sections: list[Section] = []
+    failed: list[tuple[str, Exception]] = []
+    for path in [os.fspath(path) for path in paths]:
+        try:
+            parts = _parts(path)
+        except FAILURES as error:
+            failed.append((path, error))
+            continue
+        for part in parts:
+            try:
+                sections += _shown(part, columns)
+            except FAILURES as error:
+                failed.append((part, error))
+    missing = tuple(
+        str(error) if part in str(error) else f"{part}: {error}" for part, error in failed
+    )
+    if not sections:
+        if len(failed) == 1:
+            raise failed[0][1]
+        raise LogError("; ".join(missing))
+    return sections, missing
+
+
+def _parts(path: str) -> list[str]:
+    """The path, or the runs in a folder of several, so that one that is damaged stands alone."""
+    if holds_proposals(path) or not Path(path).is_dir():
+        return [path]
+    return [str(folder) for folder in run_folders(Path(path))]
+
+
+def _shown(path: str, columns: NamedColumns) -> list[Section]:
+    if holds_fits(path):
+        return of_fits(path)
+    if holds_proposals(path):
+        return [of_proposals(path)]
+    own = None if path.startswith(SHIPPED) else columns
+    return [of_curves(curves) for curves in read_curves(path, columns=own)]
+
+
+def _page(paths: Paths, sections: Sequence[Section], missing: Sequence[str]) -> str:
+    import jinja2
+
+    source = resources.files("coopetition.data").joinpath("report.html.jinja").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    asked = {"paths": [os.fspath(path) for path in paths]}
+    read = [one for section in sections for one in section.sources]
+    return environment.from_string(source).render(
+        sections=[_plain(section) for section in sections],
+        missing=missing,
+        about=provenance("report", asked, sources=read),
+    )
+
+
+def _plain(section: Section) -> dict[str, Any]:
+    """The section as the template takes it."""
+    pictures = [(base64.b64encode(png).decode(), words) for png, words in section.figures]
+    return {**dataclasses.asdict(section), "figures": pictures}
