@@ -139,7 +139,7 @@ def fit(
     fits, entries, predictions, forecasts = [], [], [], []
     runs = read_logs(logs, columns, run)
     parts = [curves if until is None else curves.until(until) for curves in runs]
-    _require_fit_for(parts, declared, settings, horizon)
+    _require_fit_for(parts, declared, settings)
     names = file_names(curves.run for curves in runs)
     for curves, part, file_name in zip(runs, parts, names, strict=True):
         for model in declared:
@@ -210,21 +210,15 @@ def _require_positive(**given: float | None) -> None:
 
 
 def _require_fit_for(
-    parts: Iterable[Curves], models: Iterable[Model], settings: FitSettings, horizon: float | None
+    parts: Iterable[Curves], models: Iterable[Model], settings: FitSettings
 ) -> None:
-    """Refuse logs that cannot be fitted, and a horizon within one, before any is."""
+    """Refuse logs that cannot be fitted before any is."""
     from coopetition.fitting.measurements import measurements
 
     every = list(models)
     for part in parts:
         for model in every:
-            last = measurements(part, model.strategy_names, settings).sequences[-1]
-            if horizon is not None and horizon <= last:
-                raise ValueError(
-                    f"--horizon {horizon:,.0f} lies within the log of {part.run}, which is fitted "
-                    f"to {last:,.0f} sequences: give a later one, or say with --until up to where "
-                    "the log is to be known"
-                )
+            measurements(part, model.strategy_names, settings)
 
 
 def _prediction(result: Fit, horizon: float | None, seed: int) -> Prediction | None:

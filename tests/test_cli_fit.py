@@ -89,8 +89,6 @@ def test_text_names_parameters_landmarks_and_compares_models(
         (("published:main", "--until", "10"), 1, "too short"),
         (("published:main", "--horizon", "-1"), 2, "--horizon"),
         (("published:main", "--plot", "fit.doc"), 2, "fit.doc"),
-        (("published:main", "--horizon", "1e6"), 2, "--horizon 1,000,000 lies within the log"),
-        (("published:main", "--until", "5e6", "--horizon", "5e6"), 2, "--until"),
         (("published:mq", "--losses"), 1, "run mq has no loss to fit"),
         (("published:main", "published:icl_only"), 1, "no curve that the model predicts"),
         (("published:main", "-p", "mu1=-5"), 2, "mu1 must be at least 0, not -5.0"),

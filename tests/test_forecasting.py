@@ -181,6 +181,14 @@ def test_bad_arguments_are_named(main, others, changes, message):
         forecast(main, others, **{"horizon": HORIZON, "until": 5e6, "draws": FEW, **changes})
 
 
+def test_a_horizon_within_the_log_is_said_to_have_been_shown(main, others, quarter):
+    said = "the log goes on to"
+    found = forecast(main, others, horizon=HORIZON, draws=FEW)
+    assert found.verdict_probability["transient"] == pytest.approx(1.0)
+    assert any(said in text for text in found.warnings)
+    assert not any(said in text for text in quarter.warnings)
+
+
 def test_what_lies_beyond_the_end_of_a_log_is_forecast(main, others, quarter):
     found = forecast(main.until(5e6), others, until=9e6, horizon=HORIZON, draws=FEW)
     assert found.until == 5e6

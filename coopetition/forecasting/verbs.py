@@ -97,11 +97,18 @@ def forecast(
             pace=prior.pace,
             points=int(np.clip((cut - prior.origin) / (BLOCK * prior.pace), *POINTS)),
         )
-    known = tuple(f"the map was calibrated on this run: {name} left out" for name in seen_before)
+    known = [f"the map was calibrated on this run: {name} left out" for name in seen_before]
+    if until is None and curves.last_sequence > horizon * (1 + 1e-9):
+        known.append(
+            f"the log goes on to {curves.last_sequence:,.0f} sequences: what is said of "
+            f"{horizon:,.0f} it has shown; choose a later horizon, or an earlier end of what is "
+            "known (until)"
+        )
     with one_blas_thread():
         return foretell(
             knob_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
-            draws=draws, moves=moves, seed=seed, source=curves.source, began=began, notes=known,
+            draws=draws, moves=moves, seed=seed, source=curves.source, began=began,
+            notes=tuple(known),
         )  # fmt: skip
 
 
