@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 40  # names in a message; more are only counted
+
 
 class CoopetitionError(Exception):
     """A failure of the work itself, with a message that says what to do about it."""
@@ -68,4 +70,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"unknown {kind} {name!r}:{hint} (known: {', '.join(known)})")
+    listed = ", ".join(known[:LISTED])
+    more = f", … {len(known)} in all" if len(known) > LISTED else ""
+    return ValueError(f"unknown {kind} {name!r}:{hint} (known: {listed}{more})")

@@ -10,12 +10,14 @@ import pytest
 from coopetition.curves import Curves
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast, forecast_settings
-from coopetition.knobs import default_map
+from coopetition.forecasting.flips import flips_of
+from coopetition.knobs import default_map, small_map
 from coopetition.landmarks import landmarks
 from coopetition.logs import read_curves
 
 HORIZON = 2e7
 FEW = 400  # draws: enough for what is asserted here
+DROPPED = 0.05  # of the draws, whose simulation takes too many steps
 STEPPED_OVER = 0.03  # of the futures whose ICL is so short that a coarse grid may miss it
 
 
@@ -101,6 +103,18 @@ def test_icl_that_comes_has_come_however_far_the_horizon(main, others):
         for horizon in (HORIZON, 50 * HORIZON)
     )
     assert far.theory_probability["never"] <= near.theory_probability["never"] + STEPPED_OVER
+
+
+@pytest.mark.parametrize("run", ["fresh-49", "fresh-61", "fresh-69"])
+def test_fast_relaxation_is_followed_to_a_late_horizon(run):
+    """Where draws that take many steps are dropped, what is left is a biased sample."""
+    (log,) = read_curves(f"cpu:{run}")
+    knobs = small_map().without(run)
+    prior = knobs.predict(log.settings)
+    flips = flips_of(
+        knobs.the_theory(), knobs.discrepancy, prior, horizon=log.last_sequence, draws=FEW
+    )
+    assert len(flips) > (1 - DROPPED) * FEW
 
 
 def test_matched_exemplars_keep_icl_in_settings_alone(main):

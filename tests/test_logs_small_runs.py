@@ -52,8 +52,9 @@ def test_names_tell_their_settings():
 
 def test_unknown_names_are_refused_with_the_nearest():
     name = small_runs()[0]
-    with pytest.raises(ValueError, match="did you mean"):
+    with pytest.raises(ValueError, match="did you mean") as refused:
         read_curves(f"cpu:{name}x")
+    assert f"… {len(small_runs())} in all" in str(refused.value)  # not a screenful
     with pytest.raises(ValueError, match="columns"):
         read_curves(f"cpu:{name}", columns="flip=a")
     with pytest.raises(LogError):
