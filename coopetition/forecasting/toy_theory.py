@@ -25,7 +25,7 @@ from .theory import TheoryParameter
 
 Array = NDArray[np.float64]
 
-MAX_STEPS = 100_000  # fast relaxation seen to a late horizon takes ten thousands
+MAX_STEPS = 40_000  # fast relaxation seen to a late horizon takes ten thousands
 BATCH_RTOL = 1e-4  # accuracies to about 1e-4, a tenth of the smallest error they are compared with
 SLOPE_RTOL = 1e-6
 ATOL = 1e-8
