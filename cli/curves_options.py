@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from coopetition import Curves
     from coopetition.logs import Columns
 
+SHIPPED = ("published:", "cpu:")
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -33,6 +35,23 @@ columns_option = click.option(
     help="Which column of a file holds what, where their names don't say it: "
     "flip=COLUMN,icl/loss=COLUMN,sequences=step*32,run=COLUMN.",
 )
+
+
+def require_files(sources: Iterable[str], columns: Columns | None) -> None:
+    """Refuse columns where no source is a file that they could be of.
+
+    Raises
+    ------
+    ValueError
+        Naming what was given instead.
+    """
+    sources = list(sources)
+    knowing = [one for one in sources if one.startswith(SHIPPED) or one.endswith(".json")]
+    if columns is not None and len(knowing) == len(sources):
+        given = ", ".join(sources[:3]) + (" …" if len(sources) > 3 else "")
+        raise ValueError(
+            f"--columns says how to read a log of your own, but {given} need none: leave it out"
+        )
 
 
 def log_options(command: Command) -> Command:
@@ -62,9 +81,11 @@ def read_logs(logs: Iterable[str], columns: Columns | None, run: str | None) -> 
     """
     from coopetition.logs import read_curves
 
+    logs = list(logs)
+    require_files(logs, columns)
     runs: list[Curves] = []
     for log in logs:
-        own = None if log.startswith(("published:", "cpu:")) else columns
+        own = None if log.startswith(SHIPPED) else columns
         runs += read_curves(log, columns=own, run=run)
     for curves in runs:
         for note in curves.notes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .curves_options import read_logs
+from .curves_options import read_logs, require_files
 
 if TYPE_CHECKING:
     from coopetition import Curves
@@ -23,12 +23,13 @@ def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Cu
     Raises
     ------
     ValueError
-        If a fit does not say where its log is.
+        If a fit does not say where its log is, or there are columns and no log.
     LogError
         If a log cannot be read, or is another than when it was fitted.
     """
     from coopetition.fitting.storage import read_fits
 
+    require_files(sources, columns)
     found: list[Curves] = []
     for source in sources:
         if source.endswith(".json"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .curves_options import columns_option
+from .curves_options import columns_option, require_files
 from .options import checked_output, output_file
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(paths: tuple[str, ...], columns: Columns | None, output: Path) -> Non
     from coopetition.report import write_report
 
     checked_output(output, suffixes=(".html", ".htm"), inputs=paths)
+    require_files(paths, columns)
     missing = write_report(output, paths, columns=columns)
     click.echo(str(output))
     for line in missing:

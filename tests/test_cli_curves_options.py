@@ -38,3 +38,12 @@ def test_wrong_usage(arguments, message):
     result = CliRunner().invoke(show, arguments)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_columns_that_nothing_given_could_have_are_refused():
+    columns = options.parsed(None, None, "flip=acc")
+    for sources in (["published:mq", "cpu:base_seed=0"], ["fit.json"]):
+        with pytest.raises(ValueError, match="leave it out"):
+            options.require_files(sources, columns)
+        options.require_files(sources, None)
+        options.require_files([*sources, "mine.csv"], columns)

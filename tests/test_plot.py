@@ -12,6 +12,7 @@ from fitted_curves import TRUTH, made_by
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
+from coopetition.descent import descend
 from coopetition.fitting import Fit, fit, predict, profile
 from coopetition.forecasting import forecast
 from coopetition.integration import integrate
@@ -22,6 +23,7 @@ from coopetition.plot import (
     fit_figure,
     plot_curves,
     plot_fit,
+    plot_losses,
     plot_phase,
     plot_profile,
     plot_residuals,
@@ -45,6 +47,18 @@ def test_fit_over_data_shows_measured_points_and_fitted_lines(fitted: Fit) -> No
         assert line.get_linewidth() == 2.5
         assert line.get_ydata() == pytest.approx(fitted.predict().curves[target.key].values)
     assert "million" in ax.get_xlabel()
+
+
+def test_of_a_long_descent_no_more_is_drawn_than_shows() -> None:
+    descended = descend(get("induction"), step_size=0.1, until=6000.0)
+    ax = plot_losses(descended)
+    for line in ax.lines:
+        x = line.get_xdata()
+        assert len(x) < len(descended.times) / 2
+        assert (x[0], x[-1]) == (descended.times[0], descended.times[-1])
+    (total,) = [line for line in ax.lines if line.get_label() == "total"]
+    at = np.searchsorted(descended.times, total.get_xdata())
+    assert total.get_ydata() == pytest.approx(descended.output("total")[at])
 
 
 def test_the_legend_of_a_fit_covers_neither_data_nor_title(fitted: Fit) -> None:

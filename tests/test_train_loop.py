@@ -161,7 +161,7 @@ def test_curves_that_cannot_be_written_stop_the_run_and_it_can_go_on(
             (full_disk if path.name == f"{160:015d}.npz" else write)(path, content)
 
         patch.setattr(runs, "write_whole", full_at_160)
-        with pytest.raises(TrainingError, match="make room and continue with --resume"):
+        with pytest.raises(TrainingError, match="make room, then continue"):
             go(small(), tmp_path / "run")
     go((), tmp_path / "run", resume=True)
     assert everything(tmp_path / "run") == everything(unbroken)

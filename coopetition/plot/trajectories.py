@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from ..trajectory import Floats, Trajectory
 
 _SAMPLES = 2000
+_MOST = 20_000  # points of a sampled trajectory that a picture can show
 _SMALLEST_LOSS = 1e-12
 
 
 def _dense(trajectory: Trajectory) -> tuple[Floats, Floats]:
     """Times close enough for a smooth line, and the states there."""
     if trajectory.interpolant is None:
-        return trajectory.times, trajectory.states
+        stride = 1 + len(trajectory.times) // _MOST
+        kept = np.union1d(np.arange(0, len(trajectory.times), stride), len(trajectory.times) - 1)
+        return trajectory.times[kept], trajectory.states[kept]
     grid = np.linspace(trajectory.times[0], trajectory.times[-1], _SAMPLES)
     times = np.union1d(trajectory.times, grid)
     return times, trajectory(times)

@@ -138,7 +138,7 @@ class RunFolder:
         except OSError as error:
             raise TrainingError(
                 f"cannot write the evaluation at {sequences:,} sequences to {self.path}: {error}; "
-                "make room and continue with --resume"
+                "make room, then continue (train --resume, or what began the run once more)"
             ) from error
 
     def append_measures(self, sequences: int, measures: Mapping[str, float]) -> None:
@@ -157,7 +157,7 @@ class RunFolder:
         except OSError as error:
             raise TrainingError(
                 f"cannot write the measures at {sequences:,} sequences to {self.path}: {error}; "
-                "make room and continue with --resume"
+                "make room, then continue (train --resume, or what began the run once more)"
             ) from error
 
     def write_values(self, sequences: int, values: Values) -> None:
