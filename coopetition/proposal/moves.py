@@ -149,6 +149,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
     "zipf_exponent": {"lower": 0.0, "upper": 2.0},
     "mlp_ratio": {"lower": 0.0, "upper": 4.0, "unit": 4.0},
 }
+MOVABLE = tuple(_KINDS)
 DEFAULT = ("match_probability", "n_classes", "n_exemplars", "spread")
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from ..curves import Curves
 from ..errors import CoopetitionError
 from ..forecasting import Forecast, forecast_settings
-from ..knobs import KnobMap
+from ..knobs import KnobMap, covariates
 from ..version import __version__
 from .base_log import base_log
 from .candidates import Candidate, candidates, plain
 from .mechanism import mechanism
-from .moves import Move, default_moves
+from .moves import MOVABLE, Move, default_moves
 from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
 
@@ -116,15 +116,15 @@ def propose(
     notes = [*own.warnings, *failures]
     best = max((p.probability_persistent for p in chosen), default=None)
     if best is None:
-        remedy = "" if before >= sure else "; allow more moves or a wider range"
+        remedy = "" if before >= sure else f"; {_wider(base, allowed, knob_map)}"
         notes.append(
             f"none of {len(screened)} candidates is likelier to be persistent than the base "
             f"({before:.2f}){remedy}"
         )
     elif best < sure:
         notes.append(
-            f"no candidate is persistent with probability {sure:g} (the best: {best:.2f}); allow "
-            "more moves or a wider range"
+            f"no candidate is persistent with probability {sure:g} (the best: {best:.2f}); "
+            f"{_wider(base, allowed, knob_map)}"
         )
     return Proposals(
         base=base,
@@ -143,6 +143,19 @@ def propose(
         },
         base_log=None if log is None else base_log(log),
     )
+
+
+def _wider(base: Mapping[str, Any], allowed: Sequence[Move], knob_map: KnobMap) -> str:
+    """The remedy where nothing is sure enough, with further moves that the map's runs tell of."""
+    taken, at_base = {move.setting for move in allowed}, covariates(base)
+    told = [name for name in at_base if len({r.settings.get(name) for r in knob_map.runs}) > 1]
+    further = []
+    for move in default_moves(base, [name for name in MOVABLE if name not in taken]):
+        moved = covariates({**base, move.setting: move.upper})
+        if any(moved[name] != at_base[name] for name in told):
+            further.append(move.setting)
+    such = f", such as {', '.join(further)}," if further else ""
+    return f"allow more moves{such} or a wider range"
 
 
 def rank(persistent: float, candidate: Candidate, sure: float) -> tuple[float, ...]:
