@@ -13,7 +13,6 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ import llvmlite.binding as llvm
 
 from .arithmetic import Arithmetic, Lanes
 from .errors import unknown_name
+from .files import write_atomically
 from .models import Model
 from .version import __version__
 from .workspace import CONTROLS, DENSE_ROWS, Workspace
@@ -113,19 +113,6 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("coopetition"))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def compile_ode(
@@ -235,7 +222,7 @@ def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
     folder = cache_folder()
     try:
         write_atomically(folder / f"{key}.o", code)
-        write_atomically(folder / f"{key}.json", json.dumps(facts).encode())
+        write_atomically(folder / f"{key}.json", json.dumps(facts))
     except OSError:
         # a read-only home is no reason to fail: the code is only made again next time
         pass

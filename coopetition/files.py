@@ -6,43 +6,43 @@ import datetime
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .version import __version__
 
+PARTIAL = ".partial"  # what a process killed while it writes leaves behind ends so
 _BLOCK = 1 << 20
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file so that a reader meets all of it or none: beside the path, then renamed.
+    """Write a file so that a reader meets all of it or none, even after a loss of power.
+
+    It is written beside the path under a name that ends in `PARTIAL`, and renamed when it is on the
+    disk. Folders above it are made, and where the path is a link, what it points to is replaced.
 
     Raises
     ------
     OSError
         If the folder cannot be made or the disk is full; nothing is left behind.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path).expanduser()
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("xb") as file:
             file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

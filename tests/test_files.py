@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +15,70 @@ from coopetition import files
 from coopetition.version import __version__
 
 
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("stop", [OSError("no space left"), KeyboardInterrupt()], ids=repr)
 def test_an_interrupted_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, stop: BaseException
 ) -> None:
     path = tmp_path / "result.json"
     files.write_atomically(path, "old")
 
-    def full(*_: object) -> None:
-        raise OSError("no space left")
+    def stopped(*_: object) -> None:
+        raise stop
 
-    monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setattr(os, step, stopped)
+    with pytest.raises(type(stop)):
         files.write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_file_takes_its_place_when_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append(("fsync", os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    def noted_replace(old: Path, new: Path) -> None:
+        done.append(("replace", os.stat(old).st_size))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    files.write_atomically(tmp_path / "result.json", b"12345")
+    assert done == [("fsync", 5), ("replace", 5)]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_one_and_what_it_points_to_is_written(tmp_path: Path, there: bool) -> None:
+    target, link = tmp_path / "far" / "result.json", tmp_path / "link.json"
+    if there:
+        files.write_atomically(target, "old")
+    link.symlink_to(target)
+    assert files.write_atomically(link, "new") == link
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert [p.name for p in target.parent.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_a_file_has_the_mode_of_any_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "plain").write_text("")
+        with monkeypatch.context() as patch:
+            # it is the whole process's: for a moment other threads' files would have another mode
+            patch.delattr(os, "umask")
+            path = files.write_atomically(tmp_path / "result.json", "")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_provenance_names_version_settings_and_inputs(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from short_runs import BATCH, StopAt, everything, go, small
 
 from coopetition.errors import CheckpointError, TrainingError
+from coopetition.files import PARTIAL
 from coopetition.logs import read_curves
 from coopetition.train import loop, runs
 from coopetition.train.checkpoints import (
@@ -155,22 +156,27 @@ def test_curves_that_cannot_be_written_stop_the_run_and_it_can_go_on(
     unbroken, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        write = runs.write_whole
+        write = runs.write_atomically
 
         def full_at_160(path, content):
             (full_disk if path.name == f"{160:015d}.npz" else write)(path, content)
 
-        patch.setattr(runs, "write_whole", full_at_160)
+        patch.setattr(runs, "write_atomically", full_at_160)
         with pytest.raises(TrainingError, match="make room, then continue"):
             go(small(), tmp_path / "run")
     go((), tmp_path / "run", resume=True)
     assert everything(tmp_path / "run") == everything(unbroken)
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+def broken_off(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop", [full_disk, broken_off])
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, stop):
     write_checkpoint(tmp_path, 5, {"x": torch.ones(3)})
-    monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises((OSError, KeyboardInterrupt)):
         write_checkpoint(tmp_path, 10, {"x": torch.zeros(3)})
     names = sorted(path.name for path in (tmp_path / FOLDER).iterdir())
     assert names == [f"{5:015d}.json", f"{5:015d}.safetensors"]
@@ -183,7 +189,9 @@ def test_checkpoints_come_back_as_written_and_old_ones_go(tmp_path):
         path = write_checkpoint(tmp_path, sequences, tensors, kept=sequences == 10)
     found = read_checkpoint(path)
     assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+    (tmp_path / FOLDER / f".{50:015d}.safetensors.0a1b{PARTIAL}").write_bytes(b"killed here")
     prune(tmp_path, 2)
+    assert not list((tmp_path / FOLDER).glob(f".*{PARTIAL}"))
     left = sorted(int(path.stem) for path in (tmp_path / FOLDER).glob("*.safetensors"))
     assert left == [10, 30, 40]
 

@@ -64,9 +64,9 @@ def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list
         tidy = bool(columns.tidy) or (not columns.curves and set(TIDY) <= set(table.columns))
         if tidy and columns.run is None and "run" in table.columns:
             columns = dataclasses.replace(columns, run="run")
-    _need(table, columns.sequences, "sequences", columns)
+    _need(table, columns.sequences, "sequences")
     if columns.run is not None:
-        _need(table, columns.run, "run", columns)
+        _need(table, columns.run, "run")
     return list(_tidy(table, columns, name) if tidy else _wide(table, columns, name))
 
 
@@ -76,7 +76,7 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     optional = [f for f in ("sem", "n") if f not in columns.tidy and f not in table.columns]
     for field in (*TIDY, "sem", "n"):
         if field not in optional:
-            _need(table, own[field], field, columns)
+            _need(table, own[field], field)
     numbers = {
         "sequences": _numbers(table, columns.sequences) * columns.batch_size,
         "values": _numbers(table, own["value"]),
@@ -160,7 +160,7 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
     starred = [c for c in columns.curves.values() if "*" in c and c not in present]
     if not starred:
         for key, column in {**columns.n, **columns.sem, **columns.curves}.items():
-            _need(table, column, "/".join(key), columns)
+            _need(table, column, "/".join(key))
         return [_Found(run=None, curves=columns.curves, sem=columns.sem, n=columns.n)]
     before, _, after = starred[0].partition("*")
     runs = [
@@ -175,7 +175,7 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
         kinds = [parts(kind, run) for kind in (columns.curves, columns.sem, columns.n)]
         for kind in kinds:
             for key, column in kind.items():
-                _need(table, column, "/".join(key), columns)
+                _need(table, column, "/".join(key))
         result.append(_Found(run=run, curves=kinds[0], sem=kinds[1], n=kinds[2]))
     return result
 
@@ -233,7 +233,7 @@ def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _need(table: pd.DataFrame, column: str, what: str, columns: Columns) -> None:
+def _need(table: pd.DataFrame, column: str, what: str) -> None:
     """Raise if there is no such column; the message says what it was wanted for."""
     present = [str(name) for name in table.columns]
     if column in present:

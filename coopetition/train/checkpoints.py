@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..files import PARTIAL, write_atomically
 from ..version import __version__
 
 FOLDER = "checkpoints"
@@ -42,26 +42,6 @@ class Checkpoint:
     sequences: int
     tensors: Mapping[str, Tensor]
     about: Mapping[str, Any]
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either there with all its content or not there.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left behind.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def write_checkpoint(
@@ -95,13 +75,11 @@ def write_checkpoint(
     """
     from safetensors.torch import save
 
-    folder = run / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     # copies, because weights are views of one buffer and safetensors stores no shared memory
     content = save({n: t.detach().to("cpu", copy=True).contiguous() for n, t in tensors.items()})
-    path = folder / f"{sequences:015d}.safetensors"
+    path = run / FOLDER / f"{sequences:015d}.safetensors"
     path.with_suffix(".json").unlink(missing_ok=True)
-    write_whole(path, content)
+    write_atomically(path, content)
     says = {
         "version": __version__,
         "sequences": sequences,
@@ -109,7 +87,7 @@ def write_checkpoint(
         "kept": kept,
         **(about or {}),
     }
-    write_whole(path.with_suffix(".json"), json.dumps(says, indent=1).encode())
+    write_atomically(path.with_suffix(".json"), json.dumps(says, indent=1))
     return path
 
 
@@ -149,7 +127,7 @@ def newest_checkpoint(run: Path) -> tuple[Checkpoint | None, tuple[str, ...]]:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Remove all but the ``keep`` newest of the regular checkpoints."""
+    """Remove all but the ``keep`` newest of the regular checkpoints, and what was cut short."""
     regular = []
     for about in sorted((run / FOLDER).glob("*.json"), reverse=True):
         try:
@@ -160,3 +138,5 @@ def prune(run: Path, keep: int) -> None:
     for about in regular[keep:]:
         about.unlink(missing_ok=True)
         about.with_suffix(".safetensors").unlink(missing_ok=True)
+    for partial in (run / FOLDER).glob(f".*{PARTIAL}"):  # of a process that was killed
+        partial.unlink(missing_ok=True)

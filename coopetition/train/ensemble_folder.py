@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
-from .checkpoints import write_whole
+from ..files import write_atomically
 from .ensemble import Ensemble
 from .evaluators import restored, stored
 from .runs import SETTINGS, STORED, RunFolder
@@ -70,8 +70,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
         members, ensemble.evaluators, ensemble.exemplars, strict=True
     ):
         path = folder if alone else folder / settings.name
-        path.mkdir(parents=True, exist_ok=True)
-        write_whole(path / STORED, save(stored(evaluators)))
+        write_atomically(path / STORED, save(stored(evaluators)))
         says = {
             "torch": torch.__version__,
             "device": str(ensemble.device),
@@ -83,7 +82,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
         folders.append(RunFolder.create(path, settings, says))
     if not alone:
         names = json.dumps([settings.name for settings in members])
-        write_whole(folder / MEMBERS, names.encode())
+        write_atomically(folder / MEMBERS, names)
     return folders
 
 

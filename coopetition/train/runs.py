@@ -24,8 +24,8 @@ import numpy as np
 
 from ..curves import TABLE_COLUMNS
 from ..errors import CheckpointError, TrainingError
+from ..files import write_atomically
 from ..version import __version__
-from .checkpoints import write_whole
 from .evaluators import Values
 from .metrics import ACCURACIES
 from .settings import TrainingSettings
@@ -71,7 +71,7 @@ class RunFolder:
             "numpy": np.__version__,
             "machine": platform.platform(),
         }
-        write_whole(path / ABOUT, json.dumps({**versions, **about}, indent=1).encode())
+        write_atomically(path / ABOUT, json.dumps({**versions, **about}, indent=1))
         begin_table(path / CURVES, TABLE_COLUMNS)
         if settings.run.measures_every:
             begin_table(path / MEASURES, MEASURE_COLUMNS)
@@ -102,7 +102,7 @@ class RunFolder:
         path = self.path / ABOUT
         try:
             says = json.loads(path.read_text(encoding="utf-8"))
-            write_whole(path, json.dumps({**says, **more}, indent=1).encode())
+            write_atomically(path, json.dumps({**says, **more}, indent=1))
         except (OSError, ValueError) as error:
             raise TrainingError(f"cannot add to {path}: {error}") from error
 
@@ -171,7 +171,7 @@ class RunFolder:
             for metric, of_metric in by_metric.items()
         }
         np.savez_compressed(content, **arrays)
-        write_whole(folder / f"{sequences:015d}.npz", content.getvalue())
+        write_atomically(folder / f"{sequences:015d}.npz", content.getvalue())
 
     def cut_after(self, sequences: int) -> None:
         """Drop what was measured later than ``sequences``, or written only in part."""

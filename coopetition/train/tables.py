@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .checkpoints import write_whole
+from ..files import write_atomically
 
 
 def begin_table(path: Path, columns: Sequence[str]) -> None:
     """Write a table of no rows; one column must be ``sequences``."""
-    write_whole(path, (",".join(columns) + "\n").encode())
+    write_atomically(path, ",".join(columns) + "\n")
 
 
 def append_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
@@ -40,7 +40,7 @@ def cut_table(path: Path, sequences: int) -> None:
     head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     columns = next(csv.reader([head]))
     kept = [line for line in lines if row_sequences(line, columns) <= sequences]
-    write_whole(path, "".join([head, *kept]).encode())
+    write_atomically(path, "".join([head, *kept]))
 
 
 def row_sequences(line: str, columns: Sequence[str]) -> float:
