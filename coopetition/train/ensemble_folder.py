@@ -92,7 +92,9 @@ def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
     Raises
     ------
     CheckpointError
-        If the stored sequences are missing or damaged.
+        If the stored settings or sequences are missing or damaged.
+    OSError
+        If settings with which the run is continued cannot be written; the stored ones stay.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -104,7 +106,8 @@ def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path / STORED} cannot be read: {error}") from error
         ensemble.evaluators[i] = restored(ensemble.evaluators[i], sequences, ensemble.device)
-        write_settings(settings, path / SETTINGS)
+        if RunFolder.open(path).settings != settings:
+            write_settings(settings, path / SETTINGS)
         folders.append(RunFolder(path, settings))
     return folders
 

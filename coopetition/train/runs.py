@@ -29,7 +29,7 @@ from ..version import __version__
 from .evaluators import Values
 from .metrics import ACCURACIES
 from .settings import TrainingSettings
-from .settings_files import read_settings, write_settings
+from .settings_files import read_whole_settings, write_settings
 from .tables import append_rows, begin_table, cut_table
 
 SETTINGS, CURVES, ABOUT, EVALUATIONS = "settings.yaml", "curves.csv", "run.json", "evaluations"
@@ -85,11 +85,16 @@ class RunFolder:
         Raises
         ------
         CheckpointError
-            If there is no run in it.
+            If there is no run in it, or its settings are damaged.
         """
         if not (path / SETTINGS).is_file():
             raise CheckpointError(f"{path} holds no run ({SETTINGS} is missing)")
-        return cls(path, read_settings(path / SETTINGS))
+        try:
+            return cls(path, read_whole_settings(path / SETTINGS))
+        except ValueError as error:
+            raise CheckpointError(
+                f"the run's settings are damaged: {error}; restore them, or begin in another folder"
+            ) from error
 
     def record(self, **more: Any) -> None:
         """Add to ``run.json`` what only shows while a run trains.

@@ -16,6 +16,7 @@ import pydantic
 import yaml
 
 from ..errors import unknown_name
+from ..files import write_atomically
 from .presets import preset
 from .settings import TrainingSettings
 from .settings_class import Settings
@@ -134,10 +135,33 @@ def read_settings(path: str | Path) -> TrainingSettings:
         raise ValueError(f"{path}: {error}") from error
 
 
+def read_whole_settings(path: str | Path) -> TrainingSettings:
+    """The settings in a file that `write_settings` wrote: what is missing was lost, not left out.
+
+    Raises
+    ------
+    ValueError
+        As `read_settings` does, and if a section is missing.
+    """
+    values = read_yaml(path)
+    held = values if isinstance(values, Mapping) else {}
+    sections = [name for name, field in TrainingSettings.model_fields.items() if _is_section(field)]
+    missing = [name for name in sections if name not in held]
+    if missing:
+        raise ValueError(f"{path} is not whole: it lacks {', '.join(missing)}")
+    return read_settings(path)
+
+
 def write_settings(settings: TrainingSettings, path: str | Path) -> None:
-    """Write every setting, defaults included, as YAML."""
+    """Write every setting, defaults included, as YAML.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; a file that was there stays as it is.
+    """
     text = yaml.safe_dump(as_plain(settings), sort_keys=False, default_flow_style=None)
-    Path(path).write_text(text, encoding="utf-8")
+    write_atomically(path, text)
 
 
 def another_run(stored: TrainingSettings, wanted: TrainingSettings) -> str | None:
