@@ -39,6 +39,12 @@ def everything(folder):
     return found
 
 
+def files_of(folder):
+    """The content of every file in a folder, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 class StopAt:
     """An observer that interrupts a run, as Ctrl-C would, when it has seen enough."""
 

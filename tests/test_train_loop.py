@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from short_runs import BATCH, StopAt, everything, go, small
+from short_runs import BATCH, StopAt, everything, files_of, go, small
 
 from coopetition.errors import CheckpointError, TrainingError
 from coopetition.files import PARTIAL
@@ -50,6 +50,14 @@ def test_a_run_leaves_what_it_promises(unbroken):
 def test_a_run_does_not_overwrite_another(unbroken):
     with pytest.raises(ValueError, match="holds a run already"):
         go(small(), unbroken)
+
+
+def test_a_run_does_not_overwrite_curves_that_came_from_elsewhere(unbroken, tmp_path):
+    shutil.copy(unbroken / CURVES, tmp_path)
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"no settings\.yaml beside it.*another folder"):
+            go(small(), tmp_path, resume=resume)
+    assert files_of(tmp_path) == {CURVES: (unbroken / CURVES).read_bytes()}
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(unbroken, tmp_path):

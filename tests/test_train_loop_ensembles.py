@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from short_runs import StopAt, everything, go, small
+from short_runs import StopAt, everything, files_of, go, small
 
 from coopetition.errors import CheckpointError, TrainingError
 from coopetition.logs import read_curves
@@ -45,6 +45,17 @@ def test_an_ensemble_killed_while_its_folders_were_made_begins_again(tmp_path):
     go(members, tmp_path / "run", resume=True)
     for name in "ab":
         assert everything(tmp_path / "run" / name) == everything(tmp_path / "unbroken" / name)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_an_ensemble_touches_nothing_where_a_members_folder_holds_a_run(tmp_path, resume):
+    go(small("b"), tmp_path / "b")
+    before = files_of(tmp_path)
+    members = [small(name, evaluation={"n_sequences": 8}) for name in "abc"]
+    with pytest.raises(ValueError, match=r"/b holds a run already: .* another folder"):
+        go(members, tmp_path, resume=resume)
+    assert files_of(tmp_path) == before
+    assert not (tmp_path / "a").exists()
 
 
 def test_runs_that_cannot_share_a_step_are_refused(tmp_path):

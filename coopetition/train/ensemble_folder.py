@@ -13,7 +13,7 @@ from ..errors import CheckpointError
 from ..files import write_atomically
 from .ensemble import Ensemble
 from .evaluators import restored, stored
-from .runs import SETTINGS, STORED, RunFolder
+from .runs import SETTINGS, STORED, RunFolder, require_unmeasured
 from .settings import TrainingSettings
 from .settings_files import another_run, write_settings
 
@@ -49,27 +49,41 @@ def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
     return tuple(RunFolder.open(path).settings for path in member_paths(folder))
 
 
+def new_paths(folder: Path, members: Sequence[TrainingSettings]) -> list[Path]:
+    """The folders in which new runs are begun.
+
+    Raises
+    ------
+    ValueError
+        If a run was begun there already, or one of them holds anything measured.
+    """
+    if holds_run(folder):
+        raise ValueError(
+            f"{folder} holds a run already: continue it with --resume, or choose another folder"
+        )
+    alone = len(members) == 1
+    paths = [folder if alone else folder / settings.name for settings in members]
+    for path in paths:
+        require_unmeasured(path)
+    return paths
+
+
 def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[RunFolder]:
     """Make the folders of a new ensemble, with its evaluation sequences.
 
     Raises
     ------
     ValueError
-        If a run was begun there already.
+        If a run was begun there already, or one of the folders holds anything measured; nothing is
+        written then.
     """
     from safetensors.torch import save
 
-    if holds_run(folder):
-        raise ValueError(
-            f"{folder} holds a run already: continue it with --resume, or choose another folder"
-        )
     members = ensemble.members
-    alone = len(members) == 1
     folders = []
-    for settings, evaluators, shown in zip(
-        members, ensemble.evaluators, ensemble.exemplars, strict=True
+    for path, settings, evaluators, shown in zip(
+        new_paths(folder, members), members, ensemble.evaluators, ensemble.exemplars, strict=True
     ):
-        path = folder if alone else folder / settings.name
         write_atomically(path / STORED, save(stored(evaluators)))
         says = {
             "torch": torch.__version__,
@@ -80,7 +94,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
             **about,
         }
         folders.append(RunFolder.create(path, settings, says))
-    if not alone:
+    if len(members) > 1:
         names = json.dumps([settings.name for settings in members])
         write_atomically(folder / MEMBERS, names)
     return folders

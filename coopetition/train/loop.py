@@ -17,7 +17,7 @@ from .capture import STRETCH
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
 from .devices import choose_device
 from .ensemble import Ensemble
-from .ensemble_folder import begin, continued_settings, holds_run, reopen
+from .ensemble_folder import begin, continued_settings, holds_run, new_paths, reopen
 from .interruption import Interruption
 from .memory import forget_peak, memory_explained, peak_memory
 from .observers import Observer, observers_of, require_extras
@@ -66,7 +66,8 @@ def train(
     Raises
     ------
     ValueError
-        If the settings contradict each other, or the folder holds a run and ``resume`` is not set.
+        If the settings contradict each other, or anything measured is in the folder of a run and it
+        is not continued.
     CheckpointError
         If the run cannot be continued.
     TrainingError
@@ -78,10 +79,8 @@ def train(
     continuing = resume and holds_run(folder)
     if continuing:
         members = continued_settings(folder, members)
-    elif holds_run(folder):
-        raise ValueError(
-            f"{folder} holds a run already: continue it with --resume, or choose another folder"
-        )
+    else:
+        new_paths(folder, members)  # refused before anything is made
     chosen = choose_device(device)
     require_extras(members)
     if members and members[0].run.threads:

@@ -58,12 +58,9 @@ class RunFolder:
         Raises
         ------
         ValueError
-            If a run is there already that has measured anything.
+            If anything measured is there already.
         """
-        if (path / SETTINGS).exists() and measured(path):
-            raise ValueError(
-                f"{path} holds a run already: continue it with --resume, or choose another folder"
-            )
+        require_unmeasured(path)
         path.mkdir(parents=True, exist_ok=True)
         versions = {
             "coopetition": __version__,
@@ -187,10 +184,25 @@ class RunFolder:
                 path.unlink()
 
 
-def measured(path: Path) -> bool:
-    """Whether the table in a run's folder has a row."""
+def require_unmeasured(path: Path) -> None:
+    """Refuse to begin a run where anything was measured.
+
+    Raises
+    ------
+    ValueError
+        If the table of curves there has a row, whether or not it belongs to a run.
+    """
     table = path / CURVES
-    return table.is_file() and len(table.read_text(encoding="utf-8").splitlines()) > 1
+    if not table.is_file() or len(table.read_bytes().splitlines()) <= 1:
+        return
+    if (path / SETTINGS).exists():
+        raise ValueError(
+            f"{path} holds a run already: continue it with --resume, or choose another folder"
+        )
+    raise ValueError(
+        f"{table} holds curves already, but no {SETTINGS} beside it says of which run: choose "
+        "another folder, or move it away"
+    )
 
 
 def mean_and_error(values: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float, float]:
