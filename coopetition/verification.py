@@ -67,9 +67,17 @@ def verify(
     CoopetitionError
         If the predictions cannot be read or were changed since the first verdict; if a run was
         trained with other settings than predicted; if training is interrupted or fails (what is
-        finished is kept).
+        finished is kept); if another process verifies the folder.
     """
-    folder = Path(folder)
+    from .train.ownership import owned
+
+    with owned(Path(folder), required=False):
+        return _verified(Path(folder), device, train_missing, progress, trainer)
+
+
+def _verified(
+    folder: Path, device: str, train_missing: bool, progress: bool, trainer: Trainer | None
+) -> Verification:
     predictions = read_predictions(folder)
     digest = sha256_of(folder / PREDICTIONS)
     read_verdicts(folder)  # refuses predictions other than those of the verdicts already there

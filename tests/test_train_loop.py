@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from short_runs import BATCH, StopAt, everything, files_of, go, small
+from short_runs import BATCH, StopAt, everything, go, small
 
 from coopetition.errors import CheckpointError, TrainingError
 from coopetition.files import PARTIAL
@@ -24,7 +23,7 @@ from coopetition.train.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from coopetition.train.runs import CURVES, EVALUATIONS, MEASURES, SETTINGS, RunFolder
+from coopetition.train.runs import CURVES, EVALUATIONS, MEASURES
 from coopetition.train.settings_files import write_settings
 from coopetition.train.tables import append_rows, begin_table, cut_table
 
@@ -50,14 +49,6 @@ def test_a_run_leaves_what_it_promises(unbroken):
 def test_a_run_does_not_overwrite_another(unbroken):
     with pytest.raises(ValueError, match="holds a run already"):
         go(small(), unbroken)
-
-
-def test_a_run_does_not_overwrite_curves_that_came_from_elsewhere(unbroken, tmp_path):
-    shutil.copy(unbroken / CURVES, tmp_path)
-    for resume in (False, True):
-        with pytest.raises(ValueError, match=r"no settings\.yaml beside it.*another folder"):
-            go(small(), tmp_path, resume=resume)
-    assert files_of(tmp_path) == {CURVES: (unbroken / CURVES).read_bytes()}
 
 
 def test_the_same_seed_gives_the_same_run_and_another_does_not(unbroken, tmp_path):
@@ -213,44 +204,6 @@ def test_resuming_with_other_settings_is_refused_but_more_sequences_are_not(tmp_
     go(longer, tmp_path / "run", resume=True)
     go(longer, tmp_path / "at_once")
     assert everything(tmp_path / "run") == everything(tmp_path / "at_once")
-
-
-def test_a_runs_settings_outlast_a_resume_that_cannot_write_them(tmp_path, monkeypatch):
-    settings = small(optimisation={"lr": 1e-3})  # that is not the default
-    go(settings, tmp_path / "run")
-    before = (tmp_path / "run" / SETTINGS).read_bytes()
-    longer = settings.replace(run=settings.run.replace(sequences=320))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full_disk)
-        with pytest.raises(OSError, match="No space"):
-            go(longer, tmp_path / "run", resume=True)
-    assert (tmp_path / "run" / SETTINGS).read_bytes() == before
-    go(longer, tmp_path / "run", resume=True)
-    assert RunFolder.open(tmp_path / "run").settings == longer
-    go(longer, tmp_path / "at_once")
-    assert everything(tmp_path / "run") == everything(tmp_path / "at_once")
-
-
-def test_settings_that_stay_as_they_are_are_not_written_again(unbroken, tmp_path):
-    shutil.copytree(unbroken, tmp_path / "run")
-    before = (tmp_path / "run" / SETTINGS).stat()
-    go((), tmp_path / "run", resume=True)
-    after = (tmp_path / "run" / SETTINGS).stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-@pytest.mark.parametrize("before_section", ["name", "data", "network", "run"])
-def test_a_run_whose_settings_were_cut_short_is_not_continued_with_others(
-    unbroken, tmp_path, before_section
-):
-    shutil.copytree(unbroken, tmp_path / "run")
-    before = everything(unbroken)
-    text = (unbroken / SETTINGS).read_text()
-    (tmp_path / "run" / SETTINGS).write_text(text[: text.index(f"{before_section}:")])
-    for given in ((), small()):
-        with pytest.raises(CheckpointError, match="settings are damaged"):
-            go(given, tmp_path / "run", resume=True)
-    assert everything(tmp_path / "run") == before
 
 
 def test_a_finished_run_resumed_stays_as_it_is(unbroken):

@@ -18,6 +18,7 @@ from coopetition.proposal.storage import (
     require_new,
     write_proposals,
 )
+from coopetition.train.ownership import LOCK, FolderTaken
 from coopetition.train.settings import TrainingSettings
 from coopetition.train.settings_files import read_settings, write_settings
 from coopetition.train.short_names import from_short_names, with_short_names
@@ -95,6 +96,16 @@ def test_what_is_finished_is_not_trained_again(folder):
     first = verify(folder, trainer=runs_of([lasting, passing]))
     again = verify(folder, trainer=runs_of([]))
     assert again.as_dict() == first.as_dict()
+
+
+def test_a_folder_is_verified_by_one_at_a_time(folder):
+    def intruding(settings, run):
+        with pytest.raises(FolderTaken):
+            verify(folder, train_missing=False)
+        runs_of([lasting])(settings, run)
+
+    assert verify(folder, trainer=intruding).score["total"] == 2
+    assert LOCK not in {path.name for path in folder.iterdir()}
 
 
 def test_an_interruption_keeps_what_is_there(folder):

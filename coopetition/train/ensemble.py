@@ -235,6 +235,12 @@ class Ensemble:
             "capture": f"none ({why_not})" if why_not else "CUDA graphs",
         }
 
+    def summary(self) -> str:
+        """What computes the steps, in a sentence."""
+        runs = "1 run" if len(self.members) == 1 else f"{len(self.members)} runs as one"
+        kernels, capture = self.step.choice.summary(), self.computed_by()["capture"]
+        return f"{runs} on {self.device}: {kernels}, capture: {capture}"
+
     def take_loss(self) -> list[float | None]:
         """Mean loss of each member over the batches since the last call; None if there was none."""
         losses = self.losses

@@ -49,6 +49,24 @@ def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
     return tuple(RunFolder.open(path).settings for path in member_paths(folder))
 
 
+def members_to_train(
+    folder: Path, wanted: Sequence[TrainingSettings], *, resume: bool
+) -> tuple[tuple[TrainingSettings, ...], bool]:
+    """The settings to train with, and whether they continue what is in the folder.
+
+    Raises
+    ------
+    ValueError
+        If there are runs that are not to be continued, or are others than the wanted.
+    CheckpointError
+        If what is there is damaged.
+    """
+    if resume and holds_run(folder):
+        return continued_settings(folder, wanted), True
+    new_paths(folder, wanted)
+    return tuple(wanted), False
+
+
 def new_paths(folder: Path, members: Sequence[TrainingSettings]) -> list[Path]:
     """The folders in which new runs are begun.
 
@@ -86,9 +104,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
     ):
         write_atomically(path / STORED, save(stored(evaluators)))
         says = {
-            "torch": torch.__version__,
-            "device": str(ensemble.device),
-            **ensemble.computed_by(),
+            **computed_with(ensemble),
             "seed": settings.run.seed,
             "data": {"path": settings.data.path, "sha256": shown.dataset.checksum},
             **about,
@@ -124,6 +140,30 @@ def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
             write_settings(settings, path / SETTINGS)
         folders.append(RunFolder(path, settings))
     return folders
+
+
+def computed_with(ensemble: Ensemble) -> dict[str, str]:
+    """What computes an ensemble, for ``run.json``."""
+    return {
+        "torch": torch.__version__,
+        "device": str(ensemble.device),
+        **ensemble.computed_by(),
+    }
+
+
+def record_continuation(
+    folders: Sequence[RunFolder], ensemble: Ensemble, sequences: int, about: Mapping[str, Any]
+) -> None:
+    """Write down with what an ensemble goes on from so many sequences.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written.
+    """
+    for member in folders:
+        says = {"from_sequences": sequences, **computed_with(ensemble), **about}
+        member.record(says, continued=True)
 
 
 def continued_settings(

@@ -17,10 +17,11 @@ from .capture import STRETCH
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
 from .devices import choose_device
 from .ensemble import Ensemble
-from .ensemble_folder import begin, continued_settings, holds_run, new_paths, reopen
+from .ensemble_folder import begin, members_to_train, record_continuation, reopen
 from .interruption import Interruption
 from .memory import forget_peak, memory_explained, peak_memory
 from .observers import Observer, observers_of, require_extras
+from .ownership import owned
 from .runs import RunFolder
 from .settings import TrainingSettings
 from .trained_run import TrainedRun
@@ -56,7 +57,8 @@ def train(
     observers
         Further observers.
     about
-        What else to record in ``run.json``, such as the command.
+        What else to record in ``run.json``, such as the command; of a run that is continued, in a
+        new entry under ``continued``.
 
     Returns
     -------
@@ -73,14 +75,35 @@ def train(
     TrainingError
         If it was interrupted (a checkpoint is left), the loss of every member ceased to be finite,
         or the folder cannot be written to.
+    FolderTaken
+        If another process trains in the folder.
     """
+    with owned(Path(folder), required=False):
+        return train_owned(
+            settings,
+            folder,
+            resume=resume,
+            device=device,
+            progress=progress,
+            observers=observers,
+            about=about,
+        )
+
+
+def train_owned(
+    settings: TrainingSettings | Sequence[TrainingSettings],
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    progress: bool = True,
+    observers: Sequence[Observer] = (),
+    about: Mapping[str, Any] | None = None,
+) -> tuple[TrainedRun, ...]:
+    """As `train`, in a folder that the caller owns (`coopetition.train.ownership.owned`)."""
     folder = Path(folder)
     members = (settings,) if isinstance(settings, TrainingSettings) else tuple(settings)
-    continuing = resume and holds_run(folder)
-    if continuing:
-        members = continued_settings(folder, members)
-    else:
-        new_paths(folder, members)  # refused before anything is made
+    members, continuing = members_to_train(folder, members, resume=resume)
     chosen = choose_device(device)
     require_extras(members)
     if members and members[0].run.threads:
@@ -91,6 +114,9 @@ def train(
     folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
     run = Run(folder, ensemble, folders)
     notes = run.continue_from_newest() if continuing else ()
+    working = bool(run.due())
+    if continuing and working:
+        record_continuation(folders, ensemble, run.sequences, about or {})
     watching = [*observers, *observers_of(members, folder, start=run.sequences, progress=progress)]
     run.observers = watching
     try:
@@ -98,13 +124,13 @@ def train(
             run.note(note)
         ensemble.capture(STRETCH, run.note)
         if chosen.type != "cpu":
-            run.note(described(ensemble))
+            run.note(ensemble.summary())
         with Interruption() as interruption, memory_explained(need, count, chosen):
             run.finish(interruption)
         peak = peak_memory(chosen)
-        if peak is not None:
+        if peak is not None and working:
             for member in folders:
-                member.record(**ensemble.computed_by(), gpu_memory_peak_bytes=peak)
+                member.record({**ensemble.computed_by(), "gpu_memory_peak_bytes": peak})
     finally:
         ensemble.captured = None  # frees its graphs' memory for a next run in this process
         for observer in watching:
@@ -120,16 +146,6 @@ def train(
             curves=read_curves(member.path)[0],
         )
         for member in folders
-    )
-
-
-def described(ensemble: Ensemble) -> str:
-    """What computes an ensemble's steps, in a sentence."""
-    by = ensemble.computed_by()
-    count = len(ensemble.members)
-    runs = "1 run" if count == 1 else f"{count} runs as one"
-    return (
-        f"{runs} on {ensemble.device}: {ensemble.step.choice.summary()}, capture: {by['capture']}"
     )
 
 
@@ -170,11 +186,14 @@ class Run:
             member.cut_after(reached)
         return notes
 
+    def due(self) -> tuple[Event, ...]:
+        """What is still to come."""
+        first = self.step if self.fresh else self.step + 1
+        return tuple(e for e in events(self.ensemble.members[0]) if e.step >= first)
+
     def finish(self, interruption: Interruption) -> None:
         """Train to the end, stopping with a checkpoint when asked to."""
-        for event in events(self.ensemble.members[0]):
-            if event.step < self.step or (event.step == self.step and not self.fresh):
-                continue
+        for event in self.due():
             self.advance_to(event.step, interruption)
             self.attend(event)
 

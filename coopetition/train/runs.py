@@ -2,12 +2,14 @@
 
 ================================  ==================================================================
 ``settings.yaml``                 every setting
-``run.json``                      versions, device, checksum of the data, what computed the steps
+``run.json``                      versions, device, checksum of the data, what computed the steps;
+                                  under ``continued`` what was otherwise each time it was continued
 ``curves.csv``                    the tidy table: run, evaluator, metric, sequences, value, sem, n
 ``measures.csv``                  measures of the circuits: run, measure, sequences, value
 ``evaluations/SEQUENCES.npz``     ``EVALUATOR/METRIC``: the value of each evaluation sequence
 ``evaluation.safetensors``        the evaluation sequences themselves, as indices
 ``checkpoints/``                  see `coopetition.train.checkpoints`
+``owner.lock``                    while a process is at work: `coopetition.train.ownership`
 ================================  ==================================================================
 """
 
@@ -62,13 +64,7 @@ class RunFolder:
         """
         require_unmeasured(path)
         path.mkdir(parents=True, exist_ok=True)
-        versions = {
-            "coopetition": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.platform(),
-        }
-        write_atomically(path / ABOUT, json.dumps({**versions, **about}, indent=1))
+        write_atomically(path / ABOUT, json.dumps({**versions(), **about}, indent=1))
         begin_table(path / CURVES, TABLE_COLUMNS)
         if settings.run.measures_every:
             begin_table(path / MEASURES, MEASURE_COLUMNS)
@@ -93,8 +89,15 @@ class RunFolder:
                 f"the run's settings are damaged: {error}; restore them, or begin in another folder"
             ) from error
 
-    def record(self, **more: Any) -> None:
+    def record(self, more: Mapping[str, Any], *, continued: bool = False) -> None:
         """Add to ``run.json`` what only shows while a run trains.
+
+        Parameters
+        ----------
+        more
+            Goes into the newest entry of the list ``continued``; where there is none, to the top.
+        continued
+            Whether to begin such an entry, with the present versions.
 
         Raises
         ------
@@ -103,10 +106,17 @@ class RunFolder:
         """
         path = self.path / ABOUT
         try:
-            says = json.loads(path.read_text(encoding="utf-8"))
-            write_atomically(path, json.dumps({**says, **more}, indent=1))
+            says = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            entries = [*says.get("continued", ()), *([versions()] if continued else ())]
+            if entries:
+                says["continued"] = [*entries[:-1], {**entries[-1], **more}]
+            else:
+                says.update(more)
+            write_atomically(path, json.dumps(says, indent=1))
         except (OSError, ValueError) as error:
-            raise TrainingError(f"cannot add to {path}: {error}") from error
+            raise TrainingError(
+                f"cannot add to {path}: {error}; make room, or move it away if it is damaged"
+            ) from error
 
     def append(self, sequences: int, values: Values, more: Mapping[str, float]) -> None:
         """Add one evaluation: means and standard errors to the table, values to their own file.
@@ -182,6 +192,16 @@ class RunFolder:
         for path in (self.path / EVALUATIONS).glob("*.npz"):
             if int(path.stem) > sequences:
                 path.unlink()
+
+
+def versions() -> dict[str, str]:
+    """What a run stands on, for ``run.json``."""
+    return {
+        "coopetition": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.platform(),
+    }
 
 
 def require_unmeasured(path: Path) -> None:

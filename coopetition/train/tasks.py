@@ -1,10 +1,10 @@
 """What a worker is handed: a run, or runs to train as one ensemble, and the folder they belong to.
 
 Tasks and outcomes are plain data, so that any executor can carry them to another process or machine
-that sees the same file system. Beside what every run's folder holds, a task's folder has
+that sees the same file system. Beside what every run's folder holds (`coopetition.train.runs`), a
+task's folder has
 
 ==================  ================================================================================
-``owner.lock``      held by the process at work (`coopetition.train.ownership`)
 ``attempts.jsonl``  a line for each beginning: where, when, from how many sequences
 ``finished.json``   the settings it was finished with and what came of it; nothing is trained again
 ==================  ================================================================================

@@ -37,12 +37,12 @@ def train_here(task: Task, folder: Path) -> list[dict[str, object]]:
     """Train in the folder, which is this process's own, and record that it is finished."""
     import torch
 
-    from .loop import train
+    from .loop import train_owned
 
     record_attempt(folder)
     if task.threads:
         torch.set_num_threads(task.threads)
-    runs = train(task.settings(), folder, resume=True, device=task.device, progress=False)
+    runs = train_owned(task.settings(), folder, resume=True, device=task.device, progress=False)
     done: list[dict[str, object]] = [
         {
             "name": run.settings.name,
