@@ -19,12 +19,14 @@ _BLOCK = 1 << 20
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
     """Write a file so that a reader meets all of it or none: beside the path, then renamed.
 
+    Folders above it are made; ``~`` is the user's own. Returns the path.
+
     Raises
     ------
     OSError
         If the folder cannot be made or the disk is full; nothing is left behind.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -48,7 +50,7 @@ def _umask() -> int:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -135,7 +137,7 @@ def checked_table_path(path: str | os.PathLike[str]) -> Path:
     ValueError
         If the suffix is neither ``.csv`` nor ``.parquet``.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")
     return path

@@ -119,7 +119,7 @@ def read_start(path: str | Path, model: Model) -> Start:
         If an array is missing or unfit; the message names it.
     """
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             archive = np.load(file)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise CoopetitionError(f"cannot read start {path}: it is no .npz archive")

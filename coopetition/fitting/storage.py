@@ -76,7 +76,7 @@ def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
         If the file is missing, no JSON, or holds no fits.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).expanduser().read_text())
     except OSError as error:
         raise LogError(f"cannot read fits from {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -80,7 +80,7 @@ def load_map(path: str | os.PathLike[str]) -> KnobMap:
         If the file is missing, damaged, or was made for other parameters of the theory.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CoopetitionError(f"cannot read the map {path}: {error}") from error
     return map_from_json(text, str(path))

@@ -40,7 +40,7 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
     """
     import pandas as pd
 
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"path {path} ends in {path.suffix!r}; use .csv or .parquet")
     runs = [curves] if isinstance(curves, Curves) else list(curves)

@@ -74,7 +74,7 @@ def is_sweep(path: str | Path) -> bool:
     ValueError
         If it is no YAML.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         return False
     values = read_yaml(path)
@@ -99,7 +99,7 @@ def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 
         If the file does not exist, or holds names or values that are not allowed; the message
         names the file and the entry.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     values = read_yaml(path)
     if not isinstance(values, Mapping):
         raise ValueError(f"{path}: expected sections such as 'grid:', not {values!r}")
