@@ -7,7 +7,8 @@ from. On disk they are one tidy table: ``run, evaluator, metric, sequences, valu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,3 +211,35 @@ class Curves:
         if not blocks:
             return pd.DataFrame(columns=list(TABLE_COLUMNS))
         return pd.concat(blocks, ignore_index=True)
+
+
+def one_run(curves: object) -> Curves:
+    """The curves, if they are those of one run.
+
+    Raises
+    ------
+    ValueError
+        If they are a path, several runs or something else; the message says what to give.
+    """
+    if isinstance(curves, Curves):
+        return curves
+    if isinstance(curves, str | os.PathLike):
+        raise ValueError(
+            f"curves = {str(curves)!r}: read the log first, read_curves({str(curves)!r})[0]"
+        )
+    raise ValueError(
+        f"curves must be those of one run, not a {type(curves).__name__}: give one of the runs, "
+        "such as read_curves(...)[0]"
+    )
+
+
+def runs_in(curves: Curves | Iterable[Curves]) -> list[Curves]:
+    """One run or several as a list.
+
+    Raises
+    ------
+    ValueError
+        As `one_run`.
+    """
+    several = isinstance(curves, Iterable) and not isinstance(curves, Curves | str)
+    return [one_run(run) for run in (curves if several else [curves])]

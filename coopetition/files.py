@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .version import __version__
 
@@ -94,6 +97,23 @@ def provenance(
         "inputs": [{"path": path, "sha256": digest} for path, digest in read.items()],
         "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def plain(value: Any) -> Any:
+    """Values that JSON has words for.
+
+    What is not finite becomes null, tuples and arrays become lists, numpy's numbers Python's, and
+    what JSON knows nothing of, such as a path, text.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def write_table(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .crossings import first_fall, first_rise, top
-from .curves import Curve, Curves, headline_metric
+from .curves import Curve, Curves, headline_metric, one_run
 from .replicates import Bounds, central_interval, highest
 from .seeds import stream
 from .smoothing import SmoothCurve, exact_curve, smooth_curve
@@ -152,6 +152,7 @@ def landmarks(
         raise ValueError(f"level = {level}: must lie between 0 and 1, such as 0.9")
     if replicates < 20:
         raise ValueError(f"replicates = {replicates}: an interval needs at least 20")
+    curves = one_run(curves)
     exact = "model" in curves.source if exact is None else exact
     rng = stream(0, "landmarks") if rng is None else rng
     notes: list[str] = []
@@ -210,6 +211,7 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
     >>> verdict(*read_curves("published:main"), horizon=2e7)
     'transient'
     """
+    curves = one_run(curves)
     flip = _track(curves, "flip", "model" in curves.source if exact is None else exact, [])
     logged = curves.accuracy("flip")
     if flip is None or logged is None or len(logged) < 2:

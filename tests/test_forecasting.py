@@ -14,6 +14,7 @@ from coopetition.forecasting.flips import flips_of
 from coopetition.knobs import default_map, small_map
 from coopetition.landmarks import landmarks
 from coopetition.logs import read_curves
+from coopetition.proposal import propose
 
 HORIZON = 2e7
 FEW = 400  # draws: enough for what is asserted here
@@ -227,3 +228,15 @@ def test_a_log_without_accuracies_is_refused(others):
     (lost,) = read_curves("published:icl_only")
     with pytest.raises(LogError, match="a forecast needs"):
         forecast(lost, others, until=3e7, horizon=5e7, draws=FEW)
+
+
+def test_a_maps_path_is_no_map(main):
+    says = r"knob_map = 'map.json': read the map first, knobs\.load_map"
+    with pytest.raises(ValueError, match=says):
+        forecast(main, "map.json", horizon=HORIZON)
+    with pytest.raises(ValueError, match=says):
+        forecast_settings(main.settings, "map.json", horizon=HORIZON)
+    with pytest.raises(ValueError, match=says):
+        propose(main.settings, "map.json", budget=HORIZON)
+    with pytest.raises(ValueError, match="give one of the runs"):
+        forecast((main,), default_map(), horizon=HORIZON)

@@ -1,7 +1,9 @@
 import dataclasses
+import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coopetition.errors import ModelError
@@ -146,3 +148,19 @@ def test_the_example_declares_a_model_and_shows_what_follows(capsys):
     assert said.count("/dt = ") == 8
     assert "reached the horizon at time 16000" in said
     assert "ICL peaks at 0.76, at time 32" in said
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = Model(
+        **{
+            **GOOD,
+            "dimensions": {name: np.int64(size) for name, size in GOOD["dimensions"].items()},
+            "parameters": {"mu": np.float32(0.5), "alpha": np.int64(1)},
+        }
+    )
+    plain = Model(**{**GOOD, "parameters": {"mu": 0.5, "alpha": 1}})
+    assert given == plain
+    assert json.loads(json.dumps(dict(given.dimensions))) == GOOD["dimensions"]
+    for size in (np.float64(3), np.True_, np.int64(0), np.array(3)):
+        with pytest.raises(ModelError, match="must be an integer of at least 1"):
+            Model(**{**GOOD, "dimensions": {"a": size, "b": 20, "c": 30}})

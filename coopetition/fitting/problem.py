@@ -231,7 +231,8 @@ class Problem:
             self.ode,
             parameters={name: p[:, j] for j, name in enumerate(self.ode.parameter_names)},
             starts=starts,
-            until=float(times[-1]),
+            # where only the start is asked for, any horizon serves
+            until=float(times[-1]) or self.measurements.duration,
             times=times,
             rtol=rtol or self.settings.rtol,
             atol=self.settings.atol,

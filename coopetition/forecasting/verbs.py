@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..curves import Curves
+from ..curves import Curves, one_run
 from ..fitting.threads import one_blas_thread
 from .evidence import Evidence, evidence
 from .futures import foretell
@@ -81,6 +82,8 @@ def forecast(
     'transient'
     """
     began = time.perf_counter()
+    curves = one_run(curves)
+    require_map(knob_map)
     seen_before = _same_log(curves, knob_map)
     knob_map = knob_map.without(*seen_before)
     settings = curves.settings if settings is None else settings
@@ -127,6 +130,7 @@ def forecast_settings(
     Equal seeds use equal random numbers, so that forecasts of two settings can be compared.
     """
     began = time.perf_counter()
+    require_map(knob_map)
     prior = knob_map.predict(settings)
     _check(0.0, horizon, level, draws, prior.origin)
     with one_blas_thread():
@@ -134,6 +138,19 @@ def forecast_settings(
             knob_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
             moves=0, seed=seed, source={"settings": dict(settings)}, began=began,
         )  # fmt: skip
+
+
+def require_map(knob_map: object) -> None:
+    """Refuse a map's path where the map is wanted.
+
+    Raises
+    ------
+    ValueError
+        If it is one.
+    """
+    if isinstance(knob_map, str | os.PathLike):
+        path = str(knob_map)
+        raise ValueError(f"knob_map = {path!r}: read the map first, knobs.load_map({path!r})")
 
 
 def _check(until: float, horizon: float, level: float, draws: int, origin: float) -> None:

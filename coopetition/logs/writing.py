@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..curves import EVALUATORS, Curves
+from ..curves import EVALUATORS, Curves, runs_in
 from ..files import write_atomically
 from .columns import lasting_evaluator
 
@@ -43,7 +43,7 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
     path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"path {path} ends in {path.suffix!r}; use .csv or .parquet")
-    runs = [curves] if isinstance(curves, Curves) else list(curves)
+    runs = runs_in(curves)
     tables = [table for table in (run.to_table() for run in runs) if len(table)]
     if not tables:
         raise ValueError(f"curves have no point to write to {path}; give at least one run")

@@ -20,8 +20,10 @@ import hashlib
 import json
 import keyword
 import math
+import numbers
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import ModelError, unknown_name
 
@@ -30,6 +32,11 @@ def _require_name(what: str, name: str) -> str:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ModelError(f"{what} must be a name of letters, digits and _, not {name!r}")
     return name
+
+
+def _python_number(value: Any) -> Any:
+    """Numpy's number as Python's, which JSON knows; anything else as it is."""
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +116,9 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(self.strategies))
         object.__setattr__(self, "costs", tuple(self.costs))
+        for field in ("dimensions", "parameters"):
+            own = {name: _python_number(value) for name, value in getattr(self, field).items()}
+            object.__setattr__(self, field, own)
         for field in ("dimensions", "parameters", "decay"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         _require_name("a model's name", self.name.replace("-", "_"))

@@ -11,6 +11,7 @@ import numpy as np
 from ..curves import Curves
 from ..errors import CoopetitionError
 from ..forecasting import Forecast, forecast_settings
+from ..forecasting.verbs import require_map
 from ..knobs import KnobMap, covariates
 from ..version import __version__
 from .base_log import base_log
@@ -84,6 +85,7 @@ def propose(
     CoopetitionError
         If the simulations of every candidate failed.
     """
+    require_map(knob_map)
     if not (math.isfinite(budget) and budget > 0):
         raise ValueError(f"budget = {budget!r}: must be a positive number of sequences")
     if count < 1:
