@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tolerances import FLOAT64
 
 from coopetition.curves import Curves
 from coopetition.errors import LogError
@@ -215,6 +216,22 @@ def test_a_log_without_flip_can_be_forecast(main, others):
     found = forecast(blind, others, until=8e6, horizon=HORIZON, draws=FEW)
     assert found.verdict == "transient"
     assert found.landmarks["emergence"].lower < found.landmarks["emergence"].upper
+
+
+def test_a_curve_that_was_logged_less_far_is_followed_by_the_forecast_from_its_own_end(
+    main, others
+):
+    logged = {
+        key: curve.take(curve.sequences <= 2.5e6) if key[0] == "flip" else curve
+        for key, curve in main.curves.items()
+    }
+    gap = dataclasses.replace(main, curves=logged)
+    found = forecast(gap, others, until=1.2e7, horizon=HORIZON, draws=FEW)
+    whole = forecast(main, others, until=1.2e7, horizon=HORIZON, draws=FEW)
+    assert found.verdict == whole.verdict == "transient"
+    assert found.landmarks["emergence"].probability > 0.9
+    assert found.landmarks["crossover"].median > 2.5e6
+    assert sum(whole.verdict_probability.values()) <= 1.0 + FLOAT64
 
 
 def test_a_run_that_the_map_has_seen_is_left_out_of_it(main, others, quarter):
