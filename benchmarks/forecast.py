@@ -7,8 +7,8 @@ Each method forecasts each run to 2e7 sequences from its settings alone, from th
 and 50 % of the log, and from 1e6 sequences after the flip peak (or 30 %, whichever is later; only
 where the crossover is still to come). Theories are calibrated on all other runs, or with
 ``--leave-out settings`` on all runs of other settings (four of the runs differ in their seeds
-alone); extrapolations see the run's own flip curve only. Writes scores.csv (every forecast) and table.md (medians and means,
-then each method against the toy model run by run).
+alone); extrapolations see the run's own flip curve only. Writes scores.csv (every forecast) and
+table.md (medians and means, then each method against the toy model run by run).
 """
 
 from __future__ import annotations
