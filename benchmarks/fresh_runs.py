@@ -4,9 +4,9 @@
     python benchmarks/fresh_runs.py FOLDER
 
 Every finished run of FOLDER is predicted from its settings, and from the first quarter and half of
-its log, by a map calibrated (minutes) on the small runs of other settings, and by baselines that have
-the same runs to learn from. Once a sweep's runs are among the small ones this is no longer how they
-were foretold before they were trained, but by as much knowledge.
+its log, by a map calibrated (minutes) on the small runs of other settings, and by baselines that
+have the same runs to learn from. Once a sweep's runs are among the small ones this is no longer how
+they were foretold before they were trained, but by as much knowledge.
 """
 
 from __future__ import annotations

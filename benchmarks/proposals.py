@@ -5,9 +5,9 @@
 
 ``outcomes`` predicts the verdict of every small run (``cpu:*``) from its settings, by a map without
 the runs of those settings and by baselines. The runs left out still had a part in the map's
-deviations, in the other runs' optima and in what the map foresaw of those; with ``--strict`` the map
-is calibrated anew for each setting (minutes each). The outcome is clear where flip ends outside .45
-to .55.
+deviations, in the other runs' optima and in what the map foresaw of those; with ``--strict`` the
+map is calibrated anew for each setting (minutes each). The outcome is clear where flip ends outside
+.45 to .55.
 
 ``experiment`` proposes ten settings near a transient base with the shipped map, trains all of them
 and compares. Begun again, it continues; the predictions are made once.
