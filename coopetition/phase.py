@@ -17,10 +17,14 @@ from .models import Model
 from .observation import read
 from .readout import SHARED_FLIP, Readout
 from .seeds import stream
+from .spacing import bent
 from .starts import Start, random_start
 from .trajectory import Floats, Outcome
 
-_TIMES = 400
+_STEPS = 400  # between samples
+# a sub-circuit v learns in a time of about n_v, and several must before ICL shows: from a start
+# at random in 50 to 100 times the smallest n_v, where samples begin to be equal steps of log t
+_BEND = 50.0
 _CHUNK = 2048  # trajectories held in memory at once
 _MOST = 10_000_000  # points of a grid, whose table then takes a gigabyte
 MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "crossover", "vanishing")
@@ -136,6 +140,10 @@ def phase(
 ) -> Phase:
     """Follow ICL over a grid of parameters.
 
+    Curves are sampled closely where ICL comes and goes, ever more widely later on (by about a
+    fiftieth of the time passed for horizons of millions), and are linear in between: what a far
+    horizon says of early events is what a near one says.
+
     Parameters
     ----------
     model
@@ -170,6 +178,8 @@ def phase(
         raise ValueError("a phase diagram needs at least one axis, e.g. mu1=log:1e-3:1:32")
     if starts < 1:
         raise ValueError(f"starts must be at least 1, not {starts!r}")
+    if not (math.isfinite(until) and until > 0):
+        raise ValueError(f"until must be a positive time, not {until!r}")
     for name in (*axes, *(fixed or {})):
         known_axis(model, name)
     points = math.prod(len(values) for values in axes.values())
@@ -235,7 +245,7 @@ def _measured(
         parameters=parameters,
         starts=np.tile([s.state for s in drawn], (points, 1)),
         until=until,
-        times=np.linspace(0.0, until, _TIMES),
+        times=bent(until, _BEND * min(model.dimensions.values()), _STEPS),
         rtol=rtol,
         max_steps=max_steps,
     )
