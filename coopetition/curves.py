@@ -68,7 +68,7 @@ class Curve:
     Raises
     ------
     ValueError
-        If shapes differ or ``sequences`` does not increase.
+        If shapes differ, or ``sequences`` is not finite or does not increase.
     """
 
     evaluator: str
@@ -90,6 +90,11 @@ class Curve:
                     f"expected ({len(np.atleast_1d(self.sequences))},) as sequences"
                 )
             object.__setattr__(self, field, array)
+        if not np.all(np.isfinite(self.sequences)):
+            raise ValueError(
+                f"sequences of curve {self.evaluator}/{self.metric} must be finite: leave out "
+                "points of which it is not known when they were measured"
+            )
         if np.any(np.diff(self.sequences) <= 0):
             raise ValueError(
                 f"sequences of curve {self.evaluator}/{self.metric} must strictly increase; "
@@ -188,6 +193,19 @@ class Curves:
         """Every curve cut after ``sequences``; curves without a point left are dropped."""
         cut = {key: curve.until(sequences) for key, curve in self.curves.items()}
         return dataclasses.replace(self, curves={k: c for k, c in cut.items() if len(c)})
+
+    def finite(self) -> Curves:
+        """The curves without values that are no numbers, whose count the notes tell."""
+        left, notes = {}, []
+        for key, curve in self.curves.items():
+            good = np.isfinite(curve.values)
+            if not np.all(good):
+                lost = f"{np.sum(~good)} of {len(good)} values"
+                notes.append(f"{curve.label}: {lost} are no numbers and were left out")
+                curve = curve.take(good)
+            if len(curve):
+                left[key] = curve
+        return dataclasses.replace(self, curves=left, notes=(*self.notes, *notes))
 
     def to_table(self) -> pd.DataFrame:
         """The curves as a tidy table with the columns `TABLE_COLUMNS`."""

@@ -22,9 +22,7 @@ from .starts import Start, random_start
 from .trajectory import Floats, Outcome
 
 _STEPS = 400  # between samples
-# a sub-circuit v learns in a time of about n_v, and several must before ICL shows: from a start
-# at random in 50 to 100 times the smallest n_v, where samples begin to be equal steps of log t
-_BEND = 50.0
+_BEND = 50.0  # times the smallest n_v, a sub-circuit's time to learn: ICL takes longer to come
 _CHUNK = 2048  # trajectories held in memory at once
 _MOST = 10_000_000  # points of a grid, whose table then takes a gigabyte
 MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "crossover", "vanishing")
@@ -140,9 +138,8 @@ def phase(
 ) -> Phase:
     """Follow ICL over a grid of parameters.
 
-    Curves are sampled closely where ICL comes and goes, ever more widely later on (by about a
-    fiftieth of the time passed for horizons of millions), and are linear in between: what a far
-    horizon says of early events is what a near one says.
+    Curves are linear between samples that are close at first and, later on, at most some fiftieth
+    of the time passed apart: what came early is seen whatever the horizon.
 
     Parameters
     ----------

@@ -174,9 +174,7 @@ def test_errors_of_0_at_accuracies_of_0_or_1_do_not_widen_intervals(n):
     measured = np.random.default_rng(0).binomial(n, truth) / n
     sem = np.sqrt(measured * (1 - measured) / n)
     assert np.sum(sem == 0) > 5
-    curve = Curve(
-        evaluator="flip", metric="in_context_acc", sequences=x, values=measured, sem=sem
-    )
+    curve = Curve(evaluator="flip", metric="in_context_acc", sequences=x, values=measured, sem=sem)
     counted = dataclasses.replace(curve, n=np.full(60, float(n)))
     without, told = (
         landmarks(Curves(run="measured", curves={("flip", "in_context_acc"): one})).crossover
