@@ -39,6 +39,20 @@ def headline_metric(evaluator: str) -> str:
     return "acc" if evaluator == "iwl" else "in_context_acc"
 
 
+def head_start(settings: Mapping[str, Any]) -> float:
+    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
+
+    Examples
+    --------
+    >>> head_start({"start": "ciwl_only at 4e6"})
+    4000000.0
+    """
+    start = settings.get("start")
+    if isinstance(start, str) and start.startswith("ciwl_only at "):
+        return float(start.removeprefix("ciwl_only at "))
+    return 0.0
+
+
 def read_only(values: ArrayLike) -> NDArray[np.float64]:
     """A float64 copy that cannot be written to."""
     array = np.array(values, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .curves import Curve, Curves, headline_metric
+from .curves import Curve, Curves, head_start, headline_metric
 from .smoothing import SmoothCurve, exact_curve, smooth_curve
 
 
@@ -18,12 +18,15 @@ class Track:
         The curve itself; a long one is smoothed in blocks, whose means lie within its ends.
     smooth
         The same, smoothed unless it is free of noise.
+    begins_late
+        Whether the run was trained before the first value.
     notes
         What it was read from and how it was smoothed.
     """
 
     logged: Curve
     smooth: SmoothCurve
+    begins_late: bool
     notes: tuple[str, ...] = ()
 
     @property
@@ -35,11 +38,6 @@ class Track:
     def last(self) -> float:
         """Sequences of the last logged value."""
         return float(self.logged.sequences[-1])
-
-    @property
-    def begins_late(self) -> bool:
-        """Whether training went on before the first value."""
-        return bool(self.logged.sequences[0] > 0)
 
 
 def track(curves: Curves, evaluator: str, *, exact: bool) -> Track | None:
@@ -65,9 +63,13 @@ def track(curves: Curves, evaluator: str, *, exact: bool) -> Track | None:
     notes: list[str] = []
     if logged.metric != headline_metric(evaluator):
         notes.append(f"{evaluator}: read from {logged.metric}, there being no in_context_acc")
-    if exact:
-        return Track(logged=logged, smooth=exact_curve(logged), notes=tuple(notes))
-    smooth = smooth_curve(logged)
-    points, span = len(smooth.sequences), smooth.smoother.span
-    notes.append(f"{evaluator}: smoothed by local quadratics over {span} of {points} points")
-    return Track(logged=logged, smooth=smooth, notes=tuple(notes))
+    smooth = exact_curve(logged) if exact else smooth_curve(logged)
+    if not exact:
+        points, span = len(smooth.sequences), smooth.smoother.span
+        notes.append(f"{evaluator}: smoothed by local quadratics over {span} of {points} points")
+    return Track(
+        logged=logged,
+        smooth=smooth,
+        begins_late=bool(logged.sequences[0] > head_start(curves.settings)),
+        notes=tuple(notes),
+    )

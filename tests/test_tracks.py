@@ -75,3 +75,7 @@ def test_a_run_that_begins_emerged_emerged_when_it_began():
     assert not any("where the log begins" in note for note in found.notes)
     assert (late.emergence.lower, late.peak.lower, late.peak_flip.upper) == (None, None, None)
     assert sum("where the log begins, at 3" in note for note in late.notes) == 2
+    head_start = dataclasses.replace(
+        made(falling, sequences=t + 3.0), settings={"start": "ciwl_only at 3"}
+    )
+    assert landmarks(head_start).emergence.lower == 3.0
