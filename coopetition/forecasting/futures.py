@@ -212,7 +212,7 @@ def _between(sequences: Array, futures: Array, wanted: Array) -> Array:
 def _too_far(knob_map: KnobMap, prior: ParameterPrior, horizon: float) -> tuple[str, ...]:
     """What to know of a horizon that no run of the map comes near."""
     seen = prior.pace * knob_map.longest
-    if horizon <= BEYOND * seen:
+    if not knob_map.runs or horizon <= BEYOND * seen:  # that there is none is said by the map
         return ()
     return (
         f"at this learning rate and batch size the map's runs reach {seen:,.0f} sequences; what is "
