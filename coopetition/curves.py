@@ -40,6 +40,20 @@ def headline_metric(evaluator: str) -> str:
     return "acc" if evaluator == "iwl" else "in_context_acc"
 
 
+def head_start(settings: Mapping[str, Any]) -> float:
+    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
+
+    Examples
+    --------
+    >>> head_start({"start": "ciwl_only at 4e6"})
+    4000000.0
+    """
+    start = settings.get("start")
+    if isinstance(start, str) and start.startswith("ciwl_only at "):
+        return float(start.removeprefix("ciwl_only at "))
+    return 0.0
+
+
 def read_only(values: ArrayLike) -> NDArray[np.float64]:
     """A float64 copy that cannot be written to."""
     array = np.array(values, dtype=np.float64)
@@ -69,7 +83,7 @@ class Curve:
     Raises
     ------
     ValueError
-        If shapes differ or ``sequences`` does not increase.
+        If shapes differ, or ``sequences`` is not finite or does not increase.
     """
 
     evaluator: str
@@ -91,6 +105,11 @@ class Curve:
                     f"expected ({len(np.atleast_1d(self.sequences))},) as sequences"
                 )
             object.__setattr__(self, field, array)
+        if not np.all(np.isfinite(self.sequences)):
+            raise ValueError(
+                f"sequences of curve {self.evaluator}/{self.metric} must be finite: leave out "
+                "points of which it is not known when they were measured"
+            )
         if np.any(np.diff(self.sequences) <= 0):
             raise ValueError(
                 f"sequences of curve {self.evaluator}/{self.metric} must strictly increase; "
@@ -189,6 +208,19 @@ class Curves:
         """Every curve cut after ``sequences``; curves without a point left are dropped."""
         cut = {key: curve.until(sequences) for key, curve in self.curves.items()}
         return dataclasses.replace(self, curves={k: c for k, c in cut.items() if len(c)})
+
+    def finite(self) -> Curves:
+        """The curves without values that are no numbers, whose count the notes tell."""
+        left, notes = {}, []
+        for key, curve in self.curves.items():
+            good = np.isfinite(curve.values)
+            if not np.all(good):
+                lost = f"{np.sum(~good)} of {len(good)} values"
+                notes.append(f"{curve.label}: {lost} are no numbers and were left out")
+                curve = curve.take(good)
+            if len(curve):
+                left[key] = curve
+        return dataclasses.replace(self, curves=left, notes=(*self.notes, *notes))
 
     def to_table(self) -> pd.DataFrame:
         """The curves as a tidy table with the columns `TABLE_COLUMNS`."""

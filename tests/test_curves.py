@@ -31,6 +31,8 @@ def test_arrays_are_copied_and_read_only():
     [
         ({"sequences": [0.0, 10.0, 10.0]}, "strictly increase"),
         ({"sequences": [0.0, 20.0, 10.0]}, "strictly increase"),
+        ({"sequences": [0.0, np.nan, 10.0]}, "must be finite"),
+        ({"sequences": [0.0, 10.0, np.inf]}, "must be finite"),
         ({"values": [0.5, 0.7]}, r"values of curve flip/in_context_acc has shape \(2,\)"),
         ({"sem": [0.1, 0.1]}, r"sem of curve"),
         ({"sequences": [[0.0, 1.0, 2.0]]}, "shape"),

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import Curve, Curves, read_only
+from ..curves import Curve, Curves, head_start, read_only
 from ..errors import LogError
-from ..logs.settings import head_start
 from ..readout import Key, is_predicted, predicted_keys
 from .settings import FitSettings
 

@@ -80,8 +80,14 @@ class ParameterPrior:
         """Median of one parameter, in its own units."""
         return float(np.exp(self.mean[self.names.index(name)]))
 
-    def interval(self, name: str, reach: float = 1.645) -> tuple[float, float]:
-        """A parameter's median divided and multiplied by e^(reach · its standard deviation)."""
+    def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
+        """Between which values a parameter lies with the probability ``level``, in its own units.
+
+        Symmetric in the logarithm: t · √C either way, t the quantile of Student's distribution.
+        """
+        from scipy.special import stdtrit
+
         j = self.names.index(name)
+        reach = float(stdtrit(FREEDOM, (1 + level) / 2))
         width = reach * float(np.sqrt(self.covariance[j, j]))
         return float(np.exp(self.mean[j] - width)), float(np.exp(self.mean[j] + width))

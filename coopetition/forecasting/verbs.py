@@ -42,8 +42,8 @@ def forecast(
     curves
         The log. Its settings choose the prior; nothing after ``until`` is looked at.
     knob_map
-        The population the run is thought to belong to. A run of the map with the same log is left
-        out of it, or the forecast would have seen the future.
+        The population the run is thought to belong to. The run itself is left out of it, or the
+        forecast would have seen the future; others of the same log stay.
     horizon
         Training sequences up to which to forecast.
     until
@@ -84,7 +84,7 @@ def forecast(
     began = time.perf_counter()
     curves = one_run(curves)
     require_map(knob_map)
-    seen_before = _same_log(curves, knob_map)
+    seen_before = knob_map.names_of(curves)
     knob_map = knob_map.without(*seen_before)
     settings = curves.settings if settings is None else settings
     prior = knob_map.predict(settings)
@@ -165,9 +165,3 @@ def _check(until: float, horizon: float, level: float, draws: int, origin: float
         raise ValueError(f"level = {level!r}: must lie between 0 and 1, such as 0.9")
     if draws < 100:
         raise ValueError(f"draws = {draws!r}: quantiles need at least 100")
-
-
-def _same_log(curves: Curves, knob_map: KnobMap) -> list[str]:
-    """The runs of the map that were read from a file of the same checksum."""
-    own = curves.source.get("sha256")
-    return [run.run for run in knob_map.runs if own and run.source.get("sha256") == own]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..curves import Curves
 from ..errors import unknown_name
 from ..fitting.threads import one_blas_thread
 from ..forecasting.discrepancy import Discrepancy
@@ -28,6 +29,7 @@ from .covariates import (
     pace_of,
     unusable,
 )
+from .distinct_runs import same_run
 from .effects import EffectPrior, effect_prior
 from .kinship import Combination, kinship
 from .regression import Effects, regress
@@ -88,8 +90,9 @@ class KnobMap:
 
     @functools.cached_property
     def longest(self) -> float:
-        """Sequences of the longest log, at the base's learning rate and batch size."""
-        return max(run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
+        """Sequences of the longest log, at the base's learning rate and batch size; 0 if none."""
+        lengths = (run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
+        return max(lengths, default=0.0)
 
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -245,6 +248,11 @@ class KnobMap:
             return chances
         values, _ = self.nearby(covariates(settings))
         return self.odds.correct(chances, values, horizon)
+
+    def names_of(self, curves: Curves) -> tuple[str, ...]:
+        """Names under which the map holds a run; other runs of the same log are not meant."""
+        own = (curves.run, curves.source)
+        return tuple(run.run for run in self.runs if same_run(own, (run.run, run.source)))
 
     def without(self, *names: str) -> KnobMap:
         """The map without some runs.

@@ -112,20 +112,6 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "original": dict(tree)}
 
 
-def head_start(settings: Mapping[str, Any]) -> float:
-    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
-
-    Examples
-    --------
-    >>> head_start({"start": "ciwl_only at 4e6"})
-    4000000.0
-    """
-    start = settings.get("start")
-    if isinstance(start, str) and start.startswith("ciwl_only at "):
-        return float(start.removeprefix("ciwl_only at "))
-    return 0.0
-
-
 def _number(value: Any) -> Any:
     """Text that is a number as one: YAML 1.1 takes 3e-4, without a point, for text."""
     if not isinstance(value, str):
