@@ -32,6 +32,7 @@ from .effects import EffectPrior, effect_prior
 from .kinship import Combination, kinship
 from .regression import Effects, regress
 from .run_information import RunInformation
+from .setting_names import not_read
 from .verdict_odds import VerdictOdds, fit_odds
 
 Array = NDArray[np.float64]
@@ -195,7 +196,7 @@ class KnobMap:
         mean, covariance = self.effects.at(self.design(values, kind))
         moves = np.array([p.setting_spread for p in self.beliefs.parameters])
         variance = self.deviation.copy()
-        notes = list(self.warnings)
+        notes = [*self.warnings, *not_read(settings)]
         strange = unusable(settings)
         if strange is not None:
             notes.append(f"{strange}: the map does not describe such training")

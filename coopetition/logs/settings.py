@@ -44,7 +44,7 @@ _REFERENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "n_classes": ("class_split", lambda split: split[0]),
     "n_exemplars": ("exemplar_split", lambda split: split[0]),
     "context_len": ("train_context_len", int),
-    "burstiness": ("pt_burstiness", lambda each: each[0] if len(set(each)) == 1 else tuple(each)),
+    "burstiness": ("pt_burstiness", lambda each: each[0] if len(set(each)) == 1 else None),
     "match_probability": ("match_query_and_distractors", float),
     "zipf_exponent": ("zipf_alpha", float),
     "input_noise": ("noise_scale_train", float),
