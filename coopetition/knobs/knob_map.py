@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.theory import Theory
 from ..forecasting.toy_theory import toy_theory
+from ..logs.settings import short_names
 from .beliefs import Beliefs
 from .contrasts import too_alike
 from .covariates import (
@@ -34,6 +35,9 @@ from .regression import Effects, regress
 from .run_information import RunInformation
 from .setting_names import not_read
 from .verdict_odds import VerdictOdds, fit_odds
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -169,13 +173,14 @@ class KnobMap:
                 far.append(name)
         return found, tuple(far)
 
-    def predict(self, settings: Mapping[str, Any]) -> ParameterPrior:
+    def predict(self, settings: Mapping[str, Any] | TrainingSettings) -> ParameterPrior:
         """The distribution of a run's parameters from its settings alone.
 
         Parameters
         ----------
         settings
-            As in `Curves.settings`: of a published run, our trainer's or the reference's.
+            As in `Curves.settings`: of a published run, our trainer's or the reference's; or our
+            trainer's own.
 
         Raises
         ------
@@ -191,6 +196,7 @@ class KnobMap:
         >>> matched < unmatched / 10
         True
         """
+        settings = short_names(settings)
         values, kind = covariates(settings), data_kind(settings)
         values, far = self.nearby(values)
         mean, covariance = self.effects.at(self.design(values, kind))

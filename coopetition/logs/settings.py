@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 # our name -> where a settings.yaml of our trainer has it
 OURS = {
@@ -110,6 +114,30 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     if done:
         settings["intervention"] = ", ".join(done)
     return {**settings, "original": dict(tree)}
+
+
+def short_names(settings: Mapping[str, Any] | TrainingSettings) -> Mapping[str, Any]:
+    """Settings by short names: those of our trainer translated, such as a preset, others as given.
+
+    Raises
+    ------
+    ValueError
+        If they are neither.
+
+    Examples
+    --------
+    >>> from coopetition.train import preset
+    >>> short_names(preset("cpu-never"))["n_classes"], short_names({"n_classes": 1600})
+    (3200, {'n_classes': 1600})
+    """
+    if isinstance(settings, Mapping):
+        return settings
+    if not hasattr(settings, "model_dump"):  # not asked by type, which would take importing it
+        raise ValueError(
+            f"settings = {reprlib.repr(settings)}: give a dictionary by short names, such as "
+            "Curves.settings, or TrainingSettings"
+        )
+    return settings_of_ours(settings.model_dump(mode="json"))
 
 
 def head_start(settings: Mapping[str, Any]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from ..knobs import KnobMap
 from .candidates import plain
 from .moves import Move
 from .screening import verdict_chances
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -50,7 +53,7 @@ class Boundary:
 
 
 def boundary(
-    base: Mapping[str, Any],
+    base: Mapping[str, Any] | TrainingSettings,
     knob_map: KnobMap,
     first: Move,
     second: Move,
@@ -64,7 +67,7 @@ def boundary(
     Parameters
     ----------
     base
-        Settings by short name.
+        Settings by short name, or our trainer's.
     knob_map
         From settings to parameters.
     first, second
