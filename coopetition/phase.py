@@ -15,6 +15,7 @@ from .integration import integrate_many
 from .landmarks import CROSSED, EMERGED, MARGIN
 from .models import Model
 from .observation import read
+from .read_only import ReadOnlyArrays
 from .readout import SHARED_FLIP, Readout
 from .seeds import stream
 from .starts import Start, random_start
@@ -27,7 +28,7 @@ MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "cross
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Phase:
+class Phase(ReadOnlyArrays):
     """What happens over a grid of parameters.
 
     Parameters

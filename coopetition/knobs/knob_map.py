@@ -18,6 +18,7 @@ from ..forecasting.prior import ParameterPrior
 from ..forecasting.theory import Theory
 from ..forecasting.toy_theory import toy_theory
 from ..logs.settings import short_names
+from ..read_only import ReadOnlyArrays
 from .beliefs import Beliefs
 from .contrasts import too_alike
 from .covariates import (
@@ -46,7 +47,7 @@ GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class KnobMap:
+class KnobMap(ReadOnlyArrays):
     """A calibrated map from settings to the distribution of a theory's parameters.
 
     Parameters

@@ -21,9 +21,9 @@ import json
 import keyword
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from ..errors import ModelError, unknown_name
+from ..read_only import ReadOnlyMapping
 
 
 def _require_name(what: str, name: str) -> str:
@@ -110,7 +110,7 @@ class Model:
         object.__setattr__(self, "strategies", tuple(self.strategies))
         object.__setattr__(self, "costs", tuple(self.costs))
         for field in ("dimensions", "parameters", "decay"):
-            object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
+            object.__setattr__(self, field, ReadOnlyMapping(getattr(self, field)))
         _require_name("a model's name", self.name.replace("-", "_"))
         self._validate_vectors()
         self._validate_strategies()

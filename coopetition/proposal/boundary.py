@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..curves import read_only
 from ..errors import CoopetitionError
 from ..knobs import KnobMap
+from ..read_only import ReadOnlyArrays
 from .candidates import plain
 from .moves import Move
 from .screening import verdict_chances
@@ -26,7 +27,7 @@ DRAWS = 150
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Boundary:
+class Boundary(ReadOnlyArrays):
     """Probability of persistent ICL over two settings.
 
     Parameters
