@@ -23,11 +23,11 @@ LONGEST = 300  # lines of a file
 ORDER = (
     "version", "errors", "files", "read_only", "seeds", "spacing", "curves", "smoothing",
     "crossings", "replicates", "landmarks",
-    "models", "reduction", "equations", "starts",
+    "readout", "models", "reduction", "equations", "starts",
     "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
     "emission", "compilation",
     "trajectory", "arguments", "events", "stiff", "stepping", "dopri5", "integration", "descent",
-    "readout", "observation", "predicted_landmarks", "phase",
+    "observation", "predicted_landmarks", "phase",
     "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
     "train", "verified", "verification",
     "plot", "report",

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 
 from ..errors import ModelError, unknown_name
 from ..read_only import ReadOnlyMapping
+from ..readout import READOUT_FIELDS
 
 
 def _require_name(what: str, name: str) -> str:
@@ -170,6 +171,11 @@ class Model:
                 raise ModelError("parameter 'eta' collides with the step size; rename it")
             if name in derived:
                 raise ModelError(f"parameter {name!r} collides with a derived symbol; rename it")
+            if name in READOUT_FIELDS:
+                raise ModelError(
+                    f"parameter {name!r} collides with one of the readout, which a fit knows by "
+                    "that name; rename it"
+                )
             if name not in used:
                 raise ModelError(f"parameter {name!r} of model {self.name!r} is used by no term")
             number = isinstance(value, int | float) and not isinstance(value, bool)
