@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import unknown_name
+from .read_only import ReadOnlyArrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,7 @@ def read_only(values: ArrayLike) -> NDArray[np.float64]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Curve:
+class Curve(ReadOnlyArrays):
     """One metric of one evaluator against sequences seen.
 
     Parameters

@@ -15,6 +15,7 @@ from .integration import integrate_many
 from .landmarks import CROSSED, EMERGED, MARGIN
 from .models import Model
 from .observation import read
+from .read_only import ReadOnlyArrays
 from .readout import SHARED_FLIP, Readout
 from .seeds import stream
 from .spacing import bent
@@ -29,7 +30,7 @@ MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "cross
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Phase:
+class Phase(ReadOnlyArrays):
     """What happens over a grid of parameters.
 
     Parameters
@@ -246,9 +247,8 @@ def _measured(
         rtol=rtol,
         max_steps=max_steps,
     )
-    strategies = model.strategy_names
-    flip = read(("flip", "in_context_acc"), batch.outputs, strategies, readout).value
-    icl = read(("icl", "in_context_acc"), batch.outputs, strategies, readout).value
+    flip = read(("flip", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
+    icl = read(("icl", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
     verdicts, times = _verdicts_and_times(batch.times, flip, icl)
     ok = (batch.outcomes == Outcome.REACHED).reshape(points, count)
     per_start = [*verdicts, times[0], np.max(flip, axis=1), *times[1:]]

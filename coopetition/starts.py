@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from .curves import read_only
 from .errors import CoopetitionError
 from .models import Model
+from .read_only import ReadOnlyArrays
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Start:
+class Start(ReadOnlyArrays):
     """The reduced start of a trajectory.
 
     Parameters

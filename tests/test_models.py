@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from coopetition.errors import ModelError
+from coopetition.fitting.parameters import model_parameters
 from coopetition.models import CATALOGUE, Cost, Model, Strategy, get
+from coopetition.readout import Readout
 
 GOOD = {
     "name": "pair",
@@ -86,6 +88,21 @@ def test_a_declaration_that_contradicts_itself_is_refused_by_name(case):
     change, message = CONTRADICTIONS[case]
     with pytest.raises(ModelError, match=message):
         Model(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Readout)])
+def test_a_parameter_cannot_be_called_what_the_readout_has(name):
+    strategies = (dataclasses.replace(ICL, floor=name), CIWL)
+    with pytest.raises(ModelError, match=f"'{name}' collides with one of the readout.*rename"):
+        Model(**{**GOOD, "strategies": strategies, "parameters": {name: 0.1, "alpha": 0.1}})
+
+
+def test_every_other_parameter_of_a_fit_is_the_model_s_own():
+    model = Model(**GOOD)
+    fitted = {p.name for p in model_parameters(model, 1e6)}
+    derived = {f"{kind}_{v}" for v in model.vectors for kind in "nSxy"}
+    readout = {field.name for field in dataclasses.fields(Readout)}
+    assert fitted - readout == derived | set(model.parameters)
 
 
 def test_a_good_declaration_is_accepted_and_cannot_be_changed():

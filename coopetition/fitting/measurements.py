@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..curves import Curve, Curves, head_start, read_only
 from ..errors import LogError
+from ..read_only import ReadOnlyArrays
 from ..readout import Key, is_predicted, predicted_keys
 from .settings import FitSettings
 
@@ -18,7 +19,7 @@ MIN_RANGE = 3.0  # of all curves, in standard deviations of their own: less is f
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Target:
+class Target(ReadOnlyArrays):
     """One curve to be fitted.
 
     Parameters
@@ -41,7 +42,7 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Measurements:
+class Measurements(ReadOnlyArrays):
     """All that is fitted of a run.
 
     Parameters

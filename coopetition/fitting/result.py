@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..curves import Curve, Curves
 from ..errors import unknown_name
 from ..models import Model
+from ..read_only import ReadOnlyArrays
 from ..readout import Key, Readout
 from .diagnostics import ResidualDiagnostics
 from .information import CONFIDENCE, FittedParameter
@@ -27,7 +28,7 @@ SAME_OPTIMUM = 1e-3  # relative difference of χ² below which two starts found 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Fit:
+class Fit(ReadOnlyArrays):
     """A model fitted to the curves of one run.
 
     Parameters

@@ -68,7 +68,7 @@ def write_fits(
 
 
 def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
-    """Read what `write_fits` wrote; the fits are equal to those written.
+    """Read what `write_fits` wrote: fits of the same numbers and declarations.
 
     Raises
     ------

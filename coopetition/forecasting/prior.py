@@ -8,6 +8,8 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from ..read_only import ReadOnlyArrays
+
 Array = NDArray[np.float64]
 
 # Few runs tell how much runs differ, so the distribution has the tails of one whose variance is
@@ -16,7 +18,7 @@ FREEDOM = 6.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ParameterPrior:
+class ParameterPrior(ReadOnlyArrays):
     """A multivariate Student-t distribution of θ, the logarithms of a theory's parameters.
 
     log p(θ) = −(ν + k)/2 · log(1 + (θ − m)ᵀ C⁻¹ (θ − m)/ν) + const, ν = `FREEDOM`.

@@ -12,12 +12,14 @@ import numpy as np
 
 from ..curves import Curves, one_run
 from ..fitting.threads import one_blas_thread
+from ..logs.settings import short_names
 from .evidence import Evidence, evidence
 from .futures import foretell
 from .result import Forecast
 
 if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
     from ..knobs import KnobMap
+    from ..train.settings import TrainingSettings
 
 BLOCK = 2.5e5  # sequences, at the base time scale, that a log is averaged over
 POINTS = (12, 40)  # fewest and most blocks of a log
@@ -29,7 +31,7 @@ def forecast(
     *,
     horizon: float,
     until: float | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | TrainingSettings | None = None,
     level: float = 0.9,
     draws: int = 2000,
     moves: int = 4,
@@ -50,7 +52,7 @@ def forecast(
         Sequences of the log to use, at most all it has: all when None, none (settings alone)
         when 0.
     settings
-        The run's settings, where the log does not hold them.
+        The run's settings, where the log does not hold them: by short names, or our trainer's.
     level
         Probability that a value lies in its interval or band.
     draws
@@ -86,7 +88,7 @@ def forecast(
     require_map(knob_map)
     seen_before = knob_map.names_of(curves)
     knob_map = knob_map.without(*seen_before)
-    settings = curves.settings if settings is None else settings
+    settings = short_names(curves.settings if settings is None else settings)
     prior = knob_map.predict(settings)
     _check(0.0 if until is None else until, horizon, level, draws, prior.origin)
     cut = min(curves.last_sequence, horizon if until is None else float(until))
@@ -116,7 +118,7 @@ def forecast(
 
 
 def forecast_settings(
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | TrainingSettings,
     knob_map: KnobMap,
     *,
     horizon: float,
@@ -131,6 +133,7 @@ def forecast_settings(
     """
     began = time.perf_counter()
     require_map(knob_map)
+    settings = short_names(settings)
     prior = knob_map.predict(settings)
     _check(0.0, horizon, level, draws, prior.origin)
     with one_blas_thread():

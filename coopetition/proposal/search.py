@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,13 +21,16 @@ from .moves import MOVABLE, Move, default_moves
 from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
 
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
+
 SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
 SPARE = 1.5  # so many times the wanted proposals are looked at closely
 GAIN = 0.01  # of probability over the base's: what gains less is no proposal
 
 
 def propose(
-    base: Mapping[str, Any],
+    base: Mapping[str, Any] | TrainingSettings,
     knob_map: KnobMap,
     *,
     budget: float,
@@ -51,7 +54,7 @@ def propose(
     Parameters
     ----------
     base
-        Settings by short name, as in `Curves.settings`.
+        Settings by short name, as in `Curves.settings`, or our trainer's.
     knob_map
         From settings to distributions of parameters.
     budget
