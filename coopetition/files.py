@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .version import __version__
 
@@ -21,7 +24,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
     """Write a file so that a reader meets all of it or none, even after a loss of power.
 
     It is written beside the path under a name that ends in `PARTIAL`, and renamed when it is on the
-    disk. Folders above it are made, and where the path is a link, what it points to is replaced.
+    disk. Folders above it are made; ``~`` is the user's own; where the path is a link, what it
+    points to is replaced. Returns the path.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -94,6 +98,23 @@ def provenance(
     }
 
 
+def plain(value: Any) -> Any:
+    """Values that JSON has words for.
+
+    What is not finite becomes null, tuples and arrays become lists, numpy's numbers Python's, and
+    what JSON knows nothing of, such as a path, text.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
 def write_table(
     path: str | os.PathLike[str], columns: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Path:
@@ -135,7 +156,7 @@ def checked_table_path(path: str | os.PathLike[str]) -> Path:
     ValueError
         If the suffix is neither ``.csv`` nor ``.parquet``.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")
     return path

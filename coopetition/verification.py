@@ -71,8 +71,9 @@ def verify(
     """
     from .train.ownership import owned
 
-    with owned(Path(folder), required=False):
-        return _verified(Path(folder), device, train_missing, progress, trainer)
+    folder = Path(folder).expanduser()
+    with owned(folder, required=False):
+        return _verified(folder, device, train_missing, progress, trainer)
 
 
 def _verified(
@@ -111,7 +112,8 @@ def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
     CoopetitionError
         If it is damaged, or of other predictions than those that are there.
     """
-    path = Path(folder) / VERDICTS
+    folder = Path(folder).expanduser()
+    path = folder / VERDICTS
     if not path.exists():
         return None
     try:
@@ -119,9 +121,9 @@ def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
         before = content["predictions"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoopetitionError(f"{path} is damaged ({error}); move it away") from error
-    if before != sha256_of(Path(folder) / PREDICTIONS):
+    if before != sha256_of(folder / PREDICTIONS):
         raise CoopetitionError(
-            f"{Path(folder) / PREDICTIONS} was changed after it was first verified: predictions "
+            f"{folder / PREDICTIONS} was changed after it was first verified: predictions "
             "made before a run are not rewritten; restore it"
         )
     found: Mapping[str, Any] = content

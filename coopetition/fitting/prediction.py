@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..curves import Curves, read_only
 from ..errors import FitError
 from ..landmarks import CROSSED, EMERGED, Verdict
+from ..read_only import ReadOnlyArrays
 from ..readout import ACCURACY, Key
 from ..seeds import stream
 from ..spacing import bent
@@ -46,7 +47,7 @@ class Quantiles:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Prediction:
+class Prediction(ReadOnlyArrays):
     """Curves and verdicts up to a horizon.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..landmarks import Verdict
+from ..read_only import ReadOnlyArrays
 from ..readout import ACCURACY
 from .outcomes import LandmarkForecast
 
@@ -22,7 +23,7 @@ WORTH_TELLING = 0.05  # change of a verdict's probability from which the theory'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Band:
+class Band(ReadOnlyArrays):
     """Where a curve is expected, pointwise, shape ``(times,)`` each.
 
     Parameters
@@ -37,7 +38,7 @@ class Band:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Forecast:
+class Forecast(ReadOnlyArrays):
     """What is to be expected of a run up to a horizon.
 
     Parameters

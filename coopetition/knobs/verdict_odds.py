@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..forecasting.outcomes import RARE, VERDICTS
+from ..read_only import ReadOnlyArrays
 from .covariates import COVARIATES
 from .logistic import Scaling, fit_multinomial, softmax
 from .run_information import RunInformation
@@ -44,7 +45,7 @@ HORIZON = "horizon"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class VerdictOdds:
+class VerdictOdds(ReadOnlyArrays):
     """A fitted correction.
 
     Parameters

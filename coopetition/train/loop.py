@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
 from .agenda import Event, events
 from .capture import STRETCH
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
-from .devices import choose_device
+from .devices import choose_device, cpu_threads
 from .ensemble import Ensemble
 from .ensemble_folder import begin, members_to_train, record_continuation, reopen
 from .interruption import Interruption
@@ -78,7 +77,8 @@ def train(
     FolderTaken
         If another process trains in the folder.
     """
-    with owned(Path(folder), required=False):
+    folder = Path(folder).expanduser()
+    with owned(folder, required=False):
         return train_owned(
             settings,
             folder,
@@ -92,7 +92,7 @@ def train(
 
 def train_owned(
     settings: TrainingSettings | Sequence[TrainingSettings],
-    folder: str | Path,
+    folder: Path,
     *,
     resume: bool = False,
     device: str = "auto",
@@ -101,40 +101,41 @@ def train_owned(
     about: Mapping[str, Any] | None = None,
 ) -> tuple[TrainedRun, ...]:
     """As `train`, in a folder that the caller owns (`coopetition.train.ownership.owned`)."""
-    folder = Path(folder)
     members = (settings,) if isinstance(settings, TrainingSettings) else tuple(settings)
     members, continuing = members_to_train(folder, members, resume=resume)
     chosen = choose_device(device)
     require_extras(members)
-    if members and members[0].run.threads:
-        torch.set_num_threads(members[0].run.threads)
-    forget_peak(chosen)
-    ensemble = Ensemble(members, chosen)
-    need, count = ensemble.memory_need(ensemble.step.choice.kernels), len(members)
-    folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
-    run = Run(folder, ensemble, folders)
-    notes = run.continue_from_newest() if continuing else ()
-    working = bool(run.due())
-    if continuing and working:
-        record_continuation(folders, ensemble, run.sequences, about or {})
-    watching = [*observers, *observers_of(members, folder, start=run.sequences, progress=progress)]
-    run.observers = watching
-    try:
-        for note in notes:
-            run.note(note)
-        ensemble.capture(STRETCH, run.note)
-        if chosen.type != "cpu":
-            run.note(ensemble.summary())
-        with Interruption() as interruption, memory_explained(need, count, chosen):
-            run.finish(interruption)
-        peak = peak_memory(chosen)
-        if peak is not None and working:
-            for member in folders:
-                member.record({**ensemble.computed_by(), "gpu_memory_peak_bytes": peak})
-    finally:
-        ensemble.captured = None  # frees its graphs' memory for a next run in this process
-        for observer in watching:
-            observer.close()
+    with cpu_threads(members[0].run.threads if members else 0):
+        forget_peak(chosen)
+        ensemble = Ensemble(members, chosen)
+        need, count = ensemble.memory_need(ensemble.step.choice.kernels), len(members)
+        folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
+        run = Run(folder, ensemble, folders)
+        notes = run.continue_from_newest() if continuing else ()
+        working = bool(run.due())
+        if continuing and working:
+            record_continuation(folders, ensemble, run.sequences, about or {})
+        watching = [
+            *observers,
+            *observers_of(members, folder, start=run.sequences, progress=progress),
+        ]
+        run.observers = watching
+        try:
+            for note in notes:
+                run.note(note)
+            ensemble.capture(STRETCH, run.note)
+            if chosen.type != "cpu":
+                run.note(ensemble.summary())
+            with Interruption() as interruption, memory_explained(need, count, chosen):
+                run.finish(interruption)
+            peak = peak_memory(chosen)
+            if peak is not None and working:
+                for member in folders:
+                    member.record({**ensemble.computed_by(), "gpu_memory_peak_bytes": peak})
+        finally:
+            ensemble.captured = None  # frees its graphs' memory for a next run in this process
+            for observer in watching:
+                observer.close()
     return tuple(
         TrainedRun(
             folder=member.path,

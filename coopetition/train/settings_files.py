@@ -78,7 +78,7 @@ def read_yaml(path: str | Path) -> Any:
     ValueError
         If the file does not exist, is no text or no YAML; the message names it.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise ValueError(f"settings file {str(path)!r} does not exist")
     try:
