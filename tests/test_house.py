@@ -21,8 +21,8 @@ LONGEST = 300  # lines of a file
 
 # a module imports only what stands above it; a folder is a room with an order of its own
 ORDER = (
-    "version", "errors", "files", "seeds", "spacing", "curves", "smoothing", "crossings",
-    "replicates", "landmarks",
+    "version", "errors", "just_in_time", "files", "seeds", "spacing", "curves", "smoothing",
+    "crossings", "replicates", "landmarks",
     "models", "reduction", "equations", "starts",
     "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
     "emission", "compilation",
