@@ -28,8 +28,8 @@ class Commands(click.Group):
 
     Exit 1 is a stated failure of the work (`CoopetitionError`, a full disk or memory); exit 2 is
     wrong usage (`ValueError`: the message names the argument, its value and the remedy). A reader
-    that has gone away (`coopetition train | head`) is left to click, which ends without a word. Signs
-    that the terminal has no code for are printed as question marks.
+    that has gone away (`coopetition train | head`) is left to click, which ends without a word.
+    Signs that the terminal has no code for are printed as question marks.
     """
 
     def main(self, *arguments: Any, **options: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .crossings import first_fall, first_rise, top
 from .curves import Curve, Curves, headline_metric
@@ -22,6 +22,7 @@ from .smoothing import SmoothCurve, exact_curve, smooth_curve
 
 Array = NDArray[np.float64]
 Verdict = Literal["never", "transient", "persistent"]
+VERDICTS: tuple[Verdict, ...] = ("persistent", "transient", "never")
 
 EMERGED = 0.6  # flip accuracy from which ICL has emerged
 CROSSED = 0.5  # flip accuracy below which CIWL answers more often
@@ -225,9 +226,13 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
         )
     at_horizon = float(np.interp(horizon, flip.sequences, flip.values))
     before = flip.values[flip.sequences <= horizon]
-    if np.max(before, initial=at_horizon) < EMERGED:
-        return "never"
-    return "persistent" if at_horizon >= CROSSED else "transient"
+    emerged = np.max(before, initial=at_horizon) >= EMERGED
+    return VERDICTS[int(verdict_indices(emerged, at_horizon))]
+
+
+def verdict_indices(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
+    """Verdicts, as indices of `VERDICTS`, of runs that emerged or not, with flip at the horizon."""
+    return np.where(emerged, np.where(np.asarray(flip) >= CROSSED, 0, 1), 2)
 
 
 def _track(curves: Curves, evaluator: str, exact: bool, notes: list[str]) -> SmoothCurve | None:

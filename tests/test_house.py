@@ -22,7 +22,7 @@ LONGEST = 300  # lines of a file
 # a module imports only what stands above it; a folder is a room with an order of its own
 ORDER = (
     "version", "errors", "just_in_time", "files", "seeds", "spacing", "curves", "smoothing",
-    "crossings", "replicates", "landmarks",
+    "crossings", "replicates", "landmarks", "outcomes",
     "models", "reduction", "equations", "starts",
     "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
     "emission", "compilation",
