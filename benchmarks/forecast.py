@@ -1,12 +1,14 @@
 """Forecasts of every published run by maps calibrated without it, against rivals and baselines.
 
-    python benchmarks/forecast.py [--theory NAME]... [--run NAME]... [--processes N] [-o FOLDER]
+    python benchmarks/forecast.py [--theory NAME]... [--run NAME]... [--leave-out settings]
+                                  [--processes N] [-o FOLDER]
 
 Each method forecasts each run to 2e7 sequences from its settings alone, from the first 10, 25, 30
 and 50 % of the log, and from 1e6 sequences after the flip peak (or 30 %, whichever is later; only
-where the crossover is still to come). Theories are calibrated on all other runs; extrapolations see
-the run's own flip curve only. Writes scores.csv (every forecast) and table.md (medians and means,
-then each method against the toy model run by run).
+where the crossover is still to come). Theories are calibrated on all other runs, or with
+``--leave-out settings`` on all runs of other settings (four of the runs differ in their seeds
+alone); extrapolations see the run's own flip curve only. Writes scores.csv (every forecast) and
+table.md (medians and means, then each method against the toy model run by run).
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from forecast_cases import (
     HORIZON,
+    LEFT_OUT,
     Score,
     cuts_of,
     frequencies,
     nearest_outcome,
+    others_of,
     score_extrapolation,
     score_forecast,
     score_verdict,
@@ -68,11 +72,11 @@ def first_optima(name: str) -> tuple[str, dict[str, list[float]]]:
     return name, {run.run: run.optimum.tolist() for run in knobs.runs}
 
 
-def forecasts(task: tuple[str, str, dict[str, list[float]]]) -> list[Score]:
+def forecasts(task: tuple[str, str, str, dict[str, list[float]]]) -> list[Score]:
     """All forecasts of one run by one theory calibrated without it."""
-    name, run, first = task
+    name, run, left_out, first = task
     runs, truths = everything()
-    others = [curves for other, curves in runs.items() if other != run]
+    others = [runs[other] for other in others_of(run, runs, left_out)]
     knobs = calibrate(others, theory=theory_named(name), until=LOG, first=first)
     return [
         score_forecast(
@@ -86,7 +90,7 @@ def forecasts(task: tuple[str, str, dict[str, list[float]]]) -> list[Score]:
     ]
 
 
-def baselines(names: list[str]) -> list[Score]:
+def baselines(names: list[str], left_out: str) -> list[Score]:
     """Extrapolations of the flip curve, and guesses of the verdict from settings."""
     runs, truths = everything()
     found = []
@@ -99,8 +103,10 @@ def baselines(names: list[str]) -> list[Score]:
                 if score is not None:
                     seconds = time.perf_counter() - began
                     found.append(dataclasses.replace(score, seconds=seconds))
-        shares = frequencies(run, truths)
-        majority, nearest = max(shares, key=shares.__getitem__), nearest_outcome(run, runs, truths)
+        others = others_of(run, runs, left_out)
+        shares = frequencies(others, truths)
+        majority = max(shares, key=shares.__getitem__)
+        nearest = nearest_outcome(run, others, runs, truths)
         found.append(score_verdict("frequencies", run, shares, truth))
         for method, guess in (("majority", majority), ("nearest setting", nearest)):
             sure = {name: float(name == guess) for name in shares}
@@ -174,6 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--theory", action="append", choices=NAMES)
     parser.add_argument("--run", action="append", choices=list(everything()[0]))
+    parser.add_argument("--leave-out", choices=LEFT_OUT, default=LEFT_OUT[0])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, default=Path("forecast_scores"))
     chosen = parser.parse_args()
@@ -181,11 +188,11 @@ def main() -> None:
     scores: list[Score] = []
     with concurrent.futures.ProcessPoolExecutor(chosen.processes) as pool:
         firsts = dict(pool.map(first_optima, chosen.theory or NAMES))
-        tasks = [(theory, run, first) for theory, first in firsts.items() for run in names]
+        tasks = [(t, run, chosen.leave_out, first) for t, first in firsts.items() for run in names]
         for found in pool.map(forecasts, tasks):
             scores += found
             print(f"{found[0].method}: {found[0].run}", file=sys.stderr, flush=True)
-    scores += baselines(names)
+    scores += baselines(names, chosen.leave_out)
     chosen.output.mkdir(parents=True, exist_ok=True)
     import pandas as pd
 

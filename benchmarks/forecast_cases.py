@@ -26,6 +26,7 @@ LEVEL = 0.9
 CUTS = (0.0, 0.1, 0.25, 0.3, 0.5)  # shares of the horizon; 0 = settings alone
 AFTER_PEAK = 1e6  # sequences after the flip peak, a further cut
 TIMES = 100
+LEFT_OUT = ("run", "settings")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,19 +133,28 @@ def score_extrapolation(
     )  # fmt: skip
 
 
-def nearest_outcome(name: str, runs: dict[str, Curves], truths: dict[str, Truth]) -> str:
+def others_of(name: str, runs: dict[str, Curves], left_out: str) -> list[str]:
+    """Whom a run is foretold by: all other runs, or with ``settings`` those of other settings."""
+    own = covariates(runs[name].settings)
+    if left_out == "run":
+        return [other for other in runs if other != name]
+    return [other for other, curves in runs.items() if covariates(curves.settings) != own]
+
+
+def nearest_outcome(
+    name: str, others: list[str], runs: dict[str, Curves], truths: dict[str, Truth]
+) -> str:
     """The verdict of the run whose settings are nearest; the most frequent one among equals."""
     own = _place(runs[name])
-    gaps = {other: float(np.linalg.norm(_place(runs[other]) - own)) for other in runs}
-    del gaps[name]
+    gaps = {other: float(np.linalg.norm(_place(runs[other]) - own)) for other in others}
     least = min(gaps.values())
     outcomes = [truths[other].verdict for other, gap in gaps.items() if gap <= least + 1e-9]
     return max(sorted(set(outcomes)), key=outcomes.count)
 
 
-def frequencies(name: str, truths: dict[str, Truth]) -> dict[str, float]:
+def frequencies(others: list[str], truths: dict[str, Truth]) -> dict[str, float]:
     """Share of each verdict among the other runs."""
-    outcomes = [truth.verdict for other, truth in truths.items() if other != name]
+    outcomes = [truths[other].verdict for other in others]
     return {v: outcomes.count(v) / len(outcomes) for v in ("persistent", "transient", "never")}
 
 

@@ -19,6 +19,7 @@ Names are imported when first used, so that ``import coopetition`` costs nothing
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -112,10 +113,18 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
         globals()[name] = value
         return value
-    if name in ("models", "train", "logs", "fitting"):
+    if name in _modules():
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_modules()})
+
+
+@functools.cache
+def _modules() -> frozenset[str]:
+    """The package's modules and rooms; none is imported to find them."""
+    import pkgutil
+
+    return frozenset(module.name for module in pkgutil.iter_modules(__path__))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .compilation import CompiledODE
 from .errors import unknown_name
-from .models import Model
+from .models import Model, get
 from .seeds import stream
 from .starts import Start, random_start
 from .trajectory import Floats
@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
 
 MAX_STEPS = 100_000
 _SMALLEST_STEP = 1e-14  # relative to the span
+
+
+def declared(model: Model | ReducedODE | str) -> Model | ReducedODE:
+    """The catalogue's model where its name is given; unknown names are refused with the nearest."""
+    return get(model) if isinstance(model, str) else model
 
 
 def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ import llvmlite.binding as llvm
 
 from .arithmetic import Arithmetic, Lanes
 from .errors import unknown_name
+from .files import write_atomically
 from .models import Model
 from .version import __version__
 from .workspace import CONTROLS, DENSE_ROWS, Workspace
@@ -57,6 +57,8 @@ class CompiledODE:
         ``void f(count, y, p, p_stride, out)``; ``descend``:
         ``int64 f(count, step_size, threshold, every, y, p, rows)``. Which exist depends on the
         arithmetic.
+    made_of
+        Model, arithmetic and form: what pickles and copies hold, and make the code of again.
     """
 
     name: str
@@ -69,6 +71,10 @@ class CompiledODE:
     layout: Workspace
     functions: Mapping[str, Any]
     engine: Any = dataclasses.field(repr=False, compare=False)
+    made_of: tuple[Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _compiled, self.made_of
 
 
 _TABLE = ctypes.CFUNCTYPE(
@@ -115,19 +121,6 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("coopetition"))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def compile_ode(
     model: Model | ReducedODE, arithmetic: Arithmetic | None = None, *, form: str = "flow"
 ) -> CompiledODE:
@@ -155,16 +148,23 @@ def compile_ode(
     at_hand = (id(model), form, arithmetic)
     if at_hand in _AT_HAND and _AT_HAND[at_hand][0] is model:
         return _AT_HAND[at_hand][1]
+    made = _compiled(model, arithmetic, form)
+    _AT_HAND[at_hand] = (model, made)
+    return made
+
+
+def _compiled(model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> CompiledODE:
     key = f"{model.fingerprint}-{form}-{arithmetic.name}-{_machine()}"
     if key not in _COMPILED:
         _COMPILED[key] = _load(key, arithmetic, form) or _make(key, model, arithmetic, form)
     made = _COMPILED[key]
     # models that differ in name and defaults alone share their code
-    made = dataclasses.replace(
-        made, name=model.name, defaults=_defaults(model, made.parameter_names)
+    return dataclasses.replace(
+        made,
+        name=model.name,
+        defaults=_defaults(model, made.parameter_names),
+        made_of=(model, arithmetic, form),
     )
-    _AT_HAND[at_hand] = (model, made)
-    return made
 
 
 _COMPILED: dict[str, CompiledODE] = {}

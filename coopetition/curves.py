@@ -7,13 +7,15 @@ from. On disk they are one tidy table: ``run, evaluator, metric, sequences, valu
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import unknown_name
+from .read_only import ReadOnlyArrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,20 @@ def headline_metric(evaluator: str) -> str:
     return "acc" if evaluator == "iwl" else "in_context_acc"
 
 
+def head_start(settings: Mapping[str, Any]) -> float:
+    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
+
+    Examples
+    --------
+    >>> head_start({"start": "ciwl_only at 4e6"})
+    4000000.0
+    """
+    start = settings.get("start")
+    if isinstance(start, str) and start.startswith("ciwl_only at "):
+        return float(start.removeprefix("ciwl_only at "))
+    return 0.0
+
+
 def read_only(values: ArrayLike) -> NDArray[np.float64]:
     """A float64 copy that cannot be written to."""
     array = np.array(values, dtype=np.float64)
@@ -47,7 +63,7 @@ def read_only(values: ArrayLike) -> NDArray[np.float64]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Curve:
+class Curve(ReadOnlyArrays):
     """One metric of one evaluator against sequences seen.
 
     Parameters
@@ -68,7 +84,7 @@ class Curve:
     Raises
     ------
     ValueError
-        If shapes differ or ``sequences`` does not increase.
+        If shapes differ, or ``sequences`` is not finite or does not increase.
     """
 
     evaluator: str
@@ -90,6 +106,11 @@ class Curve:
                     f"expected ({len(np.atleast_1d(self.sequences))},) as sequences"
                 )
             object.__setattr__(self, field, array)
+        if not np.all(np.isfinite(self.sequences)):
+            raise ValueError(
+                f"sequences of curve {self.evaluator}/{self.metric} must be finite: leave out "
+                "points of which it is not known when they were measured"
+            )
         if np.any(np.diff(self.sequences) <= 0):
             raise ValueError(
                 f"sequences of curve {self.evaluator}/{self.metric} must strictly increase; "
@@ -189,6 +210,19 @@ class Curves:
         cut = {key: curve.until(sequences) for key, curve in self.curves.items()}
         return dataclasses.replace(self, curves={k: c for k, c in cut.items() if len(c)})
 
+    def finite(self) -> Curves:
+        """The curves without values that are no numbers, whose count the notes tell."""
+        left, notes = {}, []
+        for key, curve in self.curves.items():
+            good = np.isfinite(curve.values)
+            if not np.all(good):
+                lost = f"{np.sum(~good)} of {len(good)} values"
+                notes.append(f"{curve.label}: {lost} are no numbers and were left out")
+                curve = curve.take(good)
+            if len(curve):
+                left[key] = curve
+        return dataclasses.replace(self, curves=left, notes=(*self.notes, *notes))
+
     def to_table(self) -> pd.DataFrame:
         """The curves as a tidy table with the columns `TABLE_COLUMNS`."""
         import pandas as pd
@@ -210,3 +244,35 @@ class Curves:
         if not blocks:
             return pd.DataFrame(columns=list(TABLE_COLUMNS))
         return pd.concat(blocks, ignore_index=True)
+
+
+def one_run(curves: object) -> Curves:
+    """The curves, if they are those of one run.
+
+    Raises
+    ------
+    ValueError
+        If they are a path, several runs or something else; the message says what to give.
+    """
+    if isinstance(curves, Curves):
+        return curves
+    if isinstance(curves, str | os.PathLike):
+        raise ValueError(
+            f"curves = {str(curves)!r}: read the log first, read_curves({str(curves)!r})[0]"
+        )
+    raise ValueError(
+        f"curves must be those of one run, not a {type(curves).__name__}: give one of the runs, "
+        "such as read_curves(...)[0]"
+    )
+
+
+def runs_in(curves: Curves | Iterable[Curves]) -> list[Curves]:
+    """One run or several as a list.
+
+    Raises
+    ------
+    ValueError
+        As `one_run`.
+    """
+    several = isinstance(curves, Iterable) and not isinstance(curves, Curves | str)
+    return [one_run(run) for run in (curves if several else [curves])]

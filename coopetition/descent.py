@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arguments import (
+    declared,
     directions_of,
     given_start,
     parameter_values,
@@ -33,7 +34,7 @@ _LARGEST = 2**30  # bytes of all states kept; what is computed from them takes f
 
 
 def descend(
-    model: Model | ReducedODE,
+    model: Model | ReducedODE | str,
     *,
     parameters: Mapping[str, float] | None = None,
     start: Start | ArrayLike | None = None,
@@ -47,7 +48,7 @@ def descend(
     Parameters
     ----------
     model
-        A declared model, or a reduced ODE.
+        A declared model or the name of one in the catalogue, or a reduced ODE.
     parameters, start
         As in `integration.integrate`.
     step_size
@@ -85,6 +86,7 @@ def descend(
         raise ValueError(f"every must be at least 1, not {every!r}")
     if stop_below is not None and not (np.isfinite(stop_below) and stop_below > 0):
         raise ValueError(f"stop_below must be a positive loss, not {stop_below!r}")
+    model = declared(model)
     ode = compile_ode(model, Lanes(1))
     start = given_start(model, start)
     p, y = parameter_values(ode, parameters, start), state_values(ode, start)
@@ -161,7 +163,7 @@ def _descend(
 
 
 def descend_tangents(
-    model: Model | ReducedODE,
+    model: Model | ReducedODE | str,
     *,
     steps: ArrayLike,
     start: ArrayLike,
@@ -175,7 +177,7 @@ def descend_tangents(
     Parameters
     ----------
     model
-        A declared model, or a reduced ODE.
+        A declared model or the name of one in the catalogue, or a reduced ODE.
     steps
         Increasing steps to keep, shape ``(time,)``.
     start, start_tangents, parameters, parameter_tangents
@@ -198,7 +200,7 @@ def descend_tangents(
     if wanted.ndim != 1 or np.any(wanted < 0) or np.any(np.diff(wanted) <= 0):
         raise ValueError("steps must be increasing integers of at least 0")
     directions, padded = directions_of(start_tangents, parameter_tangents)
-    ode = compile_ode(model, Dual(padded))
+    ode = compile_ode(declared(model), Dual(padded))
     y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
     p = with_tangents(
         "parameters", parameters, parameter_tangents, len(ode.parameter_names), padded

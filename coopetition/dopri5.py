@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from . import stepping
 from .compilation import CompiledODE
 from .just_in_time import compile_for
+from .read_only import ReadOnlyArrays
 from .trajectory import Floats, Outcome, Trajectory
 
 Integers = NDArray[np.int64]
@@ -20,7 +21,7 @@ _RECORD = 1024  # steps recorded at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class StepPolynomials:
+class StepPolynomials(ReadOnlyArrays):
     """The interpolant of a Dormand–Prince trajectory: a polynomial of degree 4 for each step.
 
     Within a step from t to t + h, with θ = (time − t)/h,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .version import __version__
 
@@ -19,12 +22,14 @@ _BLOCK = 1 << 20
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
     """Write a file so that a reader meets all of it or none: beside the path, then renamed.
 
+    Folders above it are made; ``~`` is the user's own. Returns the path.
+
     Raises
     ------
     OSError
         If the folder cannot be made or the disk is full; nothing is left behind.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -48,7 +53,7 @@ def _umask() -> int:
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -94,6 +99,23 @@ def provenance(
     }
 
 
+def plain(value: Any) -> Any:
+    """Values that JSON has words for.
+
+    What is not finite becomes null, tuples and arrays become lists, numpy's numbers Python's, and
+    what JSON knows nothing of, such as a path, text.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
 def write_table(
     path: str | os.PathLike[str], columns: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Path:
@@ -135,7 +157,7 @@ def checked_table_path(path: str | os.PathLike[str]) -> Path:
     ValueError
         If the suffix is neither ``.csv`` nor ``.parquet``.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")
     return path

@@ -18,6 +18,7 @@ from .arguments import (
     MAX_STEPS,
     checked_times,
     checked_tolerances,
+    declared,
     directions_of,
     given_start,
     parameter_rows,
@@ -43,7 +44,7 @@ METHODS = ("auto", "dopri5", "lsoda", "radau")
 
 
 def integrate(
-    model: Model | ReducedODE,
+    model: Model | ReducedODE | str,
     *,
     parameters: Mapping[str, float] | None = None,
     start: Start | ArrayLike | None = None,
@@ -62,7 +63,7 @@ def integrate(
     Parameters
     ----------
     model
-        A declared model, or a reduced ODE.
+        A declared model or the name of one in the catalogue, or a reduced ODE.
     parameters
         Values by name; what is not given comes from the start, then from the model's defaults.
     start
@@ -102,6 +103,7 @@ def integrate(
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     tolerances = checked_tolerances(rtol, atol, max_steps)
+    model = declared(model)
     ode = compile_ode(model, Lanes(1), form=form)
     start = given_start(model, start)
     p, y0 = parameter_values(ode, parameters, start), state_values(ode, start)
@@ -137,7 +139,7 @@ def _span(until: float) -> Floats:
 
 
 def integrate_many(
-    model: Model | ReducedODE,
+    model: Model | ReducedODE | str,
     *,
     parameters: Mapping[str, ArrayLike] | None = None,
     starts: Start | Sequence[Start] | ArrayLike | None = None,
@@ -156,7 +158,7 @@ def integrate_many(
     Parameters
     ----------
     model
-        A declared model, or a reduced ODE.
+        A declared model or the name of one in the catalogue, or a reduced ODE.
     parameters
         A number, or an array of shape ``(batch,)``, for each parameter given.
     starts
@@ -185,6 +187,7 @@ def integrate_many(
     sample_times = span[1:] if times is None else checked_times(times, until)
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers!r}")
+    model = declared(model)
     ode = compile_ode(model, Lanes(LANES), form=form)
     tables = compile_ode(model, Lanes(1), form=form)
     starts = given_start(model, starts)
@@ -211,7 +214,7 @@ def integrate_many(
 
 
 def integrate_tangents(
-    model: Model | ReducedODE,
+    model: Model | ReducedODE | str,
     *,
     times: ArrayLike,
     start: ArrayLike,
@@ -234,9 +237,9 @@ def integrate_tangents(
     Parameters
     ----------
     model
-        A declared model, or a reduced ODE.
+        A declared model or the name of one in the catalogue, or a reduced ODE.
     times
-        Sampling times, shape ``(time,)``.
+        Sampling times, shape ``(time,)``; the last above 0 unless there is a horizon.
     start, start_tangents
         y0, shape ``(state,)``, and ∂y0/∂θ, shape ``(state, k)``.
     parameters, parameter_tangents
@@ -252,14 +255,18 @@ def integrate_tangents(
         If shapes do not fit.
     """
     directions, padded = directions_of(start_tangents, parameter_tangents)
-    ode = compile_ode(model, Dual(padded), form=form)
+    ode = compile_ode(declared(model), Dual(padded), form=form)
     tolerances = checked_tolerances(rtol, atol, max_steps)
     y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
     p = with_tangents(
         "parameters", parameters, parameter_tangents, len(ode.parameter_names), padded
     )
-    last = float(np.max(times)) if until is None else float(until)
-    sample_times = checked_times(times, last)
+    sample_times = checked_times(times, np.inf if until is None else until)
+    last = float(sample_times[-1]) if until is None else float(until)
+    if until is None and last == 0:
+        raise ValueError(
+            f"times = {times!r}: the last must lie above 0, or give the horizon, until"
+        )
     states, outcome, _, steps = integrate_members(
         ode, y[None], p[None], _span(last), sample_times, tolerances
     )

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .crossings import first_fall, first_rise, top
-from .curves import Curve, Curves, headline_metric
-from .replicates import Bounds, central_interval, highest
+from .curves import Curve, Curves, one_run
+from .replicates import Bounds, central_interval, highest, open_below
 from .seeds import stream
-from .smoothing import SmoothCurve, exact_curve, smooth_curve
+from .smoothing import SmoothCurve, smooth_curve
+from .tracks import track
 
 Array = NDArray[np.float64]
 Verdict = Literal["never", "transient", "persistent"]
@@ -70,7 +71,7 @@ class Landmarks:
     level
         Probability with which an interval is meant to hold the true value.
     notes
-        How the curves were smoothed and what was missing.
+        Those of the curves, how these were smoothed and what was missing.
     """
 
     run: str
@@ -116,11 +117,12 @@ def landmarks(
 ) -> Landmarks:
     """Find the landmarks of a run.
 
-    Curves are linear between their points, and a parabola through three at the peak. Measured ones
-    are smoothed first (`coopetition.smoothing`) and measured anew ``replicates`` times with their
-    own noise; intervals are the central ``level`` of those landmarks. A replicate without the
-    landmark counts as one beyond the data, so a bound may be missing. Noise raises a maximum: the
-    peak's height is lowered by the bias that the replicates show.
+    Values that are no numbers are left out. Curves are linear between their points, and a parabola
+    through three at the peak. Measured ones are smoothed first (`coopetition.smoothing`) and
+    measured anew ``replicates`` times with their own noise; intervals are the central ``level`` of
+    those landmarks. A replicate without the landmark counts as one beyond the data, so a bound may
+    be missing; so is the lower one where the log begins too late to show it. Noise raises a
+    maximum: the peak's height is lowered by the bias that the replicates show.
 
     Parameters
     ----------
@@ -153,11 +155,16 @@ def landmarks(
         raise ValueError(f"level = {level}: must lie between 0 and 1, such as 0.9")
     if replicates < 20:
         raise ValueError(f"replicates = {replicates}: an interval needs at least 20")
+    curves = one_run(curves)
     exact = "model" in curves.source if exact is None else exact
     rng = stream(0, "landmarks") if rng is None else rng
-    notes: list[str] = []
-    logged, flip = curves.accuracy("flip"), _track(curves, "flip", exact, notes)
-    icl = _track(curves, "icl", exact, notes)
+    curves = curves.finite()
+    tracks = {name: track(curves, name, exact=exact) for name in ("flip", "icl")}
+    notes = list(curves.notes)
+    for name, one in tracks.items():
+        notes += one.notes if one else [f"no {name} accuracy, so no landmark that needs it"]
+    logged = tracks["flip"]
+    flip, icl = (None if one is None else one.smooth for one in tracks.values())
     found: dict[str, float | None] = dict.fromkeys(NAMES)
     intervals: dict[str, Bounds] = dict.fromkeys(NAMES, (None, None))
     if flip is not None:
@@ -172,11 +179,19 @@ def landmarks(
             height, *heights = (float(a["peak_flip"] or 0.0) for a in (found, *again))
             height, lower, upper = flip.within(np.array(highest(height, heights, level)))
             found["peak_flip"], intervals["peak_flip"] = float(height), (float(lower), float(upper))
+    if logged is not None and logged.begins_late:
+        for name, state in (("emergence", "at least 0.6"), ("peak", "highest")):
+            intervals[name] = open_below(intervals[name], logged.first)
+            if found[name] == logged.first:
+                where = f"where the log begins, at {logged.first:,.0f}"
+                notes.append(f"{name}: flip is {state} {where}")
+        if found["peak"] == logged.first:  # it may have been higher
+            intervals["peak_flip"] = (intervals["peak_flip"][0], None)
     return Landmarks(
         run=curves.run,
         **{name: _landmark(value, *intervals[name]) for name, value in found.items()},
         final={c.label: _final(c, exact, level) for c in curves if len(c)},
-        horizon=curves.last_sequence if not logged else float(logged.sequences[-1]),
+        horizon=curves.last_sequence if logged is None else logged.last,
         level=level,
         notes=tuple(notes),
     )
@@ -193,8 +208,8 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
     curves
         The run, with a flip accuracy.
     horizon
-        Training sequences; by default the end of the flip curve. It may lie beyond that by no more
-        than the curve's last interval.
+        Training sequences; by default the end of the flip curve, as far as it holds numbers. It
+        may lie beyond that by no more than the curve's last interval.
     exact
         As in `landmarks`.
 
@@ -211,13 +226,14 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
     >>> verdict(*read_curves("published:main"), horizon=2e7)
     'transient'
     """
-    flip = _track(curves, "flip", "model" in curves.source if exact is None else exact, [])
-    logged = curves.accuracy("flip")
-    if flip is None or logged is None or len(logged) < 2:
+    curves = one_run(curves)
+    exact = "model" in curves.source if exact is None else exact
+    found = track(curves.finite(), "flip", exact=exact)
+    if found is None or len(found.logged) < 2:
         have = ", ".join(f"{e}/{m}" for e, m in curves.curves) or "no curve"
         raise ValueError(f"run {curves.run} has {have}; a verdict needs 2 points of flip accuracy")
-    # as logged: a long curve is averaged in blocks, whose means lie within
-    first, before_last, last = (float(logged.sequences[i]) for i in (0, -2, -1))
+    flip = found.smooth
+    first, before_last, last = (float(found.logged.sequences[i]) for i in (0, -2, -1))
     horizon = last if horizon is None else horizon
     if not first <= horizon <= last + (last - before_last):
         raise ValueError(
@@ -235,29 +251,10 @@ def verdict_indices(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
     return np.where(emerged, np.where(np.asarray(flip) >= CROSSED, 0, 1), 2)
 
 
-def _track(curves: Curves, evaluator: str, exact: bool, notes: list[str]) -> SmoothCurve | None:
-    """An evaluator's accuracy, smoothed unless exact; None where there is none."""
-    curve = curves.accuracy(evaluator)
-    if curve is None or not len(curve):
-        notes.append(f"no {evaluator} accuracy, so no landmark that needs it")
-        return None
-    if curve.metric != headline_metric(evaluator):
-        notes.append(f"{evaluator}: read from {curve.metric}, there being no in_context_acc")
-    if exact:
-        return exact_curve(curve)
-    smooth = smooth_curve(curve)
-    points, span = len(smooth.sequences), smooth.smoother.span
-    notes.append(f"{evaluator}: smoothed by local quadratics over {span} of {points} points")
-    return smooth
-
-
 def _found(
-    flip: SmoothCurve,
-    flip_values: Array,
-    icl: SmoothCurve | None,
-    icl_values: Array | None,
+    flip: SmoothCurve, flip_values: Array, icl: SmoothCurve | None, icl_values: Array | None,
     chance: float,
-) -> dict[str, float | None]:
+) -> dict[str, float | None]:  # fmt: skip
     """The landmarks of one pair of curves."""
     x = flip.sequences
     at, height = top(x, flip_values)

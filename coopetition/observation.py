@@ -151,6 +151,11 @@ def observe(
     run
         A name for the run; the model's name when None.
 
+    Returns
+    -------
+    Curves
+        Its notes are the trajectory's, and why it ended before its horizon if it did.
+
     Raises
     ------
     ValueError
@@ -173,4 +178,10 @@ def observe(
         "parameters": dict(trajectory.parameters),
         "readout": dataclasses.asdict(readout),
     }
-    return Curves(run=run or trajectory.ode.name, curves=curves, source=source)
+    notes = list(trajectory.notes)
+    if not trajectory.outcome.ok:
+        notes.append(
+            f"the curves end at time {trajectory.reached:g} of {trajectory.horizon:g}: "
+            f"{trajectory.outcome.explanation}"
+        )
+    return Curves(run=run or trajectory.ode.name, curves=curves, source=source, notes=tuple(notes))

@@ -71,7 +71,11 @@ def landmarks_of_paths(x: Array, flip: Array, icl: Array | None) -> Mapping[str,
         level = CHANCE + MARGIN
         fell = np.zeros_like(icl, dtype=bool)
         fell[:, 1:] = (icl[:, 1:] < level) & (icl[:, :-1] >= level)
-        found["vanishing"] = _first(x, icl, level, fell & after & emerged)[0]
+        # in the step in which flip emerges, icl may fall before it or after
+        there = np.arange(len(x)) == begins[:, None]
+        soon = _first(x, icl, level, fell & there & emerged)[0]
+        later = _first(x, icl, level, fell & after & emerged)[0]
+        found["vanishing"] = np.where(soon < emergence, later, np.minimum(soon, later))
     return found
 
 

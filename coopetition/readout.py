@@ -92,6 +92,7 @@ class Readout:
         return own if evaluator == "flip" and getattr(self, own) is not None else f"gain_{strategy}"
 
 
+READOUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Readout))
 SHARED_FLIP = Readout()
 SEPARATE_FLIP = Readout(flip_gain_icl=4.0, flip_gain_ciwl=4.0)
 

@@ -41,6 +41,18 @@ def central_interval(values: Sequence[float | None], level: float) -> Bounds:
     return lower, upper
 
 
+def open_below(bounds: Bounds, first: float) -> Bounds:
+    """The bounds, without a lower one at the data's first point: what happened may lie before.
+
+    Examples
+    --------
+    >>> open_below((5.0, 7.0), 5.0), open_below((6.0, 7.0), 5.0)
+    ((None, 7.0), (6.0, 7.0))
+    """
+    lower, upper = bounds
+    return (None if lower is not None and lower <= first else lower), upper
+
+
 def highest(estimate: float, values: Sequence[float], level: float) -> tuple[float, float, float]:
     """The height of a curve's highest point and its interval, from the estimated curve's.
 

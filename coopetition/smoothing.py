@@ -229,15 +229,28 @@ def _standard_errors(curve: Curve) -> Array | None:
     """The standard errors with none of them 0, or None where nothing is known.
 
     An accuracy of exactly 0 or 1 on n sequences has a sample error of 0 but not a true one: there
-    the binomial error at (successes + 1)/(n + 2) stands in.
+    the binomial error at (successes + 1)/(n + 2) stands in. Where n is not known it is the one that
+    the other errors imply, and stands in for errors below a tenth of the typical one.
     """
     sem = curve.sem
     if sem is None or not np.any(np.isfinite(sem) & (sem > 0)):
         return None
     typical = float(np.median(sem[np.isfinite(sem) & (sem > 0)]))
     known = np.where(np.isfinite(sem), sem, typical)
-    if curve.metric in ACCURACIES and curve.n is not None:
-        n = np.where(np.isfinite(curve.n) & (curve.n > 0), curve.n, np.inf)
-        inside = np.where(np.isfinite(n), (curve.values * n + 1) / (n + 2), curve.values)
-        known = np.maximum(known, np.sqrt(inside * (1 - inside) / n))
+    if curve.metric in ACCURACIES:
+        counted = np.full(len(curve), np.nan) if curve.n is None else curve.n
+        told = np.isfinite(counted) & (counted > 0)
+        n = np.where(told, counted, _implied_count(curve.values, sem))
+        with np.errstate(invalid="ignore"):  # 0 · inf, where nothing tells n
+            inside = np.where(np.isfinite(n), (curve.values * n + 1) / (n + 2), curve.values)
+        binomial = np.sqrt(inside * (1 - inside) / n)
+        known = np.where(told | (known < typical / 10), np.maximum(known, binomial), known)
     return np.maximum(known, typical / 100)
+
+
+def _implied_count(values: Array, sem: Array) -> float:
+    """The n of which the accuracies' errors are binomial, by their median; inf if none tells."""
+    telling = np.isfinite(sem) & (sem > 0) & (values > 0) & (values < 1)
+    if not np.any(telling):
+        return float("inf")
+    return float(np.median(values[telling] * (1 - values[telling]) / sem[telling] ** 2))

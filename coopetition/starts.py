@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from .curves import read_only
 from .errors import CoopetitionError
 from .models import Model
+from .read_only import ReadOnlyArrays
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Start:
+class Start(ReadOnlyArrays):
     """The reduced start of a trajectory.
 
     Parameters
@@ -119,7 +120,7 @@ def read_start(path: str | Path, model: Model) -> Start:
         If an array is missing or unfit; the message names it.
     """
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).expanduser().open("rb") as file:
             archive = np.load(file)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise CoopetitionError(f"cannot read start {path}: it is no .npz archive")

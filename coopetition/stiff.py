@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 
 from .compilation import CompiledODE
+from .read_only import ReadOnlyArrays
 from .trajectory import Floats, Outcome, Trajectory
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenseOutput(ReadOnlyArrays):
+    """The interpolant of such a trajectory.
+
+    Parameters
+    ----------
+    start
+        The first state, shape ``(state,)``.
+    solution
+        Scipy's own interpolant; None where no step was taken.
+    """
+
+    start: Floats
+    solution: Any
+
+    def __call__(self, times: Floats) -> Floats:
+        """States ``(…, state)`` at times ``(…,)``."""
+        flat = np.atleast_1d(times).ravel()
+        if self.solution is None or len(flat) == 0:
+            states = np.tile(self.start, (len(flat), 1))
+        else:
+            states = self.solution(flat).T
+        return states.reshape(*np.shape(times), len(self.start))
 
 
 def integrate_stiff(
@@ -59,15 +87,7 @@ def integrate_stiff(
         pieces.append(solver.dense_output())
         times.append(solver.t)
         points.append(solver.y.copy())
-    solution = OdeSolution(times, pieces) if pieces else None
-
-    def interpolant(at: Floats) -> Floats:
-        flat = np.atleast_1d(at).ravel()
-        if solution is None or len(flat) == 0:
-            states = np.tile(y0, (len(flat), 1))
-        else:
-            states = solution(flat).T
-        return states.reshape(*np.shape(at), len(y0))
+    interpolant = DenseOutput(y0, OdeSolution(times, pieces) if pieces else None)
 
     kept = np.array(times) if samples is None else samples[samples <= times[-1]]
     return Trajectory(

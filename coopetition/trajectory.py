@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .compilation import CompiledODE
 from .errors import IntegrationError, unknown_name
+from .read_only import ReadOnlyArrays
 
 Floats = NDArray[np.float64]
 
@@ -58,12 +59,13 @@ def outputs_at(ode: CompiledODE, states: ArrayLike, parameters: Floats) -> dict[
     ode.functions["outputs"](
         len(rows), rows.ctypes.data, parameters.ctypes.data, 0, result.ctypes.data
     )
+    result.flags.writeable = False
     shape = flat.shape[:-1]
     return {name: result[:, k].reshape(shape) for k, name in enumerate(ode.output_names)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Trajectory:
+class Trajectory(ReadOnlyArrays):
     """One trajectory of a model.
 
     Parameters
@@ -107,10 +109,6 @@ class Trajectory:
     stopped_at: float | None = None
     interpolant: Callable[[Floats], Floats] | None = dataclasses.field(default=None, repr=False)
     notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for array in (self.times, self.states):
-            array.flags.writeable = False
 
     @property
     def model(self) -> str:
@@ -208,7 +206,7 @@ class Trajectory:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Batch:
+class Batch(ReadOnlyArrays):
     """Many trajectories of one model, sampled at common times.
 
     Parameters
@@ -252,6 +250,7 @@ class Batch:
             self.ode.functions["outputs"](
                 times, states.ctypes.data, parameters.ctypes.data, 0, rows.ctypes.data
             )
+        result.flags.writeable = False
         return {name: result[..., k] for k, name in enumerate(self.ode.output_names)}
 
     def summary(self) -> str:
@@ -262,7 +261,7 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class TangentTrajectory:
+class TangentTrajectory(ReadOnlyArrays):
     """A sampled trajectory with exact directional derivatives.
 
     Parameters

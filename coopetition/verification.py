@@ -70,7 +70,7 @@ def verify(
         trained with other settings than predicted; if training is interrupted (what is finished
         is kept).
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     predictions = read_predictions(folder)
     digest = sha256_of(folder / PREDICTIONS)
     read_verdicts(folder)  # refuses predictions other than those of the verdicts already there
@@ -108,7 +108,8 @@ def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
     CoopetitionError
         If it is damaged, or of other predictions than those that are there.
     """
-    path = Path(folder) / VERDICTS
+    folder = Path(folder).expanduser()
+    path = folder / VERDICTS
     if not path.exists():
         return None
     try:
@@ -116,9 +117,9 @@ def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
         before = content["predictions"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CoopetitionError(f"{path} is damaged ({error}); move it away") from error
-    if before != sha256_of(Path(folder) / PREDICTIONS):
+    if before != sha256_of(folder / PREDICTIONS):
         raise CoopetitionError(
-            f"{Path(folder) / PREDICTIONS} was changed after it was first verified: predictions "
+            f"{folder / PREDICTIONS} was changed after it was first verified: predictions "
             "made before a run are not rewritten; restore it"
         )
     found: Mapping[str, Any] = content

@@ -14,7 +14,6 @@ from .errors import CoopetitionError, TrainingError
 from .forecasting.scores import brier, coverage
 from .landmarks import landmarks, verdict
 from .proposal.storage import Prediction
-from .readout import ACCURACY
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,14 +154,15 @@ def compared(prediction: Prediction, curves: Curves, run: Path) -> Verified:
     CoopetitionError
         If the run has no flip accuracy.
     """
-    if curves.accuracy("flip") is None:
+    flip = curves.accuracy("flip")
+    if flip is None:
         raise CoopetitionError(f"{run} has no flip accuracy: evaluate flip to verify a verdict")
     horizon = min(prediction.budget, curves.last_sequence)
     measured = verdict(curves, horizon)
     table = prediction.table()
     inside, rmse = [], {}
     for evaluator, rows in table.groupby("evaluator"):
-        curve = curves.curves.get((str(evaluator), ACCURACY))
+        curve = curves.accuracy(str(evaluator))
         if curve is None:
             continue
         curve = curve.take((curve.sequences > 0) & (curve.sequences <= horizon))
@@ -173,7 +173,6 @@ def compared(prediction: Prediction, curves: Curves, run: Path) -> Verified:
         inside.append(coverage(lower, upper, curve.values))
         rmse[str(evaluator)] = float(np.sqrt(np.mean((curve.values - middle) ** 2)))
     marks = landmarks(curves.until(horizon))
-    flip = curves.curve("flip")
     return Verified(
         prediction=prediction,
         measured=measured,

@@ -32,7 +32,7 @@ def proposals_in(folder):
     return found
 
 
-def runs_of(shapes):
+def runs_of(shapes, metric="in_context_acc"):
     """A trainer that writes curves of the given flips, one after the other."""
     left = list(shapes)
 
@@ -41,9 +41,7 @@ def runs_of(shapes):
         x = np.linspace(0.0, BUDGET, POINTS)
         run.mkdir(parents=True)
         curves = {
-            (name, "in_context_acc"): Curve(
-                evaluator=name, metric="in_context_acc", sequences=x, values=values
-            )
+            (name, metric): Curve(evaluator=name, metric=metric, sequences=x, values=values)
             for name, values in (("flip", flip(x / BUDGET)), ("train", 0.5 + 0.4 * x / BUDGET))
         }
         write_curves(run / "curves.csv", [Curves(run=settings.name, curves=curves)])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from coopetition import Curve, Curves
-from coopetition.curves import TABLE_COLUMNS, headline_metric
+from coopetition import Curve, Curves, fit, landmarks, verdict
+from coopetition.curves import TABLE_COLUMNS, headline_metric, runs_in
+from coopetition.fitting import compare
 
 
 def curve(evaluator="flip", metric="in_context_acc", **changes):
@@ -30,6 +31,8 @@ def test_arrays_are_copied_and_read_only():
     [
         ({"sequences": [0.0, 10.0, 10.0]}, "strictly increase"),
         ({"sequences": [0.0, 20.0, 10.0]}, "strictly increase"),
+        ({"sequences": [0.0, np.nan, 10.0]}, "must be finite"),
+        ({"sequences": [0.0, 10.0, np.inf]}, "must be finite"),
         ({"values": [0.5, 0.7]}, r"values of curve flip/in_context_acc has shape \(2,\)"),
         ({"sem": [0.1, 0.1]}, r"sem of curve"),
         ({"sequences": [[0.0, 1.0, 2.0]]}, "shape"),
@@ -79,3 +82,29 @@ def test_table_is_tidy():
     assert table["value"].tolist() == [0.5, 0.7, 0.4] * 2
     assert table["n"].notna().tolist() == [True] * 3 + [False] * 3
     assert tuple(Curves(run="r", curves={}).to_table().columns) == TABLE_COLUMNS
+
+
+@pytest.mark.parametrize("use", [landmarks, verdict, fit, lambda runs: compare(runs, ["decay"])])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            (run_of(curve()),),
+            r"not a tuple: give one of the runs, such as read_curves\(\.\.\.\)\[0\]",
+        ),
+        ("published:main", r"read_curves\('published:main'\)\[0\]"),
+    ],
+)
+def test_verbs_of_one_run_say_so(use, given, message):
+    with pytest.raises(ValueError, match=message):
+        use(given)
+
+
+def test_one_run_or_several_are_a_list():
+    one, other = run_of(curve()), run_of(curve())
+    assert runs_in(one) == [one]
+    assert runs_in(run for run in (one, other)) == [one, other]
+    with pytest.raises(ValueError, match="read the log first"):
+        runs_in("runs.csv")
+    with pytest.raises(ValueError, match="not a tuple"):
+        runs_in([one, (other,)])

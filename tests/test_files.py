@@ -10,7 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from coopetition import files
+from coopetition import CATALOGUE, files, project, read_curves, read_start, write_curves
+from coopetition.fitting import read_fits, write_fits
+from coopetition.knobs import default_map, load_map, save_map
 from coopetition.version import __version__
 
 
@@ -56,3 +58,30 @@ def test_tables_come_back_with_their_provenance(tmp_path: Path) -> None:
 def test_other_suffixes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"end its name in \.csv or \.parquet"):
         files.checked_table_path("result.xlsx")
+
+
+def test_a_tilde_is_the_users_folder_whoever_reads_or_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+
+    (main,) = read_curves("published:main")
+    assert write_curves("~/a/curves.csv", main) == home / "a" / "curves.csv"
+    assert read_curves("~/a/curves.csv")[0].curves.keys() == main.curves.keys()
+    write_fits("~/fits.json", [])
+    assert read_fits("~/fits.json") == ()
+    save_map(default_map(), "~/map.json")
+    assert load_map("~/map.json").parameters == default_map().parameters
+    files.write_table("~/table.csv", {"time": [0.0]}, {})
+    model = CATALOGUE["induction"]
+    vectors = {v: np.ones(n) for v, n in model.dimensions.items()}
+    arrays = {f"{kind}_{v}": w for kind in ("init", "true") for v, w in vectors.items()}
+    np.savez(home / "start.npz", **arrays)
+    there = read_start("~/start.npz", model)
+    assert there.state.tolist() == project(model, vectors, vectors).state.tolist()
+    assert files.provenance("fit", {}, inputs=["~/map.json"])["inputs"][0]["sha256"]
+    assert not list(here.iterdir())

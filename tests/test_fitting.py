@@ -14,7 +14,7 @@ from tolerances import IMPROBABLE, RECOVERY, SAME_CURVE, STANDARD_ERRORS
 
 from coopetition.curves import Curve, Curves
 from coopetition.errors import LogError
-from coopetition.fitting import Parameter, fit, predict
+from coopetition.fitting import FitSettings, Parameter, fit, predict
 from coopetition.logs import read_curves
 
 TIGHT = {"starts": 8, "screened": 1024, "rtol": 1e-9, "atol": 1e-11, "max_evaluations": 200}
@@ -250,3 +250,14 @@ def test_unfit_arguments_are_refused_before_work(arguments: dict, message: str) 
 def test_unfit_parameters_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Parameter(**{"name": "mu1", "value": 1.0, "lower": 0.1, "upper": 10.0, **changes})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    given = FitSettings(starts=np.int64(2), screened=np.uint16(64), seed=np.int32(3))
+    assert dataclasses.asdict(given) == dataclasses.asdict(
+        FitSettings(starts=2, screened=64, seed=3)
+    )
+    assert type(given.starts) is int
+    for starts in (np.float64(2), np.True_, np.int64(0)):
+        with pytest.raises(ValueError, match="starts must be a whole number of at least 1"):
+            FitSettings(starts=starts)

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from fitted_curves import TRUTH, made_by, noisy
+from tolerances import SAME_CURVE
 
 from coopetition.errors import LogError
 from coopetition.fitting import (
@@ -25,6 +26,7 @@ from coopetition.fitting import (
 from coopetition.fitting.profiles import THRESHOLD
 from coopetition.fitting.starts import polished
 from coopetition.landmarks import landmarks
+from coopetition.models import get
 
 KNOWN = {name: TRUTH[name] for name in ("x_a", "x_b", "x_c", "x_d", "sequences_per_time")}
 QUICK = {"starts": 4, "screened": 512, "discrepancy": 0.0}
@@ -189,3 +191,34 @@ def test_files_that_hold_no_fits_are_refused(tmp_path) -> None:
     (tmp_path / "half.json").write_text('{"format": "coopetition fits 1", "fits": [{"run": "a"}]}')
     with pytest.raises(LogError, match="damaged"):
         read_fits(tmp_path / "half.json")
+
+
+def test_a_fit_is_saved_alone_and_with_what_json_has_no_word_for(fitted: Fit, tmp_path) -> None:
+    place = tmp_path / "log.csv"
+    data = dataclasses.replace(fitted.measurements, source={"path": place, "n": np.arange(2)})
+    path = write_fits(tmp_path / "fit.json", dataclasses.replace(fitted, measurements=data))
+    (again,) = read_fits(path)
+    assert again.measurements.source == {"path": str(place), "n": [0, 1]}
+    assert again.values == fitted.values
+
+
+def test_predictions_are_the_same_one_by_one_and_from_the_start_on(fitted: Fit) -> None:
+    grid = np.array([0.0, 1e6, 5e6])
+    together = fitted.predict(grid).curve("flip").values
+    alone = [fitted.predict(x).curve("flip").values[0] for x in grid]
+    np.testing.assert_allclose(alone, together, atol=SAME_CURVE)
+    at_start = fitted.strengths([0])
+    np.testing.assert_allclose(at_start["icl"], fitted.strengths(grid)["icl"][:1], atol=SAME_CURVE)
+
+
+@pytest.mark.parametrize("sequences", [[], [2e6, 1e6], [1e6, 1e6], [[1e6]], [np.nan], "soon"])
+def test_what_is_no_list_of_sequences_is_refused(fitted: Fit, sequences: object) -> None:
+    for verb in (fitted.predict, fitted.strengths):
+        with pytest.raises(ValueError, match=r"sequences = .*: give at least one number"):
+            verb(sequences)
+
+
+@pytest.mark.parametrize("models", ["coopetition", ["coopetition"], get("coopetition"), []])
+def test_a_comparison_of_less_than_two_models_is_refused_before_work(models) -> None:
+    with pytest.raises(ValueError, match=r"at least 2 models, not [01]: give a list of them"):
+        compare(made_by(TRUTH, points=30), models)

@@ -6,14 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tolerances import FLOAT64
 
 from coopetition.curves import Curves
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.flips import flips_of
-from coopetition.knobs import default_map, small_map
+from coopetition.knobs import calibrate, default_map, small_map
 from coopetition.landmarks import landmarks
-from coopetition.logs import read_curves
+from coopetition.logs import read_curves, write_curves
+from coopetition.proposal import propose
 
 HORIZON = 2e7
 FEW = 400  # draws: enough for what is asserted here
@@ -217,13 +219,69 @@ def test_a_log_without_flip_can_be_forecast(main, others):
     assert found.landmarks["emergence"].lower < found.landmarks["emergence"].upper
 
 
+def test_a_curve_that_was_logged_less_far_is_followed_by_the_forecast_from_its_own_end(
+    main, others
+):
+    logged = {
+        key: curve.take(curve.sequences <= 2.5e6) if key[0] == "flip" else curve
+        for key, curve in main.curves.items()
+    }
+    gap = dataclasses.replace(main, curves=logged)
+    found = forecast(gap, others, until=1.2e7, horizon=HORIZON, draws=FEW)
+    whole = forecast(main, others, until=1.2e7, horizon=HORIZON, draws=FEW)
+    assert found.verdict == whole.verdict == "transient"
+    assert found.landmarks["emergence"].probability > 0.9
+    assert found.landmarks["crossover"].median > 2.5e6
+    assert sum(whole.verdict_probability.values()) <= 1.0 + FLOAT64
+
+
 def test_a_run_that_the_map_has_seen_is_left_out_of_it(main, others, quarter):
     found = forecast(main, default_map(), until=5e6, horizon=HORIZON, draws=FEW)
     assert any("calibrated on this run: main" in text for text in found.warnings)
     np.testing.assert_array_equal(found.bands["flip"].median, quarter.bands["flip"].median)
 
 
+def test_other_runs_of_the_same_file_stay_in_the_map(main, others, tmp_path):
+    names = ("main", "mq", "c12800_ex5")
+    given = {name: read_curves(f"published:{name}")[0] for name in names}
+    table = write_curves(tmp_path / "all.csv", list(given.values()))
+    runs = [
+        dataclasses.replace(run, settings=given[run.run].settings) for run in read_curves(table)
+    ]
+    knobs = calibrate(runs[1:], points=12, verdicts=False)
+    found = forecast(runs[0], knobs, until=5e6, horizon=HORIZON, draws=FEW)
+    assert not any("left out" in text for text in found.warnings)
+    member = forecast(runs[1], knobs, until=5e6, horizon=HORIZON, draws=FEW)
+    said = [text for text in member.warnings if "left out" in text]
+    assert said == ["the map was calibrated on this run: mq left out"]
+
+
+def test_a_map_without_runs_forecasts_by_its_priors(main):
+    knobs = calibrate([main], points=12, verdicts=False)
+    left, none = (
+        forecast(main, knobs, until=5e6, horizon=HORIZON, draws=FEW),
+        forecast_settings(main.settings, knobs.without("main"), horizon=HORIZON, draws=FEW),
+    )
+    assert knobs.without("main").longest == 0.0
+    assert left.verdict == "transient"  # as its log has it
+    for found in (left, none):
+        assert any("priors alone" in text for text in found.warnings)
+        assert sum(found.verdict_probability.values()) == pytest.approx(1.0)
+
+
 def test_a_log_without_accuracies_is_refused(others):
     (lost,) = read_curves("published:icl_only")
     with pytest.raises(LogError, match="a forecast needs"):
         forecast(lost, others, until=3e7, horizon=5e7, draws=FEW)
+
+
+def test_a_maps_path_is_no_map(main):
+    says = r"knob_map = 'map.json': read the map first, knobs\.load_map"
+    with pytest.raises(ValueError, match=says):
+        forecast(main, "map.json", horizon=HORIZON)
+    with pytest.raises(ValueError, match=says):
+        forecast_settings(main.settings, "map.json", horizon=HORIZON)
+    with pytest.raises(ValueError, match=says):
+        propose(main.settings, "map.json", budget=HORIZON)
+    with pytest.raises(ValueError, match="give one of the runs"):
+        forecast((main,), default_map(), horizon=HORIZON)

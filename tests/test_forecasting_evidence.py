@@ -113,8 +113,10 @@ def test_prior_is_the_student_distribution():
     inside = np.mean(np.abs(draws[:, 0] - 1.0) < np.sqrt(0.5) * stats.t(FREEDOM).ppf(0.9))
     assert inside == pytest.approx(0.8, abs=0.01)
     assert prior.median("a") == pytest.approx(np.e)
-    low, high = prior.interval("b")
-    assert low < prior.median("b") < high
+    low, high = np.log(prior.interval("b", level=0.8))
+    inside = np.mean((draws[:, 1] > low) & (draws[:, 1] < high))
+    assert inside == pytest.approx(0.8, abs=0.01)
+    assert low + high == pytest.approx(2 * mean[1])
 
 
 def test_so_many_draws_lie_farther_than_the_prior_says():

@@ -21,13 +21,13 @@ LONGEST = 300  # lines of a file
 
 # a module imports only what stands above it; a folder is a room with an order of its own
 ORDER = (
-    "version", "errors", "just_in_time", "files", "seeds", "spacing", "curves", "smoothing",
-    "crossings", "replicates", "landmarks", "outcomes",
-    "models", "reduction", "equations", "starts",
+    "version", "errors", "just_in_time", "files", "read_only", "seeds", "spacing", "curves",
+    "smoothing", "crossings", "tracks", "replicates", "landmarks", "outcomes",
+    "readout", "models", "reduction", "equations", "starts",
     "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
     "emission", "compilation",
     "trajectory", "arguments", "events", "stiff", "stepping", "dopri5", "integration", "descent",
-    "readout", "observation", "predicted_landmarks", "phase",
+    "observation", "predicted_landmarks", "phase",
     "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
     "train", "verified", "verification",
     "plot", "report",
@@ -197,6 +197,26 @@ def test_every_public_name_is_there():
     assert set(coopetition.__all__) <= set(dir(coopetition))
     with pytest.raises(AttributeError, match="no attribute 'integrat'"):
         _ = coopetition.integrat
+
+
+def test_every_module_and_room_is_there_without_being_imported_before():
+    names = [module.name for module in pkgutil.iter_modules(coopetition.__path__)]
+    assert set(names) <= set(dir(coopetition))
+    light = [n for n in names if n not in coopetition.__all__ and n not in ("plot", "report")]
+    loaded = loaded_by(
+        "import coopetition\n"
+        f"for name in {light}: getattr(coopetition, name).__name__\n"
+        "coopetition.train.preset('cpu-never')"
+    )
+    assert "torch" not in loaded
+
+
+def test_the_training_room_has_names_for_what_it_is_asked_for():
+    for name in coopetition.train.__all__:
+        assert callable(getattr(coopetition.train, name))
+    assert set(coopetition.train.__all__) <= set(dir(coopetition.train))
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = coopetition.train.trian
 
 
 def documented_modules():

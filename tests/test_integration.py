@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from tolerances import CONSERVED, FLOAT64, LIFETIME, TOLERANCE_UNITS
 
+from coopetition.descent import descend
 from coopetition.integration import integrate, integrate_many
 from coopetition.models import CATALOGUE, get
 from coopetition.reduction import reduce
@@ -139,3 +140,15 @@ def test_the_modified_flow_takes_its_step_size_as_a_parameter():
     assert run.parameters["eta"] == 0.0
     with pytest.raises(ValueError, match="eta must be at least 0"):
         integrate(PAPER, form="modified", parameters={"eta": -1.0})
+
+
+def test_a_model_of_the_catalogue_is_known_by_its_name():
+    by_name, given = (integrate(model, until=50.0) for model in ("coopetition", PAPER))
+    np.testing.assert_array_equal(by_name.states, given.states)
+    by_name, given = (integrate_many(model, until=50.0) for model in ("coopetition", PAPER))
+    np.testing.assert_array_equal(by_name.states, given.states)
+    by_name, given = (descend(model, until=50.0) for model in ("coopetition", PAPER))
+    np.testing.assert_array_equal(by_name.states, given.states)
+    for verb in (integrate, integrate_many, descend):
+        with pytest.raises(ValueError, match="did you mean 'coopetition'"):
+            verb("copetition")

@@ -13,10 +13,13 @@ from forecast_problems import run_of
 from tolerances import STANDARD_ERRORS
 
 from coopetition.errors import LogError
-from coopetition.knobs import calibrate, default_map
+from coopetition.forecasting.theory import parameter_names
+from coopetition.forecasting.toy_theory import as_theory
+from coopetition.knobs import calibrate, default_map, load_map, save_map
 from coopetition.knobs.effects import EffectPrior
 from coopetition.knobs.regression import expected_deviations, regress
 from coopetition.logs import published_runs, read_curves, write_curves
+from coopetition.models import get
 from coopetition.rivals import Logistics
 
 TIMES = np.linspace(0.0, 2e7, 60)
@@ -206,3 +209,21 @@ def test_the_shipped_map_is_what_calibrating_gives():
     before, after = shipped.predict(settings), again.predict(settings)
     spread = np.sqrt(np.diag(before.covariance))
     assert np.all(np.abs(before.mean - after.mean) < 0.2 * spread)
+
+
+def test_a_run_and_a_model_may_be_given_as_they_are(tmp_path):
+    (main,) = read_curves("published:main")
+    at_a_path = dataclasses.replace(main, source={**main.source, "path": tmp_path / "log.csv"})
+    one = calibrate(at_a_path, theory=get("coopetition"), points=12, verdicts=False)
+    listed = calibrate([main], points=12, verdicts=False)
+    np.testing.assert_array_equal(one.runs[0].optimum, listed.runs[0].optimum)
+    again = load_map(save_map(one, tmp_path / "map.json"))  # it is the catalogue's model
+    assert again.runs[0].source["path"] == str(tmp_path / "log.csv")
+
+
+def test_a_model_of_ones_own_is_a_theory():
+    own = dataclasses.replace(get("coopetition"), name="mine")
+    theory = as_theory(own)
+    assert theory.name == "mine"
+    assert parameter_names(theory) == default_map().parameters
+    assert as_theory(get("coopetition")) == "coopetition"

@@ -1,5 +1,7 @@
 """Landmarks against curves whose crossings are known, and against the published runs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -162,6 +164,24 @@ def test_intervals_cover_the_truth():
     error = (0.9 * 0.1 / tries) ** 0.5
     for name, count in hits.items():
         assert count / tries > 0.9 - STANDARD_ERRORS * error, name
+
+
+@pytest.mark.parametrize("n", [60, 600, 6000])
+def test_errors_of_0_at_accuracies_of_0_or_1_do_not_widen_intervals(n):
+    """Without n in the log, intervals are about those with it."""
+    x = np.arange(60.0)
+    truth = np.clip(0.5 + 0.51 * np.sin(x / 12), 0.0, 1.0)
+    measured = np.random.default_rng(0).binomial(n, truth) / n
+    sem = np.sqrt(measured * (1 - measured) / n)
+    assert np.sum(sem == 0) > 5
+    curve = Curve(evaluator="flip", metric="in_context_acc", sequences=x, values=measured, sem=sem)
+    counted = dataclasses.replace(curve, n=np.full(60, float(n)))
+    without, told = (
+        landmarks(Curves(run="measured", curves={("flip", "in_context_acc"): one})).crossover
+        for one in (curve, counted)
+    )
+    assert without.value == told.value
+    assert without.upper - without.lower == pytest.approx(told.upper - told.lower, rel=0.3)
 
 
 @pytest.mark.parametrize("points", [40, 150])

@@ -274,3 +274,19 @@ def test_comments_semicolons_byte_order_marks_and_blank_lines(tmp_path):
     (tmp_path / "log.csv").write_text(text + "\n\n", encoding="utf-8")
     (run,) = read_curves(tmp_path / "log.csv")
     np.testing.assert_array_equal(run.curve("icl").values, ICL)
+
+
+def test_rows_without_a_runs_name_are_the_files_own(tmp_path):
+    frame = tidy().astype({"run": "string", "evaluator": "string"})
+    frame.loc[frame.index % 2 == 1, "run"] = pd.NA
+    named, unnamed = read(tmp_path, frame, "log.parquet")
+    assert (named.run, unnamed.run) == ("a", "log")
+    assert len(named.curve("flip")) + len(unnamed.curve("flip")) == POINTS
+
+
+def test_runs_named_by_numbers_are_chosen_by_them(tmp_path):
+    frame = pd.concat([tidy(run=1), tidy(run=2)])
+    for number in (2, np.int64(2), "2"):
+        assert [run.run for run in read(tmp_path, frame, run=number)] == ["2"]
+    with pytest.raises(ValueError, match=r"unknown run in .* '3'.*known: 1, 2"):
+        read(tmp_path, frame, run=3)

@@ -1,5 +1,7 @@
 """What is written is read back to the last bit, or not written at all."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,3 +89,29 @@ def test_what_cannot_be_written(tmp_path):
         write_curves(tmp_path / "a.csv", [])
     with pytest.raises(ValueError, match="2 runs named 'mq'"):
         write_curves(tmp_path / "a.csv", [mq, mq])
+    with pytest.raises(ValueError, match="'FLIP' would be read back as 'flip': rename it"):
+        write_curves(tmp_path / "a.csv", with_own(mq, "FLIP"))
+    only = with_own(dataclasses.replace(mq, curves={}), "mine")
+    with pytest.raises(ValueError, match="add one of train, icl"):
+        write_curves(tmp_path / "a.csv", [mq, dataclasses.replace(only, run="only")])
+    assert not list(tmp_path.iterdir())
+
+
+def with_own(run, evaluator):
+    """The run with a curve more, of a user's own evaluator."""
+    own = Curve(evaluator=evaluator, metric="acc", sequences=[0, 1], values=[0.1, 0.2])
+    return dataclasses.replace(run, curves={**run.curves, (evaluator, "acc"): own})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@given(evaluator=st.sampled_from(["Flip", "pure_iwl", " icl", "mine "]) | names)
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_an_evaluator_of_the_users_own_is_read_back_or_refused(tmp_path, suffix, evaluator):
+    run = with_own(read_curves("published:mq")[0], evaluator)
+    try:
+        path = write_curves(tmp_path / f"curves{suffix}", run)
+    except ValueError:
+        return
+    same(run, read_curves(path)[0])

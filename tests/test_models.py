@@ -1,11 +1,15 @@
 import dataclasses
+import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coopetition.errors import ModelError
+from coopetition.fitting.parameters import model_parameters
 from coopetition.models import CATALOGUE, Cost, Model, Strategy, get
+from coopetition.readout import Readout
 
 GOOD = {
     "name": "pair",
@@ -86,6 +90,21 @@ def test_a_declaration_that_contradicts_itself_is_refused_by_name(case):
         Model(**{**GOOD, **change})
 
 
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(Readout)])
+def test_a_parameter_cannot_be_called_what_the_readout_has(name):
+    strategies = (dataclasses.replace(ICL, floor=name), CIWL)
+    with pytest.raises(ModelError, match=f"'{name}' collides with one of the readout.*rename"):
+        Model(**{**GOOD, "strategies": strategies, "parameters": {name: 0.1, "alpha": 0.1}})
+
+
+def test_every_other_parameter_of_a_fit_is_the_model_s_own():
+    model = Model(**GOOD)
+    fitted = {p.name for p in model_parameters(model, 1e6)}
+    derived = {f"{kind}_{v}" for v in model.vectors for kind in "nSxy"}
+    readout = {field.name for field in dataclasses.fields(Readout)}
+    assert fitted - readout == derived | set(model.parameters)
+
+
 def test_a_good_declaration_is_accepted_and_cannot_be_changed():
     model = Model(**GOOD)
     assert model.vectors == ("a", "b", "c")
@@ -146,3 +165,19 @@ def test_the_example_declares_a_model_and_shows_what_follows(capsys):
     assert said.count("/dt = ") == 8
     assert "reached the horizon at time 16000" in said
     assert "ICL peaks at 0.76, at time 32" in said
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = Model(
+        **{
+            **GOOD,
+            "dimensions": {name: np.int64(size) for name, size in GOOD["dimensions"].items()},
+            "parameters": {"mu": np.float32(0.5), "alpha": np.int64(1)},
+        }
+    )
+    plain = Model(**{**GOOD, "parameters": {"mu": 0.5, "alpha": 1}})
+    assert given == plain
+    assert json.loads(json.dumps(dict(given.dimensions))) == GOOD["dimensions"]
+    for size in (np.float64(3), np.True_, np.int64(0), np.array(3)):
+        with pytest.raises(ModelError, match="must be an integer of at least 1"):
+            Model(**{**GOOD, "dimensions": {"a": size, "b": 20, "c": 30}})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tolerances import FINITE_DIFFERENCES, FLOAT64, TOLERANCE_UNITS
 
 from coopetition.integration import integrate
+from coopetition.landmarks import landmarks
 from coopetition.models import get
 from coopetition.observation import in_sequences, observe, read
 from coopetition.readout import (
@@ -158,3 +159,20 @@ def test_paced_system_is_the_same_in_sequences() -> None:
 def test_unfit_readouts_are_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         Readout(**{field: value})
+
+
+def test_a_failed_integration_is_told_of_by_its_curves_and_their_landmarks() -> None:
+    model = get("coopetition")
+    failed, fine = (integrate(model, max_steps=n, method="dopri5") for n in (50, 10_000))
+    assert not failed.outcome.ok
+    (note,) = observe(failed).notes
+    assert f"at time {failed.reached:g} of 16000" in note
+    assert failed.outcome.explanation in note
+    assert note in landmarks(observe(failed)).notes
+    assert observe(fine).notes == ()
+
+
+def test_another_method_that_had_to_be_used_is_told_of() -> None:
+    trajectory = integrate(get("coopetition"), max_steps=300)
+    assert trajectory.notes
+    assert observe(trajectory).notes[: len(trajectory.notes)] == trajectory.notes

@@ -31,7 +31,7 @@ def test_landmarks_of_paths_are_those_of_curves(flip, icl):
     curves = run_of({"flip": flip, "icl": icl}, TIMES)
     expected = landmarks(curves, exact=True)
     found = landmarks_of_paths(TIMES, flip[None], icl[None])
-    for name in ("emergence", "crossover"):
+    for name in ("emergence", "crossover", "vanishing"):
         mark = getattr(expected, name)
         value = np.inf if mark is None else mark.value
         assert found[name][0] == pytest.approx(value, abs=1e-6)

@@ -16,6 +16,7 @@ from coopetition.seeds import stream
 from coopetition.starts import random_start
 
 SAMPLING = 100.0  # model time between the diagram's samples: how closely it can place an event
+SAME_PEAK = 0.005  # flip accuracy that a peak may keep from samples a fiftieth of its time apart
 
 
 def test_the_texts_of_an_axis() -> None:
@@ -67,6 +68,19 @@ def test_a_higher_floor_of_icl_shortens_its_life() -> None:
     assert vanishing[0] > vanishing[1] > vanishing[2]
 
 
+@pytest.mark.parametrize("far", [64_000.0, 256_000.0, 1e6, 1e7])
+def test_what_was_seen_early_is_seen_at_any_horizon(far: float) -> None:
+    """ICL that has gone by 16,000 has come and gone, and been as high, whatever comes later."""
+    model, axes = get("coopetition"), {"mu1": np.array([0.1, 0.2])}
+    near, later = (phase(model, axes, starts=8, until=until) for until in (16_000.0, far))
+    assert not later.failed.any()
+    assert np.all(later.measures["never"] <= near.measures["never"])
+    assert np.all(later.measures["transient"] >= near.measures["transient"])
+    for name in ("emergence", "crossover", "vanishing"):
+        assert later.measures[name] == pytest.approx(near.measures[name], abs=SAMPLING)
+    assert later.measures["peak_flip"] == pytest.approx(near.measures["peak_flip"], abs=SAME_PEAK)
+
+
 def test_shares_add_up_and_the_table_is_long() -> None:
     axes = {"alpha": np.array([0.03, 0.3]), "mu1": np.array([0.01, 0.1, 0.5])}
     result = phase(get("coopetition"), axes, starts=4, until=8000.0)
@@ -93,6 +107,8 @@ def test_unfit_arguments_are_named() -> None:
         phase(get("induction"), {"n_a": np.array([10.0, 20.0])})
     with pytest.raises(ValueError, match="at least one axis"):
         phase(get("coopetition"), {})
+    with pytest.raises(ValueError, match="until must be a positive time, not 0"):
+        phase(get("coopetition"), {"mu1": np.array([0.1, 0.2])}, until=0.0)
 
 
 def test_panels_over_one_axis_share_its_range_and_label_no_more_than_there_is_room_for() -> None:

@@ -290,13 +290,3 @@ def test_a_second_opinion_is_told_and_changes_nothing(found, base):
     assert {p.second_opinion for p in found.proposals} == {None}
     assert all(settings["horizon"] == HORIZON for settings in asked)
     assert "0.25" in again.proposals[0].summary()
-
-
-def test_where_nothing_is_sure_the_moves_that_the_map_has_seen_are_named(base):
-    moves = default_moves(base, ["n_classes"])
-    near = propose(
-        base, default_map(), budget=HORIZON, moves=moves, count=1, sure=0.999, looked_at=8
-    )
-    (remedy,) = [note for note in near.notes if "allow more moves" in note]
-    assert "match_probability" in remedy and "mlp_ratio" in remedy
-    assert "spread" not in remedy and "label_noise" not in remedy  # in which no run differs

@@ -2,11 +2,15 @@
 
 import pytest
 
-from coopetition.knobs import default_map
+from coopetition.forecasting import forecast_settings
+from coopetition.knobs import default_map, map_for
 from coopetition.landmarks import verdict
 from coopetition.logs import read_curves
+from coopetition.logs.settings import settings_of_ours
 from coopetition.proposal import BaseLog, Move, default_moves, propose
 from coopetition.proposal.base_log import base_log
+from coopetition.train import preset
+from coopetition.train.settings_files import as_plain
 
 HORIZON = 2e7
 
@@ -37,3 +41,29 @@ def test_what_the_log_of_the_base_shows_is_said():
     assert found.base_as_dict()["log"]["verdict"] == "transient"
     begun = run.until(run.curve("flip").sequences[0])
     assert base_log(begun) is None
+
+
+def test_settings_of_our_trainer_are_the_same_base_as_their_short_names():
+    full = preset("cpu-transient")
+    short, knobs = settings_of_ours(as_plain(full)), map_for(full)
+    assert knobs is map_for(short)
+    assert default_moves(full) == default_moves(short)
+    one, other = (
+        forecast_settings(s, knobs, horizon=8e5, draws=100).verdict_probability
+        for s in (full, short)
+    )
+    assert one == other
+    move = Move(setting="match_probability", lower=0.0, upper=1.0)
+    one, other = (
+        propose(s, knobs, budget=8e5, moves=[move], looked_at=2, count=1) for s in (full, short)
+    )
+    assert one.base == other.base
+    assert [p.changes for p in one.proposals] == [p.changes for p in other.proposals]
+
+
+@pytest.mark.parametrize("wrong", [3, "cpu-transient", read_curves("published:ts3")[0]])
+def test_what_are_no_settings_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"^settings = .*Curves\.settings"):
+        propose(wrong, default_map(), budget=8e5)
+    with pytest.raises(ValueError, match=r"^settings = .*Curves\.settings"):
+        forecast_settings(wrong, default_map(), horizon=8e5)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.knobs import default_map
+from coopetition.logs import read_curves
 from coopetition.logs.settings import settings_of_ours
-from coopetition.proposal import Move, candidates, parse_move
+from coopetition.proposal import Move, candidates, default_moves, parse_move, propose
 from coopetition.train.settings import TrainingSettings
 from coopetition.train.settings_files import as_plain
 from coopetition.train.short_names import with_short_names
@@ -46,3 +48,14 @@ def test_widths_that_are_proposed_can_be_trained(positions, text):
     assert len(found) > 3
     for one in found:
         assert with_short_names(full, one.changes).network.width == one.changes["width"]
+
+
+def test_where_nothing_is_sure_the_moves_that_the_map_has_seen_are_named():
+    base = read_curves("published:main")[0].settings
+    moves = default_moves(base, ["n_classes"])
+    near = propose(base, default_map(), budget=2e7, moves=moves, count=1, sure=0.999, looked_at=8)
+    (remedy,) = [note for note in near.notes if "allow more moves" in note]
+    assert "match_probability" in remedy
+    assert "mlp_ratio" in remedy
+    assert "spread" not in remedy
+    assert "label_noise" not in remedy

@@ -165,3 +165,11 @@ def test_what_cannot_be_read_is_said_before_anything_is_written(tmp_path: Path) 
     with pytest.raises(ValueError, match="at least one path"):
         write_report(tmp_path / "report.html", [])
     assert not (tmp_path / "report.html").exists()
+
+
+def test_one_path_needs_no_list(tmp_path: Path) -> None:
+    write_report(tmp_path / "one.html", "published:ts3")
+    write_report(tmp_path / "list.html", ["published:ts3"])
+    one, several = ((tmp_path / f"{name}.html").read_text() for name in ("one", "list"))
+    made = r"\d{4}-\d\d-\d\dT[^<]*"
+    assert re.sub(made, "", one) == re.sub(made, "", several)

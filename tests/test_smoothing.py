@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coopetition import Curve
 from coopetition.smoothing import exact_curve, local_quadratic, narrow_smoother, smooth_curve
@@ -42,6 +44,21 @@ def test_zero_standard_errors_of_perfect_accuracies_are_not_believed():
         accuracy(t, np.ones(10), sem=np.r_[0.02, np.zeros(9)], n=np.full(10, 500.0))
     )
     assert smooth.error[-1] == pytest.approx(1 / 502, rel=0.3)
+
+
+@given(
+    values=st.lists(st.sampled_from([0.0, 0.2, 0.5, 1.0]), min_size=6, max_size=20),
+    sizes=st.lists(st.sampled_from([0.0, 1e-9, 0.02, np.nan]), min_size=6, max_size=20),
+    counted=st.sampled_from([None, np.nan, 0.0, 200.0]),
+)
+@settings(deadline=None, max_examples=50)
+def test_errors_are_numbers_whatever_part_of_them_is_known(values, sizes, counted):
+    points = min(len(values), len(sizes))
+    n = None if counted is None else np.full(points, counted)
+    curve = accuracy(np.arange(points), values[:points], sem=np.array(sizes[:points]), n=n)
+    smooth = smooth_curve(curve)
+    assert np.all(np.isfinite(smooth.values))
+    assert np.all(np.isfinite(smooth.error) & (smooth.error >= 0))
 
 
 def test_few_points_and_exact_curves_are_left_as_they_are():

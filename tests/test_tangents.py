@@ -213,3 +213,13 @@ def test_tangents_stay_bounded_where_stability_limits_the_steps(rtol):
     expected = by_differences(run, given, h=1e-4)
     assert found.outcome.ok
     np.testing.assert_allclose(found.tangents, expected, atol=0.01 * np.abs(expected).max())
+
+
+def test_times_that_give_no_horizon_are_named():
+    given = directions(PAPER)
+    for times, message in (([0.0], r"times = \[0.0\]: the last must lie above 0"), ([], "times")):
+        with pytest.raises(ValueError, match=message):
+            integrate_tangents(PAPER, times=times, **given)
+    run = integrate_tangents("coopetition", times=[0.0], until=1.0, **given)
+    np.testing.assert_array_equal(run.states[0], given["start"])
+    np.testing.assert_array_equal(run.tangents[0], given["start_tangents"])

@@ -1,5 +1,6 @@
 """Runs that last: interrupted, killed, damaged or out of space, they end as if nothing happened."""
 
+import contextlib
 import errno
 import json
 import os
@@ -236,3 +237,34 @@ def test_there_must_be_a_run_to_continue(tmp_path):
         go((), tmp_path, resume=True)
     with pytest.raises(ValueError, match="no settings"):
         go((), tmp_path / "nothing", resume=True)
+
+
+def test_a_run_goes_into_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (run,) = go(small(run={"sequences": BATCH}), "~/run")
+    assert run.folder == tmp_path / "home" / "run"
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_threads_are_the_runs_own_and_given_back(tmp_path, stopped):
+    before = torch.get_num_threads()
+    settings = small(run={"sequences": 40, "threads": before + 1})
+    seen = Threads(40 if stopped else np.inf)
+    with pytest.raises(TrainingError) if stopped else contextlib.nullcontext():
+        go(settings, tmp_path / "run", observers=[seen])
+    assert seen.threads == {before + 1}
+    assert torch.get_num_threads() == before
+
+
+class Threads(StopAt):
+    """Notes how many threads a run computes with."""
+
+    def __init__(self, sequences):
+        super().__init__(sequences)
+        self.threads = set()
+
+    def advanced(self, sequences):
+        self.threads.add(torch.get_num_threads())
+        super().advanced(sequences)

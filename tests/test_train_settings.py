@@ -54,6 +54,8 @@ from coopetition.train.short_names import from_short_names, unlike
         (lambda: SequenceSettings(match_probability=1.5), "match_probability = 1.5"),
         (lambda: EvaluationSettings(names=("filp",)), "did you mean 'flip'"),
         (lambda: EvaluationSettings(extra=(EvaluatorSettings(name="icl"),)), "given twice"),
+        (lambda: EvaluationSettings(extra=({"name": "Flip"},)), "read back as 'flip': rename it"),
+        (lambda: EvaluationSettings(extra=({"name": "pure_iwl"},)), "read back as 'iwl'"),
         (lambda: InterventionSettings(ablate_heads=("3",)), "ablate_heads.0 = '3'"),
         (lambda: EvaluationSettings(names=()), "name at least one of train, icl, ciwl, flip, iwl"),
         (lambda: TrainingSettings(name="../../evil"), "name = '../../evil': a run's name is a"),

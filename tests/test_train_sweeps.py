@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -220,3 +221,13 @@ def test_a_dead_process_owns_nothing(tmp_path):
         holder.kill()
     with owned(tmp_path, patience=5):
         pass
+
+
+def test_arrays_are_lists_of_values():
+    rates, seeds = np.geomspace(1e-4, 1e-2, 3), np.arange(2)
+    given = make_sweep(TrainingSettings(), grid={"optimisation.lr": rates, "run.seed": seeds})
+    listed = {"optimisation.lr": rates.tolist(), "run.seed": seeds.tolist()}
+    assert given == make_sweep(TrainingSettings(), grid=listed)
+    for none in (np.array([]), np.array(1.0)):
+        with pytest.raises(ValueError, match="give a list of values"):
+            make_sweep(TrainingSettings(), grid={"optimisation.lr": none})

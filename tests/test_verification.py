@@ -281,3 +281,11 @@ def test_settings_of_published_runs_can_be_trained_on_gaussian_classes():
     assert settings.sequences.match_probability == 1
     assert settings.data.kind == "gaussian"
     assert settings.optimisation.lr == mq.settings["lr"]
+
+
+def test_a_trainer_may_log_plain_accuracies(folder, made, tmp_path):
+    plain = verify(folder, trainer=runs_of([lasting, passing], metric="acc"))
+    other = shutil.copytree(made[0], tmp_path / "other")
+    usual = verify(other, trainer=runs_of([lasting, passing]))
+    assert plain.score == usual.score
+    assert [one.rmse for one in plain.results] == [one.rmse for one in usual.results]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..curves import Curves
+from ..curves import Curves, one_run
 from ..models import Model, get
 from ..readout import is_predicted
 from .joint_fit import fit
@@ -138,7 +138,7 @@ def compare(
     curves
         The run.
     models
-        Models or their names.
+        Two or more models or their names.
     settings, progress, **changes
         As in `fit`.
 
@@ -148,7 +148,13 @@ def compare(
         As in `fit`.
     """
     chosen = (settings or FitSettings()).changed(**changes)
-    declared = [get(m) if isinstance(m, str) else m for m in models]
+    curves = one_run(curves)
+    several = [models] if isinstance(models, str | Model) else models
+    declared = [get(m) if isinstance(m, str) else m for m in several]
+    if len(declared) < 2:
+        raise ValueError(
+            f"a comparison needs at least 2 models, not {len(declared)}: give a list of them"
+        )
     common = [
         key for key in curves.curves if all(is_predicted(m.strategy_names, key) for m in declared)
     ]

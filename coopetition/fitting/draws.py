@@ -39,8 +39,8 @@ class Draws:
     acceptance
         Share of moves accepted in the second half.
     settled
-        Ratio of the mean χ² of the last quarter of generations to that of the quarter before,
-        minus 1, in standard deviations of χ² over chains: near 0 once the chains have settled.
+        Mean log-likelihood of the last quarter of generations less that of the quarter before, in
+        standard deviations over the last generation's chains: near 0 once the chains have settled.
     """
 
     thetas: Array

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..curves import Curves, read_only
+from ..curves import Curves, one_run, read_only
 from ..errors import LogError
 from ..models import Model, get
 from ..readout import Key
@@ -88,6 +88,7 @@ def fit(
     ['ciwl', 'flip', 'icl', 'train']
     """
     began = time.perf_counter()
+    curves = one_run(curves)
     declared_model = get(model) if isinstance(model, str) else model
     chosen = (settings or FitSettings()).changed(**changes)
     data = measurements(curves, declared_model.strategy_names, chosen, keys=keys)

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import Curve, Curves, read_only
+from ..curves import Curve, Curves, head_start, read_only
 from ..errors import LogError
-from ..logs.settings import head_start
+from ..read_only import ReadOnlyArrays
 from ..readout import Key, is_predicted, predicted_keys
 from .settings import FitSettings
 
@@ -19,7 +19,7 @@ MIN_RANGE = 3.0  # of all curves, in standard deviations of their own: less is f
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Target:
+class Target(ReadOnlyArrays):
     """One curve to be fitted.
 
     Parameters
@@ -42,7 +42,7 @@ class Target:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Measurements:
+class Measurements(ReadOnlyArrays):
     """All that is fitted of a run.
 
     Parameters

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..curves import read_only
 from ..errors import CoopetitionError, unknown_name
+from ..read_only import ReadOnlyArrays
 from ..seeds import stream_seed
 from .draws import approximate_draws
 from .result import Fit
@@ -25,7 +26,7 @@ CONVERGED = 30.0  # chain length in autocorrelation times from which quantiles c
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Posterior:
+class Posterior(ReadOnlyArrays):
     """Samples of the free parameters.
 
     Parameters

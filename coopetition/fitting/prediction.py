@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..curves import Curves, read_only
 from ..errors import FitError
 from ..outcomes import LandmarkForecast, distribution, landmarks_of_paths, verdict_probabilities
+from ..read_only import ReadOnlyArrays
 from ..readout import ACCURACY, Key
 from ..seeds import stream
 from ..spacing import bent
@@ -37,7 +38,7 @@ LEVEL = 0.9  # of bands and intervals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Prediction:
+class Prediction(ReadOnlyArrays):
     """Curves and verdicts up to a horizon.
 
     Parameters

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..integration import integrate_many, integrate_tangents
 from ..models import Model
 from ..observation import in_sequences, read
-from ..readout import SEPARATE_FLIP, SHARED_FLIP, Key, Readout
+from ..readout import READOUT_FIELDS, SEPARATE_FLIP, SHARED_FLIP, Key, Readout
 from ..reduction import reduce
 from .information import bounds
 from .measurements import Measurements
@@ -29,7 +29,6 @@ SCREEN_BATCH = 1024  # screened at once, to bound memory
 SCREEN_RTOL = 1e-4
 BEYOND_LOG = 10.0  # times as many steps for each length of the log that is predicted beyond it
 
-READOUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Readout))
 READOUT_ONLY = READOUT_FIELDS - {RATE}  # the rate is a parameter of the paced ODE
 
 
@@ -231,7 +230,8 @@ class Problem:
             self.ode,
             parameters={name: p[:, j] for j, name in enumerate(self.ode.parameter_names)},
             starts=starts,
-            until=float(times[-1]),
+            # where only the start is asked for, any horizon serves
+            until=float(times[-1]) or self.measurements.duration,
             times=times,
             rtol=rtol or self.settings.rtol,
             atol=self.settings.atol,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..curves import read_only
 from ..errors import unknown_name
+from ..read_only import ReadOnlyArrays
 from .problem import Problem
 from .result import Fit
 from .starts import polished
@@ -33,7 +34,7 @@ SHARES = (1 / 400, 1 / 8)  # smallest and largest step, of the parameter's box
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Profile:
+class Profile(ReadOnlyArrays):
     """The profile likelihood of one parameter.
 
     Parameters

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..curves import Curve, Curves
 from ..errors import unknown_name
 from ..models import Model
+from ..read_only import ReadOnlyArrays
 from ..readout import Key, Readout
 from .diagnostics import ResidualDiagnostics
 from .information import CONFIDENCE, FittedParameter
@@ -27,7 +28,7 @@ SAME_OPTIMUM = 1e-3  # relative difference of χ² below which two starts found 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Fit:
+class Fit(ReadOnlyArrays):
     """A model fitted to the curves of one run.
 
     Parameters
@@ -157,34 +158,52 @@ class Fit:
         """The fit as a function of its free parameters."""
         return Problem(self.model, self.declared, self.measurements, self.settings)
 
-    def predict(self, sequences: NDArray[np.float64] | None = None) -> Curves:
+    def predict(self, sequences: ArrayLike | None = None) -> Curves:
         """The fitted model's curves.
 
         Parameters
         ----------
         sequences
-            Where to predict, not before the run's start, increasing, shape ``(times,)``; the fitted
-            grid when None.
+            Where to predict, not before the run's start, increasing, a number or of shape
+            ``(times,)``; the fitted grid when None.
+
+        Raises
+        ------
+        ValueError
+            If ``sequences`` are not such numbers.
         """
-        grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
+        grid = self._grid(sequences)
         keys = self.measurements.keys
         found = self.problem.predict(self.theta[None, :], grid, keys)
         return predicted_curves(self, grid, {key: values[0] for key, values in found.items()})
 
-    def strengths(
-        self, sequences: NDArray[np.float64] | None = None
-    ) -> Mapping[str, NDArray[np.float64]]:
+    def strengths(self, sequences: ArrayLike | None = None) -> Mapping[str, NDArray[np.float64]]:
         """Each strategy's fitted strength (1 at the target) by name, shape ``(times,)``.
 
         Parameters
         ----------
         sequences
-            Where, not before the run's start, increasing, shape ``(times,)``; the fitted grid when
-            None.
+            As `predict` takes them.
         """
-        grid = self.measurements.sequences if sequences is None else np.asarray(sequences)
+        grid = self._grid(sequences)
         outputs = self.problem.outputs(self.theta[None, :], grid)
         return {name: outputs[f"{name}_strength"][0] for name in self.model.strategy_names}
+
+    def _grid(self, sequences: ArrayLike | None) -> NDArray[np.float64]:
+        """The sequences asked for, checked, or the fitted grid."""
+        if sequences is None:
+            return self.measurements.sequences
+        try:
+            grid = np.atleast_1d(np.asarray(sequences, dtype=np.float64))
+        except (TypeError, ValueError):
+            grid = np.empty(0)
+        in_order = grid.ndim == 1 and len(grid) > 0 and np.all(np.diff(grid) > 0)
+        if not (in_order and np.all(np.isfinite(grid))):
+            raise ValueError(
+                f"sequences = {sequences!r}: give at least one number, several in increasing "
+                "order, such as [1e6, 2e6]"
+            )
+        return grid
 
     def summary(self) -> str:
         """Parameters with intervals, errors and warnings as text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 from ..errors import unknown_name
@@ -65,9 +66,8 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         for name in ("starts", "screened", "points", "max_steps", "max_evaluations"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least=1))
+        object.__setattr__(self, "seed", _whole("seed", self.seed, least=0))
         if self.screened & (self.screened - 1):
             raise ValueError(f"screened must be a power of 2, not {self.screened}")
         if self.screened < self.starts:
@@ -82,8 +82,6 @@ class FitSettings:
         for name in ("rtol", "atol"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, not {self.seed!r}")
 
     def changed(self, **changes: Any) -> FitSettings:
         """These settings with some fields replaced; unknown names are refused."""
@@ -92,3 +90,16 @@ class FitSettings:
             if name not in known:
                 raise unknown_name("setting of a fit", name, known)
         return dataclasses.replace(self, **changes)
+
+
+def _whole(name: str, value: Any, *, least: int) -> int:
+    """The number, numpy's among them, as Python's.
+
+    Raises
+    ------
+    ValueError
+        If it is not whole or below the least.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(value)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..curves import read_only
 from ..errors import LogError
-from ..files import provenance, write_atomically
+from ..files import plain, provenance, write_atomically
 from ..models import Cost, Model, Strategy
 from .diagnostics import ResidualDiagnostics
 from .information import FittedParameter
@@ -30,7 +30,7 @@ FORMAT = "coopetition fits 1"
 
 def write_fits(
     path: str | os.PathLike[str],
-    fits: Iterable[Fit],
+    fits: Fit | Iterable[Fit],
     *,
     settings: Mapping[str, Any] | None = None,
     entries: Iterable[Mapping[str, Any]] | None = None,
@@ -42,7 +42,7 @@ def write_fits(
     path
         Where to.
     fits
-        One or more fits.
+        A fit, or several.
     settings
         What was asked for, besides each fit's own settings.
     entries
@@ -53,7 +53,7 @@ def write_fits(
     pathlib.Path
         The path.
     """
-    given = list(fits)
+    given = [fits] if isinstance(fits, Fit) else list(fits)
     extra = list(entries) if entries is not None else [{} for _ in given]
     sources = (fit.measurements.source for fit in given)
     inputs = {s["path"]: s["sha256"] for s in sources if "sha256" in s and "path" in s}
@@ -64,11 +64,11 @@ def write_fits(
         "inputs": [{"path": str(name), "sha256": digest} for name, digest in inputs.items()],
         "fits": [{**fit_to_json(fit), **more} for fit, more in zip(given, extra, strict=True)],
     }
-    return write_atomically(path, json.dumps(_plain(content), indent=1, allow_nan=False))
+    return write_atomically(path, json.dumps(plain(content), indent=1, allow_nan=False))
 
 
 def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
-    """Read what `write_fits` wrote; the fits are equal to those written.
+    """Read what `write_fits` wrote: fits of the same numbers and declarations.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
         If the file is missing, no JSON, or holds no fits.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).expanduser().read_text())
     except OSError as error:
         raise LogError(f"cannot read fits from {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -218,16 +218,3 @@ def _model_from_json(entry: Mapping[str, Any]) -> Model:
             "costs": tuple(Cost(**{**c, "factors": tuple(c["factors"])}) for c in entry["costs"]),
         }
     )
-
-
-def _plain(value: Any) -> Any:
-    """Values JSON has words for: what is not finite becomes null, tuples lists, numpy plain."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..read_only import ReadOnlyMapping
 
 Array = NDArray[np.float64]
 
@@ -78,7 +79,7 @@ class Discrepancy:
     trust: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
+        object.__setattr__(self, "spread", ReadOnlyMapping(self.spread))
         object.__setattr__(self, "scales", tuple(self.scales))
         object.__setattr__(self, "weights", tuple(self.weights))
         positive = {name: getattr(self, name) for name in ("length", "early", "noise", "trust")}

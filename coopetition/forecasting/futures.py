@@ -154,7 +154,8 @@ def _put_right(
     if not seen:
         return after, weights
     found = verdicts_of_paths(flip)
-    return {v: float(np.sum(weights[found == i])) for i, v in enumerate(VERDICTS)}, weights
+    sums = [float(np.sum(weights[found == i])) for i in range(len(VERDICTS))]
+    return {v: one / sum(sums) for v, one in zip(VERDICTS, sums, strict=True)}, weights
 
 
 def _foreseen(
@@ -177,34 +178,41 @@ def _joined(
 ) -> tuple[Array, Mapping[str, Array]]:
     """Flip and icl from the beginning: the log, smoothed as landmarks read it, then the futures.
 
-    Sequences, and accuracies by evaluator, ``(draws, times)``; the futures alone where the log has
-    no such curve.
+    Each follows the log to its own last point there. Sequences, and accuracies by evaluator,
+    ``(draws, times)``; the futures alone where the log has no such curve.
     """
     seen = {
         name: smooth_curve(record.curve)
         for name in MARKED
         if log is not None and (record := log.record(name)) is not None
     }
-    if log is None or not seen:
+    if not seen:
         return sequences, {name: futures[name] for name in MARKED}
     behind = np.unique(np.concatenate([smooth.sequences for smooth in seen.values()]))
-    ahead = sequences > log.until * (1 + 1e-9)
+    shortest = min(smooth.sequences[-1] for smooth in seen.values())
+    times = np.union1d(behind, sequences[sequences > shortest * (1 + 1e-9)])
     joined = {}
     for name in MARKED:
-        y = futures[name]
+        told = times <= seen[name].sequences[-1] if name in seen else np.zeros(len(times), bool)
+        joined[name] = np.empty((len(futures[name]), len(times)))
+        joined[name][:, ~told] = _between(sequences, futures[name], times[~told])
         if name in seen:
-            past = np.interp(behind, seen[name].sequences, seen[name].values)
-            before = np.broadcast_to(past, (len(y), len(past)))
-        else:
-            before = np.array([np.interp(behind, sequences, row) for row in y])
-        joined[name] = np.concatenate([before, y[:, ahead]], axis=1)
-    return np.concatenate([behind, sequences[ahead]]), joined
+            joined[name][:, told] = np.interp(times[told], seen[name].sequences, seen[name].values)
+    return times, joined
+
+
+def _between(sequences: Array, futures: Array, wanted: Array) -> Array:
+    """Paths ``(draws, times)`` at wanted times, linearly between those they are given at."""
+    after = np.clip(np.searchsorted(sequences, wanted), 1, len(sequences) - 1)
+    start, end = sequences[after - 1], sequences[after]
+    share = np.clip((wanted - start) / (end - start), 0.0, 1.0)
+    return np.asarray(futures[:, after - 1] * (1 - share) + futures[:, after] * share)
 
 
 def _too_far(knob_map: KnobMap, prior: ParameterPrior, horizon: float) -> tuple[str, ...]:
     """What to know of a horizon that no run of the map comes near."""
     seen = prior.pace * knob_map.longest
-    if horizon <= BEYOND * seen:
+    if not knob_map.runs or horizon <= BEYOND * seen:  # that there is none is said by the map
         return ()
     return (
         f"at this learning rate and batch size the map's runs reach {seen:,.0f} sequences; what is "

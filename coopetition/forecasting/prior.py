@@ -8,6 +8,8 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from ..read_only import ReadOnlyArrays
+
 Array = NDArray[np.float64]
 
 # Few runs tell how much runs differ, so the distribution has the tails of one whose variance is
@@ -16,7 +18,7 @@ FREEDOM = 6.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ParameterPrior:
+class ParameterPrior(ReadOnlyArrays):
     """A multivariate Student-t distribution of θ, the logarithms of a theory's parameters.
 
     log p(θ) = −(ν + k)/2 · log(1 + (θ − m)ᵀ C⁻¹ (θ − m)/ν) + const, ν = `FREEDOM`.
@@ -80,8 +82,14 @@ class ParameterPrior:
         """Median of one parameter, in its own units."""
         return float(np.exp(self.mean[self.names.index(name)]))
 
-    def interval(self, name: str, reach: float = 1.645) -> tuple[float, float]:
-        """A parameter's median divided and multiplied by e^(reach · its standard deviation)."""
+    def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
+        """Between which values a parameter lies with the probability ``level``, in its own units.
+
+        Symmetric in the logarithm: t · √C either way, t the quantile of Student's distribution.
+        """
+        from scipy.special import stdtrit
+
         j = self.names.index(name)
+        reach = float(stdtrit(FREEDOM, (1 + level) / 2))
         width = reach * float(np.sqrt(self.covariance[j, j]))
         return float(np.exp(self.mean[j] - width)), float(np.exp(self.mean[j] + width))

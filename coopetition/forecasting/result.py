@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..landmarks import Verdict
 from ..outcomes import LandmarkForecast, most_probable
+from ..read_only import ReadOnlyArrays
 from ..readout import ACCURACY
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ WORTH_TELLING = 0.05  # change of a verdict's probability from which the theory'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Band:
+class Band(ReadOnlyArrays):
     """Where a curve is expected, pointwise, shape ``(times,)`` each.
 
     Parameters
@@ -37,7 +38,7 @@ class Band:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Forecast:
+class Forecast(ReadOnlyArrays):
     """What is to be expected of a run up to a horizon.
 
     Parameters

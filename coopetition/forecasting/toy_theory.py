@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from ..fitting.outputs import OutputTable
 from ..fitting.symmetry import RATE, gauge
 from ..integration import integrate_many, integrate_tangents
-from ..models import Model, get
+from ..models import CATALOGUE, Model, get
 from ..observation import in_sequences, logistic
 from ..readout import ACCURACY, NEEDS, SIGNS
 from ..reduction import reduce
-from .theory import TheoryParameter
+from .theory import Theory, TheoryParameter
 
 Array = NDArray[np.float64]
 
@@ -191,6 +191,19 @@ def toy_theory(name: str) -> ToyTheory:
     12
     """
     return ToyTheory(get(name))
+
+
+def as_theory(theory: Theory | Model | str) -> Theory | str:
+    """A declared model as a theory, or as its name where it is the catalogue's; else the given.
+
+    Raises
+    ------
+    ValueError
+        If the model has no ICL or no CIWL strategy.
+    """
+    if not isinstance(theory, Model):
+        return theory
+    return theory.name if CATALOGUE.get(theory.name) == theory else ToyTheory(theory)
 
 
 def interchangeable(model: Model) -> tuple[tuple[str, ...], ...]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..curves import Curves
+from ..curves import Curves, one_run
 from ..fitting.threads import one_blas_thread
+from ..logs.settings import short_names
 from .evidence import Evidence, evidence
 from .futures import foretell
 from .result import Forecast
 
 if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
     from ..knobs import KnobMap
+    from ..train.settings import TrainingSettings
 
 BLOCK = 2.5e5  # sequences, at the base time scale, that a log is averaged over
 POINTS = (12, 40)  # fewest and most blocks of a log
@@ -28,7 +31,7 @@ def forecast(
     *,
     horizon: float,
     until: float | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | TrainingSettings | None = None,
     level: float = 0.9,
     draws: int = 2000,
     moves: int = 4,
@@ -41,15 +44,15 @@ def forecast(
     curves
         The log. Its settings choose the prior; nothing after ``until`` is looked at.
     knob_map
-        The population the run is thought to belong to. A run of the map with the same log is left
-        out of it, or the forecast would have seen the future.
+        The population the run is thought to belong to. The run itself is left out of it, or the
+        forecast would have seen the future; others of the same log stay.
     horizon
         Training sequences up to which to forecast.
     until
         Sequences of the log to use, at most all it has: all when None, none (settings alone)
         when 0.
     settings
-        The run's settings, where the log does not hold them.
+        The run's settings, where the log does not hold them: by short names, or our trainer's.
     level
         Probability that a value lies in its interval or band.
     draws
@@ -81,9 +84,11 @@ def forecast(
     'transient'
     """
     began = time.perf_counter()
-    seen_before = _same_log(curves, knob_map)
+    curves = one_run(curves)
+    require_map(knob_map)
+    seen_before = knob_map.names_of(curves)
     knob_map = knob_map.without(*seen_before)
-    settings = curves.settings if settings is None else settings
+    settings = short_names(curves.settings if settings is None else settings)
     prior = knob_map.predict(settings)
     _check(0.0 if until is None else until, horizon, level, draws, prior.origin)
     cut = min(curves.last_sequence, horizon if until is None else float(until))
@@ -113,7 +118,7 @@ def forecast(
 
 
 def forecast_settings(
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Any] | TrainingSettings,
     knob_map: KnobMap,
     *,
     horizon: float,
@@ -127,6 +132,8 @@ def forecast_settings(
     Equal seeds use equal random numbers, so that forecasts of two settings can be compared.
     """
     began = time.perf_counter()
+    require_map(knob_map)
+    settings = short_names(settings)
     prior = knob_map.predict(settings)
     _check(0.0, horizon, level, draws, prior.origin)
     with one_blas_thread():
@@ -134,6 +141,19 @@ def forecast_settings(
             knob_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
             moves=0, seed=seed, source={"settings": dict(settings)}, began=began,
         )  # fmt: skip
+
+
+def require_map(knob_map: object) -> None:
+    """Refuse a map's path where the map is wanted.
+
+    Raises
+    ------
+    ValueError
+        If it is one.
+    """
+    if isinstance(knob_map, str | os.PathLike):
+        path = str(knob_map)
+        raise ValueError(f"knob_map = {path!r}: read the map first, knobs.load_map({path!r})")
 
 
 def _check(until: float, horizon: float, level: float, draws: int, origin: float) -> None:
@@ -148,9 +168,3 @@ def _check(until: float, horizon: float, level: float, draws: int, origin: float
         raise ValueError(f"level = {level!r}: must lie between 0 and 1, such as 0.9")
     if draws < 100:
         raise ValueError(f"draws = {draws!r}: quantiles need at least 100")
-
-
-def _same_log(curves: Curves, knob_map: KnobMap) -> list[str]:
-    """The runs of the map that were read from a file of the same checksum."""
-    own = curves.source.get("sha256")
-    return [run.run for run in knob_map.runs if own and run.source.get("sha256") == own]

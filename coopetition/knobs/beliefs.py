@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from ..forecasting.theory import TheoryParameter
+from ..read_only import ReadOnlyMapping
 
 _POSITIVE = ("centre", "spread", "seed_spread", "setting_spread")  # of a parameter
 _WHOLE = ("kind_reach", "settings_reach", "pace_spread")  # of the map as a whole
@@ -55,7 +55,7 @@ class Beliefs:
 
     def __post_init__(self) -> None:
         for name in ("reach", "unknown", "directed"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+            object.__setattr__(self, name, ReadOnlyMapping(getattr(self, name)))
         positive = {name: getattr(self, name) for name in _WHOLE}
         positive |= {f"reach of {name}": value for name, value in self.reach.items()}
         positive |= {f"spread of {a} on {b}": v for (a, b), (_, v) in self.directed.items()}

@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import Curves
+from ..curves import Curves, runs_in
 from ..errors import LogError
 from ..files import provenance
 from ..fitting.threads import one_blas_thread
 from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.evidence import Evidence, evidence
 from ..forecasting.theory import Theory, parameter_names
-from ..forecasting.toy_theory import toy_theory
+from ..forecasting.toy_theory import as_theory, toy_theory
+from ..models import Model
 from ..seeds import stream
 from .beliefs import Beliefs
 from .covariates import covariates, data_kind, head_start, pace_of, unusable
@@ -48,9 +49,9 @@ FAILED = "the theory cannot be simulated where it fits the log best"
 
 
 def calibrate(
-    runs: Iterable[Curves],
+    runs: Curves | Iterable[Curves],
     *,
-    theory: Theory | str = "coopetition",
+    theory: Theory | Model | str = "coopetition",
     until: float | None = None,
     points: int = POINTS,
     discrepancy: Discrepancy | None = None,
@@ -67,7 +68,7 @@ def calibrate(
     runs
         Logs with their settings. Each log counts once; another run of the same name gets a number.
     theory
-        A theory, or the name of a toy model.
+        A theory, or a toy model or its name.
     until
         Sequences of a log that are used, at the base's time scale (other runs in proportion to
         theirs); the whole log when None.
@@ -104,9 +105,10 @@ def calibrate(
     >>> found.runs[0].run
     'mq'
     """
+    theory = as_theory(theory)
     chosen = toy_theory(theory) if isinstance(theory, str) else theory
     form, believed = discrepancy or Discrepancy(), beliefs or present_beliefs(chosen)
-    given = distinct(runs)
+    given = distinct(runs_in(runs))
     members, logs, excluded = members_of(given, chosen, form, until, points)
     knobs = KnobMap(
         theory=chosen.name,

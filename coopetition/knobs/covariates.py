@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..curves import head_start as head_start  # read by those who read covariates
 from ..errors import unknown_name
-from ..logs.settings import head_start as head_start  # read by those who read covariates
 from .setting_values import (
     decay,
     error,

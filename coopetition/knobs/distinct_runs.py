@@ -42,9 +42,9 @@ def distinct(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves
     used: list[Known] = []  # as they were given
     for curves in runs:
         own = (curves.run, curves.source)
-        if any(_same(own, other) for other in used) and "sha256" not in curves.source:
+        if any(same_run(own, other) for other in used) and "sha256" not in curves.source:
             raise LogError(f"two runs without a log are called {curves.run!r}: rename one")
-        if any(_same(own, other) for other in (*before, *used)):
+        if any(same_run(own, other) for other in (*before, *used)):
             continue
         used.append(own)
         names = {name for name, _ in before} | {one.run for one in new}
@@ -54,7 +54,14 @@ def distinct(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves
     return new
 
 
-def _same(one: Known, other: Known) -> bool:
+def same_run(one: Known, other: Known) -> bool:
+    """Whether two names and sources are of one run: one place in one log, or one name if in none.
+
+    Examples
+    --------
+    >>> same_run(("a", {"sha256": "f", "run": "a"}), ("b", {"sha256": "f", "run": "b"}))
+    False
+    """
     (name, source), (its_name, its_source) = one, other
     if source.get("sha256") != its_source.get("sha256"):
         return False

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..fitting.symmetry import RATE
 from ..forecasting.theory import Theory
+from ..read_only import ReadOnlyArrays
 from .beliefs import Beliefs
 from .covariates import COVARIATES
 from .kinship import Combination, kinship
@@ -56,7 +57,7 @@ DIRECTED: Mapping[tuple[str, str], tuple[float, float]] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class EffectPrior:
+class EffectPrior(ReadOnlyArrays):
     """Normal priors of all effects.
 
     Parameters

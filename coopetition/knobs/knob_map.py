@@ -6,33 +6,33 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..curves import Curves
 from ..errors import unknown_name
 from ..fitting.threads import one_blas_thread
 from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.theory import Theory
 from ..forecasting.toy_theory import toy_theory
+from ..logs.settings import short_names
+from ..read_only import ReadOnlyArrays
 from .beliefs import Beliefs
 from .contrasts import too_alike
-from .covariates import (
-    BASE_KIND,
-    COVARIATES,
-    covariates,
-    data_kind,
-    head_start,
-    pace_of,
-    unusable,
-)
+from .covariates import BASE_KIND, COVARIATES, covariates, data_kind, head_start, pace_of, unusable
+from .distinct_runs import same_run
 from .effects import EffectPrior, effect_prior
 from .kinship import Combination, kinship
 from .regression import Effects, regress
 from .run_information import RunInformation
+from .setting_names import not_read
 from .verdict_odds import VerdictOdds, fit_odds
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class KnobMap:
+class KnobMap(ReadOnlyArrays):
     """A calibrated map from settings to the distribution of a theory's parameters.
 
     Parameters
@@ -88,8 +88,9 @@ class KnobMap:
 
     @functools.cached_property
     def longest(self) -> float:
-        """Sequences of the longest log, at the base's learning rate and batch size."""
-        return max(run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
+        """Sequences of the longest log, at the base's learning rate and batch size; 0 if none."""
+        lengths = (run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
+        return max(lengths, default=0.0)
 
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -168,13 +169,14 @@ class KnobMap:
                 far.append(name)
         return found, tuple(far)
 
-    def predict(self, settings: Mapping[str, Any]) -> ParameterPrior:
+    def predict(self, settings: Mapping[str, Any] | TrainingSettings) -> ParameterPrior:
         """The distribution of a run's parameters from its settings alone.
 
         Parameters
         ----------
         settings
-            As in `Curves.settings`: of a published run, our trainer's or the reference's.
+            As in `Curves.settings`: of a published run, our trainer's or the reference's; or our
+            trainer's own.
 
         Raises
         ------
@@ -190,12 +192,13 @@ class KnobMap:
         >>> matched < unmatched / 10
         True
         """
+        settings = short_names(settings)
         values, kind = covariates(settings), data_kind(settings)
         values, far = self.nearby(values)
         mean, covariance = self.effects.at(self.design(values, kind))
         moves = np.array([p.setting_spread for p in self.beliefs.parameters])
         variance = self.deviation.copy()
-        notes = list(self.warnings)
+        notes = [*self.warnings, *not_read(settings)]
         strange = unusable(settings)
         if strange is not None:
             notes.append(f"{strange}: the map does not describe such training")
@@ -245,6 +248,11 @@ class KnobMap:
             return chances
         values, _ = self.nearby(covariates(settings))
         return self.odds.correct(chances, values, horizon)
+
+    def names_of(self, curves: Curves) -> tuple[str, ...]:
+        """Names under which the map holds a run; other runs of the same log are not meant."""
+        own = (curves.run, curves.source)
+        return tuple(run.run for run in self.runs if same_run(own, (run.run, run.source)))
 
     def without(self, *names: str) -> KnobMap:
         """The map without some runs.

@@ -18,13 +18,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..read_only import ReadOnlyArrays
+
 Array = NDArray[np.float64]
 
 POWER_WIDTH = 0.5  # σ
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Scaling:
+class Scaling(ReadOnlyArrays):
     """Covariates as a regression takes them: those that differ, standardised, and a constant.
 
     Parameters
@@ -54,7 +56,7 @@ class Scaling:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Multinomial:
+class Multinomial(ReadOnlyArrays):
     """A fitted regression.
 
     Parameters

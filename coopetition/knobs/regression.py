@@ -18,13 +18,14 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from ..read_only import ReadOnlyArrays
 from .effects import EffectPrior
 
 Array = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Effects:
+class Effects(ReadOnlyArrays):
     """The posterior of all effects, jointly normal.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..landmarks import Verdict
+from ..read_only import ReadOnlyArrays
 from .covariates import COVARIATES
 
 Array = NDArray[np.float64]
@@ -36,7 +37,7 @@ class VerdictRecord:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class RunInformation:
+class RunInformation(ReadOnlyArrays):
     """What one run's log says about its parameters, near its optimum.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,29 +13,47 @@ Value = Callable[[Mapping[str, Any]], float | None]
 UNMATCHED_ERROR = 0.02
 COUPLED, DECOUPLED = 1e-3, 0.1  # weight decay that makes a difference, by kind
 NO_ERROR = 0.005  # measured errors below this are as good as none
+# ranges of numbers; those not named here are at least 0
+POSITIVE = (
+    "n_classes", "n_exemplars", "depth", "width", "lr", "batch_size", "spread", "context_len",
+    "burstiness",
+)  # fmt: skip
+SHARES = ("match_probability", "label_noise")
 
 
 def number(settings: Mapping[str, Any], name: str) -> float | None:
-    """A setting that is a number."""
+    """A setting that is a number, None where settings do not say it.
+
+    Raises
+    ------
+    ValueError
+        If it is no number (text, a list, not finite), or outside its range.
+    """
     value = settings.get(name)
-    if value is None or isinstance(value, str | list | tuple | dict):
+    if value is None:
         return None
-    return float(value)
-
-
-def positive(settings: Mapping[str, Any], name: str) -> float | None:
-    """A setting that must be positive; others raise ValueError."""
-    value = number(settings, name)
-    if value is not None and not value > 0:
-        raise ValueError(f"setting {name} = {value:g}: must be positive to be compared with others")
-    return value
+    if not isinstance(value, numbers.Real):
+        quotes = ", without quotes" if isinstance(value, str) else ""
+        raise ValueError(f"setting {name} = {value!r}: give a single number{quotes}")
+    found = float(value)
+    if name in POSITIVE:
+        fits, must = found > 0, "must be positive to be compared with others"
+    elif name in SHARES:
+        fits, must = 0 <= found <= 1, "must lie in [0, 1]"
+    else:
+        fits, must = found >= 0, "must be at least 0"
+    if not math.isfinite(found):
+        fits, must = False, "must be finite; leave it out where it is not known"
+    if not fits:
+        raise ValueError(f"setting {name} = {found:g}: {must}")
+    return found
 
 
 def log2_of(name: str, base: float) -> Value:
     """Doublings from the base's value."""
 
     def value(settings: Mapping[str, Any]) -> float | None:
-        found = positive(settings, name)
+        found = number(settings, name)
         return None if found is None else math.log2(found / base)
 
     return value
@@ -55,8 +74,6 @@ def error(name: str, base: float) -> Value:
 
     def value(settings: Mapping[str, Any]) -> float | None:
         found = number(settings, name)
-        if found is not None and not found >= 0:
-            raise ValueError(f"setting {name} = {found:g}: an error must be at least 0")
         return None if found is None else math.log((found + NO_ERROR) / (base + NO_ERROR))
 
     return value
@@ -64,8 +81,6 @@ def error(name: str, base: float) -> Value:
 
 def matched(share: float) -> float:
     """Logarithm of the share of sequences that are not matched, an error added."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"setting match_probability = {share:g}: must lie in [0, 1]")
     return math.log((1.0 - share + UNMATCHED_ERROR) / (1.0 + UNMATCHED_ERROR))
 
 
@@ -86,7 +101,7 @@ def decay(part: str, decoupled: bool) -> Value:
 
 def pace(settings: Mapping[str, Any]) -> float | None:
     """Logarithm of batch size over learning rate, 0 at the base."""
-    lr, batch = positive(settings, "lr"), positive(settings, "batch_size")
+    lr, batch = number(settings, "lr"), number(settings, "batch_size")
     if lr is None or batch is None:
         return None
     return math.log(batch / 32.0) - math.log(lr / 1e-5)
@@ -94,6 +109,7 @@ def pace(settings: Mapping[str, Any]) -> float | None:
 
 def fixed_positions(settings: Mapping[str, Any]) -> float | None:
     """Whether positions are not learned, of networks of at most 2 layers."""
-    if "positions" not in settings or "depth" not in settings:
+    depth = number(settings, "depth")
+    if depth is None or settings.get("positions") is None:
         return None
-    return float(settings["positions"] != "learned" and float(settings["depth"]) <= 2)
+    return float(settings["positions"] != "learned" and depth <= 2)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..logs.settings import short_names
 from .covariates import data_kind
 from .knob_map import KnobMap
 from .storage import map_from_json
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 DEFAULT_FILE = "knob_map.json"
 SMALL_FILE = "small_map.json"
@@ -39,7 +43,7 @@ def small_map() -> KnobMap:
     return _shipped(SMALL_FILE)
 
 
-def map_for(settings: Mapping[str, Any]) -> KnobMap:
+def map_for(settings: Mapping[str, Any] | TrainingSettings) -> KnobMap:
     """The map whose runs are of the settings' kind of data.
 
     Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
@@ -49,7 +53,7 @@ def map_for(settings: Mapping[str, Any]) -> KnobMap:
     >>> map_for({"data_kind": "gaussian"}) is small_map()
     True
     """
-    return small_map() if data_kind(settings) in small_map().kinds else default_map()
+    return small_map() if data_kind(short_names(settings)) in small_map().kinds else default_map()
 
 
 def _shipped(file: str) -> KnobMap:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CoopetitionError
-from ..files import write_atomically
+from ..files import plain, write_atomically
 from ..forecasting.discrepancy import Discrepancy
 from ..forecasting.theory import parameter_names
 from ..forecasting.toy_theory import toy_theory
@@ -24,7 +24,7 @@ from .knob_map import KnobMap
 from .run_information import RunInformation, VerdictRecord
 
 FORMAT = 1
-_PLAIN = ("run", "kind", "until", "settings", "source")
+_PLAIN = ("run", "kind", "until", "settings")
 _ARRAYS = ("optimum", "information", "score")
 _DIGITS = 10  # of a number in the file; the optimum itself is known to about five
 
@@ -62,6 +62,7 @@ def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
         "runs": [
             {
                 **{name: getattr(run, name) for name in _PLAIN},
+                "source": plain(run.source),
                 **{name: _rounded(getattr(run, name)) for name in _ARRAYS},
                 "verdicts": [dataclasses.asdict(verdict) for verdict in run.verdicts],
             }
@@ -80,7 +81,7 @@ def load_map(path: str | os.PathLike[str]) -> KnobMap:
         If the file is missing, damaged, or was made for other parameters of the theory.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CoopetitionError(f"cannot read the map {path}: {error}") from error
     return map_from_json(text, str(path))

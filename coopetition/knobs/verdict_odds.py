@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..landmarks import VERDICTS
 from ..outcomes import RARE
+from ..read_only import ReadOnlyArrays
 from .covariates import COVARIATES
 from .logistic import Scaling, fit_multinomial, softmax
 from .run_information import RunInformation
@@ -45,7 +46,7 @@ HORIZON = "horizon"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class VerdictOdds:
+class VerdictOdds(ReadOnlyArrays):
     """A fitted correction.
 
     Parameters

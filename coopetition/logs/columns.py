@@ -177,6 +177,21 @@ def known_evaluator(name: str) -> str:
     return _NAMES.get(name.strip().lower(), name.strip())
 
 
+def lasting_evaluator(name: str) -> str:
+    """An evaluator's name, if a log that holds it is read back under the same.
+
+    Raises
+    ------
+    ValueError
+        If it would be read as another: as a standard one, or without the blanks around it.
+    """
+    if known_evaluator(name) != name:
+        raise ValueError(
+            f"evaluator {name!r} would be read back as {known_evaluator(name)!r}: rename it"
+        )
+    return name
+
+
 def _split(text: str) -> list[str]:
     """The entries of ``text``, split at the commas outside double quotes."""
     if text.count('"') % 2:

@@ -35,7 +35,7 @@ def read_curves(
     source: str | os.PathLike[str],
     *,
     columns: Columns | Mapping[str, str] | str | None = None,
-    run: str | None = None,
+    run: str | int | None = None,
 ) -> tuple[Curves, ...]:
     """The curves in a training log, one `Curves` for each run in it.
 
@@ -83,9 +83,9 @@ def read_curves(
         runs = _from_path(Path(text).expanduser(), mapping)
     if run is None:
         return runs
-    chosen = tuple(curves for curves in runs if curves.run == run)
+    chosen = tuple(curves for curves in runs if curves.run == str(run))
     if not chosen:
-        raise unknown_name(f"run in {text}", run, [curves.run for curves in runs])
+        raise unknown_name(f"run in {text}", str(run), [curves.run for curves in runs])
     return chosen
 
 

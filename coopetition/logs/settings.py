@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 # our name -> where a settings.yaml of our trainer has it
 OURS = {
@@ -44,7 +48,7 @@ _REFERENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "n_classes": ("class_split", lambda split: split[0]),
     "n_exemplars": ("exemplar_split", lambda split: split[0]),
     "context_len": ("train_context_len", int),
-    "burstiness": ("pt_burstiness", lambda each: each[0] if len(set(each)) == 1 else tuple(each)),
+    "burstiness": ("pt_burstiness", lambda each: each[0] if len(set(each)) == 1 else None),
     "match_probability": ("match_query_and_distractors", float),
     "zipf_exponent": ("zipf_alpha", float),
     "input_noise": ("noise_scale_train", float),
@@ -112,18 +116,28 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "original": dict(tree)}
 
 
-def head_start(settings: Mapping[str, Any]) -> float:
-    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
+def short_names(settings: Mapping[str, Any] | TrainingSettings) -> Mapping[str, Any]:
+    """Settings by short names: those of our trainer translated, such as a preset, others as given.
+
+    Raises
+    ------
+    ValueError
+        If they are neither.
 
     Examples
     --------
-    >>> head_start({"start": "ciwl_only at 4e6"})
-    4000000.0
+    >>> from coopetition.train import preset
+    >>> short_names(preset("cpu-never"))["n_classes"], short_names({"n_classes": 1600})
+    (3200, {'n_classes': 1600})
     """
-    start = settings.get("start")
-    if isinstance(start, str) and start.startswith("ciwl_only at "):
-        return float(start.removeprefix("ciwl_only at "))
-    return 0.0
+    if isinstance(settings, Mapping):
+        return settings
+    if not hasattr(settings, "model_dump"):  # not asked by type, which would take importing it
+        raise ValueError(
+            f"settings = {reprlib.repr(settings)}: give a dictionary by short names, such as "
+            "Curves.settings, or TrainingSettings"
+        )
+    return settings_of_ours(settings.model_dump(mode="json"))
 
 
 def _number(value: Any) -> Any:

@@ -207,8 +207,9 @@ def _groups(keys: Sequence[KeyType]) -> Iterator[tuple[KeyType, NDArray[np.intp]
 
 def _names(table: pd.DataFrame, column: str) -> NDArray[np.object_]:
     """A column of names as text, empty where there is none."""
+    missing = table[column].isna()
     names = [
-        "" if value is None or value != value else str(value).strip() for value in table[column]
+        "" if gone else str(name).strip() for name, gone in zip(table[column], missing, strict=True)
     ]
     return np.array(names, dtype=object)
 

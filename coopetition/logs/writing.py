@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..curves import Curves
+from ..curves import EVALUATORS, Curves, runs_in
 from ..files import write_atomically
+from .columns import lasting_evaluator
 
 
 def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]) -> Path:
@@ -32,16 +33,17 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
     Raises
     ------
     ValueError
-        If the suffix is another, there is no point to write, or two runs have one name.
+        If the suffix is another, there is no point to write, two runs have one name, or
+        `read_curves` would refuse a run, which has no standard evaluator, or rename an evaluator.
     OSError
         If the file cannot be written.
     """
     import pandas as pd
 
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"path {path} ends in {path.suffix!r}; use .csv or .parquet")
-    runs = [curves] if isinstance(curves, Curves) else list(curves)
+    runs = runs_in(curves)
     tables = [table for table in (run.to_table() for run in runs) if len(table)]
     if not tables:
         raise ValueError(f"curves have no point to write to {path}; give at least one run")
@@ -49,9 +51,21 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"curves hold {names.count(name)} runs named {name!r}; rename one")
+    for run in runs:
+        _require_readable(run)
     table = pd.concat(tables, ignore_index=True)
     if path.suffix == ".csv":
         return write_atomically(path, table.to_csv(index=False))
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False, write_page_checksum=True)
     return write_atomically(path, buffer.getvalue())
+
+
+def _require_readable(run: Curves) -> None:
+    """Refuse a run that `read_curves` would not give back."""
+    own = [lasting_evaluator(name) for name in run.evaluators]
+    if not set(own) & set(EVALUATORS):
+        raise ValueError(
+            f"run {run.run} has no evaluator that a log must have (its own: "
+            f"{', '.join(own) or 'none'}): add one of {', '.join(EVALUATORS)}"
+        )

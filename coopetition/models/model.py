@@ -20,16 +20,24 @@ import hashlib
 import json
 import keyword
 import math
+import numbers
 from collections.abc import Mapping
-from types import MappingProxyType
+from typing import Any
 
 from ..errors import ModelError, unknown_name
+from ..read_only import ReadOnlyMapping
+from ..readout import READOUT_FIELDS
 
 
 def _require_name(what: str, name: str) -> str:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ModelError(f"{what} must be a name of letters, digits and _, not {name!r}")
     return name
+
+
+def _python_number(value: Any) -> Any:
+    """Numpy's number as Python's, which JSON knows; anything else as it is."""
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +117,11 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(self.strategies))
         object.__setattr__(self, "costs", tuple(self.costs))
+        for field in ("dimensions", "parameters"):
+            own = {name: _python_number(value) for name, value in getattr(self, field).items()}
+            object.__setattr__(self, field, own)
         for field in ("dimensions", "parameters", "decay"):
-            object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
+            object.__setattr__(self, field, ReadOnlyMapping(getattr(self, field)))
         _require_name("a model's name", self.name.replace("-", "_"))
         self._validate_vectors()
         self._validate_strategies()
@@ -170,6 +181,11 @@ class Model:
                 raise ModelError("parameter 'eta' collides with the step size; rename it")
             if name in derived:
                 raise ModelError(f"parameter {name!r} collides with a derived symbol; rename it")
+            if name in READOUT_FIELDS:
+                raise ModelError(
+                    f"parameter {name!r} collides with one of the readout, which a fit knows by "
+                    "that name; rename it"
+                )
             if name not in used:
                 raise ModelError(f"parameter {name!r} of model {self.name!r} is used by no term")
             number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from ..curves import read_only
 from ..errors import CoopetitionError
 from ..knobs import KnobMap
+from ..read_only import ReadOnlyArrays
 from .candidates import plain
 from .moves import Move
 from .screening import verdict_chances
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -23,7 +27,7 @@ DRAWS = 150
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Boundary:
+class Boundary(ReadOnlyArrays):
     """Probability of persistent ICL over two settings.
 
     Parameters
@@ -50,7 +54,7 @@ class Boundary:
 
 
 def boundary(
-    base: Mapping[str, Any],
+    base: Mapping[str, Any] | TrainingSettings,
     knob_map: KnobMap,
     first: Move,
     second: Move,
@@ -64,7 +68,7 @@ def boundary(
     Parameters
     ----------
     base
-        Settings by short name.
+        Settings by short name, or our trainer's.
     knob_map
         From settings to parameters.
     first, second

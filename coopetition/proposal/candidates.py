@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import unknown_name
 from ..knobs.covariates import data_kind
+from ..logs.settings import short_names
 from .moves import Move, cost_of
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -103,12 +107,13 @@ def candidates(
     return tuple(sorted(found.values(), key=lambda candidate: candidate.cost))
 
 
-def plain(base: Mapping[str, Any]) -> dict[str, Any]:
+def plain(base: Mapping[str, Any] | TrainingSettings) -> dict[str, Any]:
     """The base by short names alone, with its kind of data told by name.
 
     Curves of our trainer keep the whole settings file under ``original``, which would go on
     saying what a changed setting was before.
     """
+    base = short_names(base)
     kept = {name: value for name, value in base.items() if name != "original"}
     return {**kept, "data_kind": data_kind(base)}
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from ..knobs.covariates import data_kind
 from ..readout import ACCURACY
 from .candidates import Candidate, plain
 from .screening import require_begun
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -129,7 +132,7 @@ def _gain(knob_map: KnobMap, settings: Mapping[str, Any], known: Array) -> float
 
 
 def most_informative(
-    base: Mapping[str, Any],
+    base: Mapping[str, Any] | TrainingSettings,
     found: Sequence[Candidate],
     knob_map: KnobMap,
     *,
@@ -141,7 +144,7 @@ def most_informative(
     Parameters
     ----------
     base
-        Settings by short name.
+        Settings by short name, or our trainer's.
     found
         Candidates, see `coopetition.proposal.candidates`.
     knob_map

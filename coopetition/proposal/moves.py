@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import unknown_name
+from ..logs.settings import short_names
+
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
 
 DIGITS = 2  # significant digits of a proposed number: nobody trains 3,187 classes
 FACTOR = 4.0  # how far a number on a logarithmic scale may move by default, either way
@@ -153,13 +157,15 @@ MOVABLE = tuple(_KINDS)
 DEFAULT = ("match_probability", "n_classes", "n_exemplars", "spread")
 
 
-def default_moves(base: Mapping[str, Any], names: Sequence[str] = DEFAULT) -> tuple[Move, ...]:
+def default_moves(
+    base: Mapping[str, Any] | TrainingSettings, names: Sequence[str] = DEFAULT
+) -> tuple[Move, ...]:
     """Moves of the named settings around a base; those the base does not have are left out.
 
     Parameters
     ----------
     base
-        Settings by short name.
+        Settings by short name, or our trainer's.
     names
         Which may move.
 
@@ -173,6 +179,7 @@ def default_moves(base: Mapping[str, Any], names: Sequence[str] = DEFAULT) -> tu
     >>> [move.setting for move in default_moves({"n_classes": 3200, "match_probability": 0.0})]
     ['match_probability', 'n_classes']
     """
+    base = short_names(base)
     found = []
     for name in names:
         if name not in _KINDS:

@@ -23,6 +23,7 @@ from ..errors import unknown_name
 from ..knobs import covariates
 from ..knobs.logistic import Scaling, fit_multinomial, softmax
 from ..landmarks import VERDICTS
+from ..read_only import ReadOnlyArrays
 
 Array = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ BEYOND = 2.0  # factor outside the horizons of the runs up to which their verdic
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class OutcomeRegression:
+class OutcomeRegression(ReadOnlyArrays):
     """A fitted regression.
 
     Parameters

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..curves import Curves
 from ..errors import CoopetitionError
 from ..forecasting import Forecast, forecast_settings
+from ..forecasting.verbs import require_map
 from ..knobs import KnobMap, covariates
 from ..version import __version__
 from .base_log import base_log
@@ -20,13 +21,16 @@ from .moves import MOVABLE, Move, default_moves
 from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
 
+if TYPE_CHECKING:
+    from ..train.settings import TrainingSettings
+
 SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
 SPARE = 1.5  # so many times the wanted proposals are looked at closely
 GAIN = 0.01  # of probability over the base's: what gains less is no proposal
 
 
 def propose(
-    base: Mapping[str, Any],
+    base: Mapping[str, Any] | TrainingSettings,
     knob_map: KnobMap,
     *,
     budget: float,
@@ -50,7 +54,7 @@ def propose(
     Parameters
     ----------
     base
-        Settings by short name, as in `Curves.settings`.
+        Settings by short name, as in `Curves.settings`, or our trainer's.
     knob_map
         From settings to distributions of parameters.
     budget
@@ -84,6 +88,7 @@ def propose(
     CoopetitionError
         If the simulations of every candidate failed.
     """
+    require_map(knob_map)
     if not (math.isfinite(budget) and budget > 0):
         raise ValueError(f"budget = {budget!r}: must be a positive number of sequences")
     if count < 1:

@@ -85,13 +85,14 @@ def require_new(folder: str | os.PathLike[str]) -> None:
     ValueError
         If it does.
     """
-    if (Path(folder) / PREDICTIONS).exists():
+    folder = Path(folder).expanduser()
+    if (folder / PREDICTIONS).exists():
         raise ValueError(
             f"{folder} holds proposals already, and predictions are never rewritten: choose "
             "another folder"
         )
     for name in (RUNS, VERDICTS):
-        if (Path(folder) / name).exists():
+        if (folder / name).exists():
             raise ValueError(
                 f"{folder} holds {name} of other proposals, which may bear the same names: choose "
                 "another folder"
@@ -136,7 +137,7 @@ def write_proposals(
     """
     import pandas as pd
 
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     require_new(folder)
     files = [settings_file(folder, proposal) for proposal in proposals.proposals]
     for file in files:
@@ -190,7 +191,7 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
         If there are none, they are damaged, or a settings file or predicted curves were changed
         since.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     path = folder / PREDICTIONS
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -19,7 +19,8 @@ from .proposals import holds_proposals, of_proposals
 from .runs import of_curves
 from .section import Section
 
-Paths = Sequence[str | os.PathLike[str]]
+OnePath = str | os.PathLike[str]
+Paths = OnePath | Sequence[OnePath]
 NamedColumns = Columns | Mapping[str, str] | str | None
 FAILURES = (CoopetitionError, ValueError, OSError)
 
@@ -33,7 +34,7 @@ def report(paths: Paths, *, columns: NamedColumns = None) -> str:
     ----------
     paths
         ``FIT.json`` files, logs, run folders and folders of them, ``published:NAME``, folders that
-        `propose -o` wrote.
+        `propose -o` wrote; one of these or several.
     columns
         Which column of a log holds what, as `read_curves` takes them; runs that ship with the
         package need none.
@@ -50,7 +51,8 @@ def report(paths: Paths, *, columns: NamedColumns = None) -> str:
     CoopetitionError
         If none of the paths can be shown.
     """
-    return _page(paths, *_sections(paths, columns))
+    listed = _listed(paths)
+    return _page(listed, *_sections(listed, columns))
 
 
 def write_report(
@@ -63,18 +65,25 @@ def write_report(
     tuple of str
         What could not be shown, a sentence each.
     """
-    sections, missing = _sections(paths, columns)
-    write_atomically(path, _page(paths, sections, missing))
+    listed = _listed(paths)
+    sections, missing = _sections(listed, columns)
+    write_atomically(path, _page(listed, sections, missing))
     return missing
 
 
-def _sections(paths: Paths, columns: NamedColumns) -> tuple[list[Section], tuple[str, ...]]:
+def _listed(paths: Paths) -> list[str]:
+    """The paths as texts, one as a list of it, with the user's folder for ``~``."""
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return [os.path.expanduser(path) for path in several]
+
+
+def _sections(paths: Sequence[str], columns: NamedColumns) -> tuple[list[Section], tuple[str, ...]]:
     """All that can be shown, and what cannot."""
     if not paths:
         raise ValueError("a report needs at least one path: a FIT.json, a log or a run folder")
     sections: list[Section] = []
     failed: list[tuple[str, Exception]] = []
-    for path in [os.fspath(path) for path in paths]:
+    for path in paths:
         try:
             parts = _parts(path)
         except FAILURES as error:
@@ -111,12 +120,12 @@ def _shown(path: str, columns: NamedColumns) -> list[Section]:
     return [of_curves(curves) for curves in read_curves(path, columns=own)]
 
 
-def _page(paths: Paths, sections: Sequence[Section], missing: Sequence[str]) -> str:
+def _page(paths: Sequence[str], sections: Sequence[Section], missing: Sequence[str]) -> str:
     import jinja2
 
     source = resources.files("coopetition.data").joinpath("report.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    asked = {"paths": [os.fspath(path) for path in paths]}
+    asked = {"paths": list(paths)}
     read = [one for section in sections for one in section.sources]
     return environment.from_string(source).render(
         sections=[_plain(section) for section in sections],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,3 +35,15 @@ def choose_device(name: str = "auto") -> torch.device:
 def on_device(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Where kernels are launched on this GPU, which need not be the process's first."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """PyTorch's CPU threads within the block, 0 for its own choice; afterwards what they were."""
+    before = torch.get_num_threads()
+    try:
+        if count:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)

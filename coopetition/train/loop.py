@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
 from .agenda import Event, events
 from .capture import STRETCH
 from .checkpoints import newest_checkpoint, prune, write_checkpoint
-from .devices import choose_device
+from .devices import choose_device, cpu_threads
 from .ensemble import Ensemble
 from .ensemble_folder import begin, continued_settings, holds_run, reopen
 from .interruption import Interruption
@@ -73,7 +72,7 @@ def train(
         If it was interrupted (a checkpoint is left), the loss of every member ceased to be finite,
         or the folder cannot be written to.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     members = (settings,) if isinstance(settings, TrainingSettings) else tuple(settings)
     continuing = resume and holds_run(folder)
     if continuing:
@@ -84,32 +83,34 @@ def train(
         )
     chosen = choose_device(device)
     require_extras(members)
-    if members and members[0].run.threads:
-        torch.set_num_threads(members[0].run.threads)
-    forget_peak(chosen)
-    ensemble = Ensemble(members, chosen)
-    need, count = ensemble.memory_need(ensemble.step.choice.kernels), len(members)
-    folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
-    run = Run(folder, ensemble, folders)
-    notes = run.continue_from_newest() if continuing else ()
-    watching = [*observers, *observers_of(members, folder, start=run.sequences, progress=progress)]
-    run.observers = watching
-    try:
-        for note in notes:
-            run.note(note)
-        ensemble.capture(STRETCH, run.note)
-        if chosen.type != "cpu":
-            run.note(described(ensemble))
-        with Interruption() as interruption, memory_explained(need, count, chosen):
-            run.finish(interruption)
-        peak = peak_memory(chosen)
-        if peak is not None:
-            for member in folders:
-                member.record(**ensemble.computed_by(), gpu_memory_peak_bytes=peak)
-    finally:
-        ensemble.captured = None  # frees its graphs' memory for a next run in this process
-        for observer in watching:
-            observer.close()
+    with cpu_threads(members[0].run.threads if members else 0):
+        forget_peak(chosen)
+        ensemble = Ensemble(members, chosen)
+        need, count = ensemble.memory_need(ensemble.step.choice.kernels), len(members)
+        folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
+        run = Run(folder, ensemble, folders)
+        notes = run.continue_from_newest() if continuing else ()
+        watching = [
+            *observers,
+            *observers_of(members, folder, start=run.sequences, progress=progress),
+        ]
+        run.observers = watching
+        try:
+            for note in notes:
+                run.note(note)
+            ensemble.capture(STRETCH, run.note)
+            if chosen.type != "cpu":
+                run.note(described(ensemble))
+            with Interruption() as interruption, memory_explained(need, count, chosen):
+                run.finish(interruption)
+            peak = peak_memory(chosen)
+            if peak is not None:
+                for member in folders:
+                    member.record(**ensemble.computed_by(), gpu_memory_peak_bytes=peak)
+        finally:
+            ensemble.captured = None  # frees its graphs' memory for a next run in this process
+            for observer in watching:
+                observer.close()
     return tuple(
         TrainedRun(
             folder=member.path,

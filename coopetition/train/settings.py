@@ -13,6 +13,7 @@ import pydantic
 
 from ..curves import EVALUATORS
 from ..errors import unknown_name
+from ..logs.columns import lasting_evaluator
 from .settings_class import Count, NonNegative, Positive, Rate, Settings, Share
 
 FOLDER_NAME = re.compile(r"[^/\\\x00-\x1f]*\w[^/\\\x00-\x1f]*")
@@ -196,7 +197,7 @@ class EvaluationSettings(Settings):
 
     @pydantic.model_validator(mode="after")
     def names_are_known(self) -> EvaluationSettings:
-        """Refuse evaluators that do not exist, names given twice, and nothing to measure."""
+        """Refuse names that do not exist, are given twice or do not last, and no name at all."""
         if not self.names and not self.extra:
             raise ValueError(
                 "names = []: a run without an evaluator measures nothing; name at least one of "
@@ -205,7 +206,7 @@ class EvaluationSettings(Settings):
         for name in self.names:
             if name not in EVALUATORS:
                 raise unknown_name("evaluator", name, EVALUATORS)
-        every_name = [*self.names, *(evaluator.name for evaluator in self.extra)]
+        every_name = [*self.names, *(lasting_evaluator(each.name) for each in self.extra)]
         for name in every_name:
             if every_name.count(name) > 1:
                 raise ValueError(f"evaluator {name!r} is given twice; rename one")

@@ -77,7 +77,7 @@ def read_yaml(path: str | Path) -> Any:
     ValueError
         If the file does not exist, is no text or no YAML; the message names it.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise ValueError(f"settings file {str(path)!r} does not exist")
     try:
@@ -137,7 +137,7 @@ def read_settings(path: str | Path) -> TrainingSettings:
 def write_settings(settings: TrainingSettings, path: str | Path) -> None:
     """Write every setting, defaults included, as YAML."""
     text = yaml.safe_dump(as_plain(settings), sort_keys=False, default_flow_style=None)
-    Path(path).write_text(text, encoding="utf-8")
+    Path(path).expanduser().write_text(text, encoding="utf-8")
 
 
 def another_run(stored: TrainingSettings, wanted: TrainingSettings) -> str | None:

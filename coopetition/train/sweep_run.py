@@ -151,7 +151,7 @@ def train_sweep(
     FolderTaken
         If another process trains the sweep.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if (folder / "settings.yaml").exists() or ((folder / RECORD).exists() and not resume):
         raise ValueError(
             f"{folder} holds {'a sweep' if (folder / RECORD).exists() else 'a run'} already: "

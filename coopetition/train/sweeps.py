@@ -24,6 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .settings import TrainingSettings
 from .settings_files import from_plain, read_yaml, with_overrides
 
@@ -74,7 +76,7 @@ def is_sweep(path: str | Path) -> bool:
     ValueError
         If it is no YAML.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         return False
     values = read_yaml(path)
@@ -99,7 +101,7 @@ def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 
         If the file does not exist, or holds names or values that are not allowed; the message
         names the file and the entry.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     values = read_yaml(path)
     if not isinstance(values, Mapping):
         raise ValueError(f"{path}: expected sections such as 'grid:', not {values!r}")
@@ -120,7 +122,7 @@ def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 
 def make_sweep(
     base: TrainingSettings,
     *,
-    grid: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]] | None = None,
     runs: Sequence[Mapping[str, Any]] = (),
     seeds: int = 1,
 ) -> Sweep:
@@ -188,12 +190,18 @@ def checked_grid(grid: Any) -> dict[str, Sequence[Any]]:
     """
     if not isinstance(grid, Mapping):
         raise ValueError(f"grid = {grid!r}: write 'section.name: [value, value]' below it")
-    for path, values in grid.items():
+    axes = {str(path): _plain(values) for path, values in grid.items()}
+    for path, values in axes.items():
         if not isinstance(values, list | tuple | range) or not values:
             raise ValueError(f"grid.{path} = {values!r}: give a list of values, such as [0, 1]")
         if path == "name":
             raise ValueError("grid.name: runs are named by what varies; give names under runs")
-    return dict(grid)
+    return axes
+
+
+def _plain(values: Any) -> Any:
+    """An array's values as a list; anything else as it is."""
+    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 def checked_runs(runs: Any) -> list[dict[str, Any]]:

@@ -1,0 +1,157 @@
+"""Results cannot be written to, and can be hashed, copied and sent to other processes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coopetition import (
+    CATALOGUE,
+    descend,
+    fit,
+    integrate,
+    integrate_many,
+    integrate_tangents,
+    random_start,
+    read_curves,
+)  # fmt: skip
+from coopetition.compilation import compile_ode
+from coopetition.forecasting import forecast_settings
+from coopetition.forecasting.discrepancy import Discrepancy
+from coopetition.knobs import default_map
+from coopetition.phase import phase
+from coopetition.proposal.knowledge import small_regression
+from coopetition.read_only import ReadOnlyMapping
+
+MODEL = CATALOGUE["coopetition"]
+TIMES = [0.0, 10.0, 500.0]
+COPIES = (copy.copy, copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result)))
+
+items = st.dictionaries(st.text(), st.integers() | st.text())
+
+
+def tangents():
+    ode = compile_ode(MODEL)
+    states, parameters = len(ode.state_names), len(ode.parameter_names)
+    return integrate_tangents(
+        MODEL,
+        times=TIMES,
+        start=random_start(MODEL, np.random.default_rng(0)).state,
+        start_tangents=np.eye(states),
+        parameters=[ode.defaults[name] for name in ode.parameter_names],
+        parameter_tangents=np.zeros((parameters, states)),
+    )
+
+
+MAKERS = {
+    "trajectory": lambda: integrate(MODEL, until=500.0),
+    "samples": lambda: integrate(MODEL, until=500.0, times=TIMES),
+    "lsoda": lambda: integrate(MODEL, until=500.0, method="lsoda"),
+    "radau": lambda: integrate(MODEL, until=500.0, method="radau"),
+    "descent": lambda: descend(MODEL, until=50.0),
+    "batch": lambda: integrate_many(MODEL, parameters={"mu1": [0.1, 0.2]}, times=TIMES),
+    "tangents": tangents,
+    "phase": lambda: phase(MODEL, {"mu1": np.array([0.1])}, starts=2, until=500.0),
+    "start": lambda: random_start(MODEL, np.random.default_rng(0)),
+    "curves": lambda: read_curves("published:mq")[0],
+    "fit": lambda: fit(read_curves("published:mq")[0], MODEL, starts=1, screened=16, points=20),
+    "map": default_map,
+    "effects": lambda: default_map().effects,
+    "odds": lambda: default_map().odds,
+    "regression": small_regression,
+    "forecast": lambda: forecast_settings(
+        {"n_classes": 1600}, default_map(), horizon=1e6, draws=100
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def result(request):
+    return MAKERS[request.param]()
+
+
+def arrays_of(value):
+    """Every array that can be come to through fields, mappings and sequences."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from arrays_of(getattr(value, field.name))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from arrays_of(inner)
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from arrays_of(inner)
+
+
+def test_no_array_of_a_result_or_of_its_copies_can_be_written_to(result):
+    for one in (result, *(copied(result) for copied in COPIES)):
+        for array in (*arrays_of(one), *arrays_of(getattr(one, "outputs", {}))):
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 0
+
+
+def test_copies_and_pickles_hold_the_same_numbers(result):
+    for copied in COPIES:
+        for mine, theirs in zip(arrays_of(result), arrays_of(copied(result)), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        if hasattr(result, "summary"):
+            assert copied(result).summary() == result.summary()
+
+
+@pytest.mark.parametrize("method", ["dopri5", "lsoda", "radau"])
+def test_a_trajectory_goes_on_being_one_in_another_process(method, tmp_path):
+    trajectory = integrate(MODEL, until=500.0, method=method)
+    (tmp_path / "it").write_bytes(pickle.dumps(trajectory))
+    program = (
+        "import pickle, pathlib, sys\n"
+        "it = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
+        "print(it.outputs_of(it([1.0, 77.7]))['total'].tolist())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "it")],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert said.strip() == str(trajectory.outputs_of(trajectory([1.0, 77.7]))["total"].tolist())
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("value", [*CATALOGUE.values(), Discrepancy(), default_map().beliefs])
+def test_declarations_are_equal_to_their_copies_and_hash_alike(value, copied):
+    assert copied(value) == value
+    assert hash(copied(value)) == hash(value)
+
+
+@given(items)
+def test_a_read_only_mapping_is_equal_to_what_it_was_made_of_and_apart_from_it(given):
+    made = ReadOnlyMapping(given)
+    assert made == given
+    assert list(made.items()) == list(given.items())
+    assert list(reversed(made)) == list(reversed(given))
+    assert made | {"more": 0} == {**given, "more": 0}
+    assert {"more": 0} | made == {"more": 0, **given}
+    assert hash(made) == hash(ReadOnlyMapping(dict(reversed(given.items()))))
+    before = dict(given)
+    given["another"] = 1
+    assert made == before
+    with pytest.raises(TypeError, match="item assignment"):
+        made["another"] = 1
+
+
+def test_a_shared_map_answers_the_same_whatever_was_tried_on_it():
+    before = forecast_settings({"n_classes": 1600}, default_map(), horizon=1e6, draws=100)
+    for array in arrays_of(default_map()):
+        with pytest.raises(ValueError, match="read-only"):
+            array *= 100
+    after = forecast_settings({"n_classes": 1600}, default_map(), horizon=1e6, draws=100)
+    assert before.verdict_probability == after.verdict_probability
