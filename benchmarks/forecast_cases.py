@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from coopetition.curves import Curves
 from coopetition.forecasting import Forecast
 from coopetition.forecasting.evidence import MIN_POINTS
-from coopetition.forecasting.outcomes import distribution, landmarks_of_paths, verdict_probabilities
 from coopetition.forecasting.scores import brier, coverage, interval_score
 from coopetition.knobs.covariates import COVARIATES, covariates, head_start, unusable
 from coopetition.landmarks import landmarks, verdict
 from coopetition.logs import published_runs, read_curves
+from coopetition.outcomes import distribution, landmarks_of_paths, verdict_probabilities
 from coopetition.rivals import Extrapolation
 from coopetition.seeds import stream
 from coopetition.smoothing import smooth_curve

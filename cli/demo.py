@@ -164,4 +164,6 @@ def _verified(output: Path, starts: int, seed: int) -> None:
     """The best proposal trained, and what was predicted compared with what came."""
     from coopetition.verification import verify
 
-    click.echo(verify(output / "proposals").summary())
+    found = verify(output / "proposals")
+    click.echo(found.summary())
+    found.require()

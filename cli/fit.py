@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .curves_options import log_options, read_logs
-from .fit_entry import fit_entry, tell
+from .fit_entry import fit_entry, profiles_entry, tell
 from .forecast_entry import forecast_entry, map_option, population_forecast
 from .options import (
     checked_figure_path,
@@ -136,55 +136,63 @@ def fit(
     held = numbers(split_assignments(fixed))
     declared = [get(name) for name in dict.fromkeys(models)]
     given = None if map_file is None else load_map(map_file)
-    fits, entries, predictions, forecasts = [], [], [], []
+    fits: list[Fit] = []
+    entries: list[dict[str, Any]] = []
+    predictions: list[Prediction | None] = []
+    forecasts: list[Forecast | None] = []
     runs = read_logs(logs, columns, run)
     parts = [curves if until is None else curves.until(until) for curves in runs]
     _require_fit_for(parts, declared, settings)
     names = file_names(curves.run for curves in runs)
-    for curves, part, file_name in zip(runs, parts, names, strict=True):
-        for model in declared:
-            beside = output and output.with_name(f"{output.stem}.{file_name}.{model.name}")
-            result = fit_curves(part, model, fixed=held, settings=settings, progress=not quiet)
-            prediction = _prediction(result, horizon, seed)
-            fits.append(result)
-            predictions.append(prediction)
-            entry = fit_entry(result, with_profiles)
-            if posterior_steps is not None:
-                entry["posterior"] = posterior_entry(
-                    result, posterior_steps, seed=seed, beside=beside, progress=not quiet
-                )
-            population: Forecast | str | None = None
-            if prediction is not None:
-                knob_map = given or map_for(curves.settings)
-                population = population_forecast(
-                    part, result, prediction.horizon, knob_map, seed=seed
-                )
-                entry["forecast"] = forecast_entry(prediction, population, beside=beside)
-            forecasts.append(None if isinstance(population, str) else population)
-            entries.append(entry)
     try:
-        tell(fits, entries, len(declared), as_json)
-    finally:  # what was found is kept where it cannot be told, and the other way round
-        if output is not None:
+        for curves, part, file_name in zip(runs, parts, names, strict=True):
+            for model in declared:
+                beside = output and output.with_name(f"{output.stem}.{file_name}.{model.name}")
+                result = fit_curves(part, model, fixed=held, settings=settings, progress=not quiet)
+                entry = fit_entry(result)
+                fits.append(result)
+                entries.append(entry)
+                predictions.append(None)
+                forecasts.append(None)
+                if with_profiles:
+                    entry["profiles"] = profiles_entry(result)
+                prediction = predictions[-1] = _prediction(result, horizon, seed)
+                if posterior_steps is not None:
+                    entry["posterior"] = posterior_entry(
+                        result, posterior_steps, seed=seed, beside=beside, progress=not quiet
+                    )
+                if prediction is not None:
+                    knob_map = given or map_for(curves.settings)
+                    population = population_forecast(
+                        part, result, prediction.horizon, knob_map, seed=seed
+                    )
+                    entry["forecast"] = forecast_entry(prediction, population, beside=beside)
+                    forecasts[-1] = None if isinstance(population, str) else population
+    finally:  # what was found is told and kept, whatever came after it
+        if fits:
             asked = {"until": until, "horizon": horizon, "fixed": held, "models": list(models)}
-            write_fits(output, fits, settings=asked, entries=entries)
-        if plot is not None:
-            _draw(plot, names, fits, predictions, forecasts)
+            try:
+                tell(fits, entries, len(declared), as_json)
+            finally:
+                if output is not None:
+                    write_fits(output, fits, settings=asked, entries=entries)
+                if plot is not None:
+                    _draw(plot, names, len(declared), fits, predictions, forecasts)
 
 
 def _draw(
     path: Path,
     names: list[str],
+    models: int,
     fits: list[Fit],
     predictions: Sequence[Prediction | None],
     forecasts: Sequence[Forecast | None],
 ) -> None:
-    """The best fit of each run, in a file of its own where there are several runs."""
+    """The best of the models' fits of each run, in a file of its own where there are several."""
     from coopetition.plot import fit_figure
 
-    models = len(fits) // len(names)
-    for number, name in enumerate(names):
-        own = range(number * models, (number + 1) * models)
+    for name, first in zip(names, range(0, len(fits), models), strict=False):
+        own = range(first, min(first + models, len(fits)))
         best = min(own, key=lambda i: (fits[i].aicc, fits[i].bic))
         place = path
         if len(names) > 1:

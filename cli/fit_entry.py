@@ -13,26 +13,29 @@ if TYPE_CHECKING:
     from coopetition.fitting import Fit
 
 
-def fit_entry(result: Fit, with_profiles: bool) -> dict[str, Any]:
-    """Landmarks, verdict and, where asked for, profiles."""
-    from coopetition.fitting import profile
+def fit_entry(result: Fit) -> dict[str, Any]:
+    """Landmarks and verdict."""
     from coopetition.landmarks import NAMES, landmarks, verdict
 
     predicted = result.predict()
     has_flip = ("flip", "in_context_acc") in predicted.curves
     marks = landmarks(predicted, exact=True).as_dict()
-    entry: dict[str, Any] = {
+    return {
         "landmarks": {name: marks[name] for name in NAMES} if has_flip else None,
         "verdict": verdict(predicted, exact=True) if has_flip else None,
         "horizon": predicted.last_sequence,
     }
-    if with_profiles:
-        profiles = {name: profile(result, name) for name in result.free}
-        entry["profiles"] = {
-            name: {"value": p.best, "lower": p.lower, "upper": p.upper, "verdict": p.verdict}
-            for name, p in profiles.items()
-        }
-    return entry
+
+
+def profiles_entry(result: Fit) -> dict[str, Any]:
+    """Each free parameter's profile: value, interval and verdict."""
+    from coopetition.fitting import profile
+
+    profiles = {name: profile(result, name) for name in result.free}
+    return {
+        name: {"value": p.best, "lower": p.lower, "upper": p.upper, "verdict": p.verdict}
+        for name, p in profiles.items()
+    }
 
 
 def tell(fits: list[Fit], entries: list[dict[str, Any]], models: int, as_json: bool) -> None:

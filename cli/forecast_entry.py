@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,8 @@ def forecast_entry(
         "horizon": prediction.horizon,
         "level": LEVEL,
         "verdict_probability": dict(prediction.verdict_probability),
-        "crossover": None if crossover is None else dataclasses.asdict(crossover),
+        "crossover": crossover
+        and {name: getattr(crossover, name) for name in ("median", "lower", "upper")},
         "curves": _written(prediction.to_table(), beside),
         "notes": [f"forecast from this log alone: {population}", *prediction.notes],
     }

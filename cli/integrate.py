@@ -195,10 +195,11 @@ def _result(trajectory: Trajectory, marks: Any) -> dict[str, Any]:
     landmarks = None
     verdict = None
     if marks is not None:
-        from coopetition.landmarks import NAMES
+        from coopetition.landmarks import NAMES, VERDICTS, verdict_indices
 
         landmarks = {name: (m := getattr(marks, name)) and m.value for name in NAMES}
-        verdict = _verdict(landmarks, marks.final["flip"].value)
+        emerged = landmarks["emergence"] is not None
+        verdict = VERDICTS[int(verdict_indices(emerged, marks.final["flip"].value))]
     return {
         "model": trajectory.model,
         "parameters": dict(trajectory.parameters),
@@ -216,14 +217,6 @@ def _result(trajectory: Trajectory, marks: Any) -> dict[str, Any]:
         "steps": trajectory.steps,
         "notes": list(trajectory.notes),
     }
-
-
-def _verdict(landmarks: dict[str, float | None], final_flip: float) -> str:
-    from coopetition.landmarks import CROSSED
-
-    if landmarks["emergence"] is None:
-        return "never"
-    return "persistent" if final_flip >= CROSSED else "transient"
 
 
 def _write(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -27,7 +29,15 @@ class Commands(click.Group):
     Exit 1 is a stated failure of the work (`CoopetitionError`, a full disk or memory); exit 2 is
     wrong usage (`ValueError`: the message names the argument, its value and the remedy). A reader
     that has gone away (`coopetition train | head`) is left to click, which ends without a word.
+    Signs that the terminal has no code for are printed as question marks.
     """
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run as a program."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="replace")
+        return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, turning the package's errors into click's."""
@@ -36,6 +46,12 @@ class Commands(click.Group):
         except CoopetitionError as error:
             raise click.ClickException(str(error)) from error
         except ValueError as error:
+            from numpy.linalg import LinAlgError
+
+            if isinstance(error, LinAlgError):  # a ValueError by name, but of no argument
+                raise click.ClickException(
+                    f"the numbers admit no solution ({error}); try another seed or other data"
+                ) from error
             raise click.UsageError(str(error)) from error
         except MemoryError as error:
             raise click.ClickException(f"out of memory ({error}); ask for less at once") from error

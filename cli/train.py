@@ -95,7 +95,7 @@ def train(
         click.echo(json.dumps(results[0] if len(results) == 1 else results, indent=2))
         return
     for run, result in zip(runs, results, strict=True):
-        verdict = result["verdict"] or "none without the evaluator flip"
+        verdict = result["verdict"] or "none without two evaluations of flip"
         click.echo(f"{run.summary()}\nverdict: {verdict}")
 
 
@@ -159,11 +159,8 @@ def presets_listed() -> str:
 
 def result_of(run: TrainedRun) -> dict[str, Any]:
     """What `--json` says of a run."""
-    from coopetition.landmarks import landmarks, verdict
+    from coopetition.train.sweep_tables import readings
 
-    has_flip = run.curves.accuracy("flip") is not None
-    marks = landmarks(run.curves).as_dict() if has_flip else {}
-    marks.pop("final", None)  # of every metric; the headline values have a key of their own
     return {
         "run": str(run.folder),
         "name": run.settings.name,
@@ -173,10 +170,7 @@ def result_of(run: TrainedRun) -> dict[str, Any]:
         "sequences_per_second": run.sequences_per_second,
         "diverged": run.diverged,
         "gpu_memory_peak_bytes": run.peak_memory,
-        "landmarks": marks or None,
-        "verdict": verdict(run.curves) if has_flip else None,
-        "horizon": run.sequences,
-        "final": run.final(),
+        **readings(run.curves),
     }
 
 

@@ -30,7 +30,8 @@ def verify(
     """Train the proposals in DIR, and compare what was predicted with what came.
 
     DIR is what `coopetition propose -o DIR` wrote. Finished runs are read, broken-off ones
-    continued; the predictions are never rewritten. Verdicts go to DIR/verdicts.json.
+    continued; the predictions are never rewritten. Verdicts go to DIR/verdicts.json. A proposal
+    whose training fails is named at the end, with the reason; the others are trained and scored.
     """
     from coopetition.knobs import save_map
     from coopetition.proposal.storage import MAP, PREDICTIONS, VERDICTS
@@ -43,3 +44,4 @@ def verify(
     if update is not None:
         save_map(updated_map(folder, found), update)
     click.echo(json.dumps(finite(found.as_dict())) if as_json else found.summary())
+    found.require()

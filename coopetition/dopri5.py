@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import stepping
 from .compilation import CompiledODE
+from .just_in_time import compile_for
 from .read_only import ReadOnlyArrays
 from .trajectory import Floats, Outcome, Trajectory
 
@@ -89,14 +91,19 @@ def integrate_recorded(
     work[layout.p : layout.y] = p
     work[layout.y : layout.slope] = y0
     all_times, all_rows = [np.zeros(1)], []
+    loop = _loop(compiled).record
+
+    def arguments() -> tuple[Any, ...]:
+        times, rows = np.empty(_RECORD + 1), np.empty((_RECORD, 5, width))
+        return ode.functions["step"], ode.functions["begin"], work, layout.y, width, times, rows
+
+    compile_for(loop, arguments())
     mode = ode.functions["flush"](0)
     try:
         outcome = -1
         while outcome < 0:
-            times, rows = np.empty(_RECORD + 1), np.empty((_RECORD, 5, width))
-            count, outcome = _loop(compiled).record(
-                ode.functions["step"], ode.functions["begin"], work, layout.y, width, times, rows
-            )
+            *given, times, rows = arguments()
+            count, outcome = loop(*given, times, rows)
             all_times.append(times[1 : count + 1].copy())
             all_rows.append(rows[:count].copy())
     finally:
@@ -145,20 +152,25 @@ def integrate_members(
     samples = np.empty((members, len(times), states, parts))
     outcome, steps = np.zeros(members, np.int64), np.zeros(members, np.int64)
     reached = np.zeros(members)
-    loop = _loop(compiled)
+    loop = _loop(compiled).advance
     chunk = members if workers == 1 else max(1, min(_CHUNK, -(-members // workers)))
 
+    def arguments(first: int) -> tuple[Any, ...]:
+        return (
+            ode.functions["step"], ode.functions["begin"], np.zeros(ode.layout.length),
+            ode.layout.lanes, starts, parameters, span, times, tolerances, first,
+            min(chunk, members - first), samples, outcome, reached, steps,
+        )  # fmt: skip
+
     def work_on(first: int) -> None:
+        given = arguments(first)
         mode = ode.functions["flush"](0)
         try:
-            loop.advance(
-                ode.functions["step"], ode.functions["begin"], np.zeros(ode.layout.length),
-                ode.layout.lanes, starts, parameters, span, times, tolerances, first,
-                min(chunk, members - first), samples, outcome, reached, steps,
-            )  # fmt: skip
+            loop(*given)
         finally:
             ode.functions["restore"](mode)
 
+    compile_for(loop, arguments(0))
     if workers == 1:
         work_on(0)
     else:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .crossings import first_fall, first_rise, top
 from .curves import Curve, Curves, one_run
@@ -23,6 +23,7 @@ from .tracks import track
 
 Array = NDArray[np.float64]
 Verdict = Literal["never", "transient", "persistent"]
+VERDICTS: tuple[Verdict, ...] = ("persistent", "transient", "never")
 
 EMERGED = 0.6  # flip accuracy from which ICL has emerged
 CROSSED = 0.5  # flip accuracy below which CIWL answers more often
@@ -241,18 +242,19 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
         )
     at_horizon = float(np.interp(horizon, flip.sequences, flip.values))
     before = flip.values[flip.sequences <= horizon]
-    if np.max(before, initial=at_horizon) < EMERGED:
-        return "never"
-    return "persistent" if at_horizon >= CROSSED else "transient"
+    emerged = np.max(before, initial=at_horizon) >= EMERGED
+    return VERDICTS[int(verdict_indices(emerged, at_horizon))]
+
+
+def verdict_indices(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
+    """Verdicts, as indices of `VERDICTS`, of runs that emerged or not, with flip at the horizon."""
+    return np.where(emerged, np.where(np.asarray(flip) >= CROSSED, 0, 1), 2)
 
 
 def _found(
-    flip: SmoothCurve,
-    flip_values: Array,
-    icl: SmoothCurve | None,
-    icl_values: Array | None,
+    flip: SmoothCurve, flip_values: Array, icl: SmoothCurve | None, icl_values: Array | None,
     chance: float,
-) -> dict[str, float | None]:
+) -> dict[str, float | None]:  # fmt: skip
     """The landmarks of one pair of curves."""
     x = flip.sequences
     at, height = top(x, flip_values)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .arguments import MAX_STEPS
 from .errors import unknown_name
 from .integration import integrate_many
-from .landmarks import CROSSED, EMERGED, MARGIN
+from .landmarks import CROSSED, EMERGED, MARGIN, VERDICTS, verdict_indices
 from .models import Model
 from .observation import read
 from .read_only import ReadOnlyArrays
@@ -270,8 +270,8 @@ def _verdicts_and_times(
     crossover = _first(times, CROSSED - flip, emergence)
     vanishing = _first(times, 0.5 + MARGIN - icl, emergence)
     emerged = np.isfinite(emergence)
-    lasts = emerged & (flip[:, -1] >= CROSSED)
-    return [lasts, emerged & ~lasts, ~emerged], [emergence, crossover, vanishing]
+    found = verdict_indices(emerged, flip[:, -1])
+    return [found == i for i in range(len(VERDICTS))], [emergence, crossover, vanishing]
 
 
 def _first(times: Floats, above: Floats, after: Floats) -> Floats:

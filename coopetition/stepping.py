@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from . import just_in_time
+
 # how a trajectory ended
 REACHED, STEP_UNDERFLOW, NOT_FINITE, TOO_MANY_STEPS = 0, 1, 2, 3
 
@@ -254,20 +256,9 @@ INTERPRETED = Loops(advance, record)
 @functools.cache
 def compiled() -> Loops:
     """The loops compiled by numba: about two seconds the first time, then from numba's cache."""
-    import numba
-
     # a namespace of its own, in which calls go to compiled functions; the plain ones stay plain
     scope = dict(globals())
-
-    def translate(function: Any) -> Any:
-        copy = types.FunctionType(function.__code__, scope, function.__name__)
-        options = {"nogil": True, "error_model": "numpy"}
-        try:
-            return numba.njit(cache=True, **options)(copy)
-        except RuntimeError:
-            # neither the package's folder nor the home can be written: compiled in each process
-            return numba.njit(**options)(copy)
-
     for function in (_idle, _put, _sample, _ending, advance, record):
-        scope[function.__name__] = translate(function)
+        copy = types.FunctionType(function.__code__, scope, function.__name__)
+        scope[function.__name__] = just_in_time.compiled(copy, nogil=True, error_model="numpy")
     return Loops(scope["advance"], scope["record"])

@@ -61,13 +61,14 @@ def verify(
     Returns
     -------
     Verification
+        With the reason for each proposal whose training failed, which stops no other.
 
     Raises
     ------
     CoopetitionError
         If the predictions cannot be read or were changed since the first verdict; if a run was
-        trained with other settings than predicted; if training is interrupted or fails (what is
-        finished is kept); if another process verifies the folder.
+        trained with other settings than predicted; if training is interrupted (what is finished
+        is kept); if another process verifies the folder.
     """
     from .train.ownership import owned
 
@@ -85,23 +86,27 @@ def _verified(
     runs = [folder / RUNS / prediction.name for prediction in predictions]
     for prediction, run in zip(predictions, runs, strict=True):
         require_as_predicted(prediction, run)
-    results: list[Verified] = []
+    results: dict[str, Verified] = {}
+    failed: dict[str, str] = {}
+    # what is finished first: verdicts that were written before stay written, come what may
     for prediction, run in zip(predictions, runs, strict=True):
         curves = finished(run, prediction.budget)
-        if curves is None and not train_missing:
+        if curves is not None:
+            results[prediction.name] = compared(prediction, curves, run)
+    if results:
+        _write(folder, digest, _so_far(predictions, results, failed))
+    for prediction, run in zip(predictions, runs, strict=True):
+        if prediction.name in results or not train_missing:
             continue
-        if curves is None:
-            _train(prediction, run, device, progress, trainer)
-            require_as_predicted(prediction, run)
-            curves = finished(run, prediction.budget)
-        if curves is None:
-            raise CoopetitionError(
-                f"{run} ends before the budget of {prediction.budget:,.0f} sequences; raise "
-                f"run.sequences in {prediction.settings}"
-            )
-        results.append(compared(prediction, curves, run))
-        _write(folder, digest, _so_far(predictions, results))
-    return _so_far(predictions, results)
+        try:
+            curves = _trained(prediction, run, device, progress, trainer)
+            results[prediction.name] = compared(prediction, curves, run)
+        except Interrupted:
+            raise
+        except CoopetitionError as error:  # of this run; the others are no worse for it
+            failed[prediction.name] = str(error)
+        _write(folder, digest, _so_far(predictions, results, failed))
+    return _so_far(predictions, results, failed)
 
 
 def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
@@ -174,29 +179,43 @@ def updated_map(folder: str | os.PathLike[str], verification: Verification) -> K
     return with_runs(knob_map, runs)
 
 
-def _so_far(predictions: Sequence[Prediction], results: Sequence[Verified]) -> Verification:
-    done = {one.prediction.name for one in results}
-    left = tuple(one.name for one in predictions if one.name not in done)
-    return Verification(results=tuple(results), unfinished=left)
+def _so_far(
+    predictions: Sequence[Prediction], results: Mapping[str, Verified], failed: Mapping[str, str]
+) -> Verification:
+    names = [one.name for one in predictions]
+    return Verification(
+        results=tuple(results[name] for name in names if name in results),
+        unfinished=tuple(name for name in names if name not in results),
+        failed=dict(failed),
+    )
 
 
-def _train(
+def _trained(
     prediction: Prediction, run: Path, device: str, progress: bool, trainer: Trainer | None
-) -> None:
+) -> Curves:
+    """The curves of a proposal that is trained, or trained on, to its budget."""
     from .train.settings_files import read_settings
 
     settings = read_settings(prediction.settings)
     try:
         if trainer is not None:
             trainer(settings, run)
-            return
-        from .train.loop import train
+        else:
+            from .train.loop import train
 
-        train(settings, run, resume=True, device=device, progress=progress)
+            train(settings, run, resume=True, device=device, progress=progress)
     except Interrupted as error:  # whose message names an option of train
         raise Interrupted(
             f"interrupted while {prediction.name} was trained; run verify again, which continues it"
         ) from error
+    require_as_predicted(prediction, run)
+    curves = finished(run, prediction.budget)
+    if curves is None:
+        raise CoopetitionError(
+            f"{run} ends before the budget of {prediction.budget:,.0f} sequences; raise "
+            f"run.sequences in {prediction.settings}"
+        )
+    return curves
 
 
 def _write(folder: Path, digest: str, verification: Verification) -> None:

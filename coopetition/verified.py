@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .curves import Curves
-from .errors import CoopetitionError
+from .errors import CoopetitionError, TrainingError
 from .forecasting.scores import brier, coverage
 from .landmarks import landmarks, verdict
 from .proposal.storage import Prediction
@@ -80,10 +80,13 @@ class Verification:
         One for each proposal that was trained.
     unfinished
         Names of the proposals that were not, or not to the budget.
+    failed
+        Why training failed, by name, for those among the unfinished with which it did.
     """
 
     results: tuple[Verified, ...]
     unfinished: tuple[str, ...] = ()
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def score(self) -> dict[str, Any]:
@@ -101,6 +104,7 @@ class Verification:
         return {
             "results": [one.as_dict() for one in self.results],
             "unfinished": list(self.unfinished),
+            "failed": dict(self.failed),
             "score": self.score,
         }
 
@@ -121,10 +125,25 @@ class Verification:
             )
         if not lines:
             lines.append("nothing was verified")
-        if self.unfinished:
-            names = ", ".join(self.unfinished)
-            lines.append(f"not finished: {names}; train them with coopetition verify")
+        lines += [f"{name}: failed" for name in self.failed]
+        left = ", ".join(name for name in self.unfinished if name not in self.failed)
+        if left:
+            lines.append(f"not finished: {left}; train them with coopetition verify")
         return "\n".join(lines)
+
+    def require(self) -> Verification:
+        """Itself, unless training failed with a proposal.
+
+        Raises
+        ------
+        TrainingError
+            If it did: which, and why.
+        """
+        if self.failed:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failed.items())
+            total = len(self.results) + len(self.unfinished)
+            raise TrainingError(f"{len(self.failed)} of {total} proposals failed: {reasons}")
+        return self
 
 
 def compared(prediction: Prediction, curves: Curves, run: Path) -> Verified:

@@ -16,6 +16,7 @@ from fitted_curves import TRUTH, made_by, noisy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.errors import FitError
 from coopetition.fitting import read_fits
 from coopetition.logs import write_curves
 
@@ -188,6 +189,44 @@ def test_without_flip_it_is_said_why_there_is_no_verdict(
     assert "no verdict: the log has no flip accuracy" in result.stdout
     assert f"at {horizon:,.0f} sequences: no verdict without flip" in result.stdout
     assert "" not in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), FitError("no start led anywhere")])
+def test_what_was_fitted_is_kept_when_a_later_run_fails(
+    command: click.Command, log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error
+) -> None:
+    from coopetition.fitting import fit
+
+    def second_fails(part: object, *arguments: object, **more: object) -> object:
+        if part.run != "made":
+            raise error
+        return fit(part, *arguments, **more)
+
+    monkeypatch.setattr("coopetition.fitting.fit", second_fails)
+    other = write_curves(tmp_path / "other.csv", [made_by(TRUTH, points=20, run="other")])
+    file, picture = tmp_path / "many.json", tmp_path / "many.png"
+    result = run(command, log, other, "--starts", 1, "--json", "-o", file, "--plot", picture)
+    assert result.exit_code == 1
+    assert (str(error) or "Aborted") in result.stderr
+    assert [entry["run"] for entry in json.loads(result.stdout)] == ["made"]
+    assert [kept.run for kept in read_fits(file)] == ["made"]
+    assert [path.name for path in tmp_path.glob("*.png")] == ["many.made.png"]
+
+
+def test_a_fit_is_kept_when_its_forecast_fails(
+    command: click.Command, log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise FitError("too few simulations reach the horizon")
+
+    monkeypatch.setattr("coopetition.fitting.predict", fails)
+    file = tmp_path / "FIT.json"
+    horizon = 2 * TRUTH["sequences_per_time"] * 4000
+    result = run(command, log, "--starts", 1, "-o", file, "--horizon", horizon)
+    assert result.exit_code == 1
+    assert "too few simulations reach the horizon" in result.stderr
+    assert "gain_icl" in result.stdout
+    assert [kept.run for kept in read_fits(file)] == ["made"]
 
 
 def test_what_was_found_is_told_even_where_it_cannot_be_kept(

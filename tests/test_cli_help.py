@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -29,3 +30,26 @@ def test_every_option_says_what_it_is_for(name: str) -> None:
         if isinstance(option, click.Option) and not option.help
     ]
     assert not silent
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "ascii", "utf-8"])
+@pytest.mark.parametrize("name", sorted(MAIN.commands))
+def test_help_is_printed_whatever_the_terminal_can_encode(name: str, charset: str) -> None:
+    result = CliRunner(charset=charset).invoke(MAIN, [name, "--help"])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ValueError("wrong"), 2), (np.linalg.LinAlgError("singular"), 1)]
+)
+def test_wrong_usage_is_told_from_a_computation_that_fails(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MAIN.commands["models"], "callback", fails)
+    result = CliRunner().invoke(MAIN, ["models"])
+    assert result.exit_code == code
+    assert str(error) in result.stderr

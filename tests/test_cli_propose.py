@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 from tolerances import FLOAT64
 
+from coopetition.errors import TrainingError
 from coopetition.files import sha256_of
 from coopetition.logs import read_curves, write_curves
 from coopetition.train.settings_files import read_settings
@@ -73,6 +74,20 @@ def test_json_has_the_promised_keys_and_files_that_train(run, base, tmp_path):
         assert one["came_true"] == (one["predicted"] == one["measured"])
     again = run("verify", folder, "--no-train", "--json")
     assert json.loads(again.stdout) == score
+
+
+def test_verify_ends_with_the_reasons_of_what_failed(run, base, tmp_path, monkeypatch):
+    def explode(settings, *_, **__):
+        raise TrainingError(f"no longer finite: {settings.name}")
+
+    monkeypatch.setattr("coopetition.train.loop.train", explode)
+    folder = tmp_path / "proposals"
+    assert run("propose", "--settings", base, *FAST, "-o", folder).exit_code == 0
+    result = run("verify", folder, "--device", "cpu", "--quiet", "--json")
+    assert result.exit_code == 1
+    for number in (1, 2):
+        assert f"no longer finite: proposal-0{number}" in result.stderr
+    assert set(json.loads(result.stdout)["failed"]) == {"proposal-01", "proposal-02"}
 
 
 def test_a_second_opinion_is_told_where_runs_are_as_long(run, base):

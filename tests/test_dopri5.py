@@ -19,6 +19,7 @@ from coopetition.trajectory import Outcome
 
 EXACT = {"oscillator": OSCILLATOR, "logistic": LOGISTIC, "functions": FUNCTIONS}
 PAPER = get("coopetition")
+SUBNORMAL = np.array([5e-324])
 
 
 def start_of(model, seed=0):
@@ -158,19 +159,27 @@ def test_one_signature_of_the_loops_serves_every_call():
     assert len(stepping.compiled().advance.signatures) == max(before, 1)
 
 
-def test_loops_are_compiled_also_where_numba_finds_no_folder_for_its_cache(monkeypatch):
-    import numba
+def test_nothing_is_compiled_while_subnormals_are_flushed(monkeypatch):
+    made = stepping.compiled.__wrapped__()
+    flushed = []
 
-    asked = []
+    class Watched:
+        def __init__(self, loop):
+            self.loop = loop
+            self.signatures = loop.signatures
 
-    def njit(*, cache=False, **options):
-        asked.append(cache)
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
+        def compile(self, signature):
+            flushed.append((SUBNORMAL * 1.0).item() == 0)
+            self.loop.compile(signature)
 
-    monkeypatch.setattr(numba, "njit", njit)
-    loops = stepping.compiled.__wrapped__()
-    assert asked == [True, False] * 6
-    assert loops.advance.__name__ == "advance"
-    assert loops.record.__globals__["_ending"] is not stepping._ending
+        def __call__(self, *arguments):
+            ready = list(self.loop.signatures)
+            returned = self.loop(*arguments)
+            assert self.loop.signatures == ready
+            return returned
+
+    watched = stepping.Loops(Watched(made.advance), Watched(made.record))
+    monkeypatch.setattr(stepping, "compiled", lambda: watched)
+    integrate_many(PAPER, until=10)
+    integrate(PAPER, until=10)
+    assert flushed == [False, False]

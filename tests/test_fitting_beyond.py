@@ -23,7 +23,6 @@ from coopetition.fitting import (
     sample_posterior,
     write_fits,
 )
-from coopetition.fitting.prediction import crossover_quantiles, verdict_shares
 from coopetition.fitting.profiles import THRESHOLD
 from coopetition.fitting.starts import polished
 from coopetition.landmarks import landmarks
@@ -135,19 +134,10 @@ def test_icl_that_the_fit_shows_has_come_however_far_the_horizon(fitted: Fit) ->
         assert predict(fitted, times * end, draws=40).verdict_probability["never"] == 0.0
 
 
-def test_verdicts_and_crossovers_of_drawn_curves() -> None:
-    x = np.array([0.0, 1.0, 2.0, 3.0])
-    flip = np.array(
-        [[0.5, 0.7, 0.6, 0.4], [0.5, 0.7, 0.8, 0.9], [0.5, 0.55, 0.5, 0.5], [0.5, 0.6, 0.4, 0.2]]
-    )
-    assert verdict_shares(flip) == {"persistent": 0.25, "transient": 0.5, "never": 0.25}
-    found = crossover_quantiles(x, flip)
-    assert found.lower == pytest.approx(1.5)  # 0.6 falls to 0.4 between 1 and 2
-    assert found.median == pytest.approx(2.5)
-    assert found.upper is None  # one of the three that emerged never crosses
-    assert crossover_quantiles(x, flip[2:3]) is None
-    twice = np.array([[0.7, 0.4, 0.7, 0.4]])  # of several falls, the first
-    assert crossover_quantiles(x, twice).median == pytest.approx(2 / 3)
+def test_futures_that_do_not_cross_count_as_beyond_the_horizon(fitted: Fit) -> None:
+    ahead = predict(fitted, 0.1 * fitted.measurements.sequences[-1], draws=20)
+    assert ahead.crossover.probability >= ahead.verdict_probability["transient"]
+    assert (ahead.crossover.median is None) == (ahead.crossover.probability < 0.5)
 
 
 @pytest.mark.parametrize("horizon", [0.0, -1.0, np.inf, np.nan])

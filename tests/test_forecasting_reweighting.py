@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.futures import FORESEEN
-from coopetition.forecasting.outcomes import (
+from coopetition.forecasting.reweighting import resampled, weights_of
+from coopetition.knobs import default_map
+from coopetition.landmarks import VERDICTS
+from coopetition.logs import read_curves
+from coopetition.outcomes import (
     RARE,
-    VERDICTS,
     verdict_probabilities,
     verdicts_of_paths,
 )
-from coopetition.forecasting.reweighting import resampled, weights_of
-from coopetition.knobs import default_map
-from coopetition.logs import read_curves
 from coopetition.proposal.screening import verdict_chances
 
 HORIZON = 2e7

@@ -21,8 +21,8 @@ LONGEST = 300  # lines of a file
 
 # a module imports only what stands above it; a folder is a room with an order of its own
 ORDER = (
-    "version", "errors", "files", "read_only", "seeds", "spacing", "curves", "smoothing",
-    "crossings", "tracks", "replicates", "landmarks",
+    "version", "errors", "just_in_time", "files", "read_only", "seeds", "spacing", "curves",
+    "smoothing", "crossings", "tracks", "replicates", "landmarks", "outcomes",
     "readout", "models", "reduction", "equations", "starts",
     "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
     "emission", "compilation",

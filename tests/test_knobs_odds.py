@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from coopetition.forecasting.outcomes import VERDICTS
 from coopetition.knobs import (
     COVARIATES,
     RunInformation,
@@ -22,7 +21,7 @@ from coopetition.knobs.foresight import SHARES, with_verdicts
 from coopetition.knobs.logistic import POWER_WIDTH, fit_multinomial, softmax
 from coopetition.knobs.storage import save_map
 from coopetition.knobs.verdict_odds import WIDTHS, fit_odds
-from coopetition.landmarks import verdict
+from coopetition.landmarks import VERDICTS, verdict
 from coopetition.logs import published_runs, read_curves
 from coopetition.proposal import with_runs
 

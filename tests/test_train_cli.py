@@ -129,7 +129,26 @@ def test_settings_for_nothing_are_told_on_stderr(coopetition, tmp_path):
 def test_a_run_without_flip_has_no_verdict(coopetition, tmp_path):
     only = ["-s", "evaluation.names=[train]"]
     result = coopetition("train", *SMALL, *only, "-o", tmp_path / "run", "--quiet")
-    assert result.stdout.endswith("verdict: none without the evaluator flip\n")
+    assert result.stdout.endswith("verdict: none without two evaluations of flip\n")
+
+
+@pytest.mark.parametrize("lr", [1e30, 1.0])  # before its second evaluation, and after it
+def test_a_member_that_diverges_takes_no_result_from_the_others(coopetition, tmp_path, lr):
+    files = [tmp_path / f"{name}.yaml" for name in ("good", "bad")]
+    for file, rate in zip(files, (1e-2, lr), strict=True):
+        file.write_text(
+            f"name: {file.stem}\noptimisation: {{optimizer: sgd, lr: {rate:e}, batch_size: 1}}\n"
+        )
+    told = ["-o", tmp_path / "run", "--json", "--quiet"]
+    for again in ([], ["--resume"]):
+        result = coopetition("train", *files, *SMALL, *told, *again)
+        assert result.exit_code == 0, result.output
+        good, bad = json.loads(result.stdout)
+        assert (good["diverged"], bad["diverged"]) == (False, True)
+        assert good["verdict"] in ("never", "transient", "persistent")
+        flip = read_curves(bad["run"])[0].curve("flip")
+        seen = float(flip.sequences[-1]) if len(flip) > 1 else None
+        assert (bad["horizon"], bad["verdict"] is None) == (seen, seen is None)
 
 
 def test_nothing_is_continued_where_nothing_was_begun(coopetition, tmp_path):

@@ -117,6 +117,23 @@ def test_an_ensemble_is_one_task_with_a_member_that_diverges(tmp_path, workers):
     assert result.runs[0].curves.last_sequence == 400
 
 
+@pytest.mark.parametrize("more", [{}, {"run.sequences": 800}])
+def test_a_group_is_kept_where_one_of_its_runs_is_wanted_no_more(tmp_path, workers, more):
+    def wanted(*names, **changes):
+        return make_sweep(base(), runs=[{"name": name, **changes} for name in names])
+
+    folder = tmp_path / "sweep"
+    first = go(folder, workers, wanted=wanted("a", "b"), largest=2)
+    for names in (("a", "c"), ("c", "a", "b")):
+        result = go(folder, workers, wanted=wanted(*names, **more), largest=2, resume=True)
+        assert [run.status for run in result.runs] == ["finished"] * len(names), result.summary()
+        of_name = {run.settings.name: run for run in result.runs}
+        assert of_name["a"].folder == first.runs[0].folder
+        assert of_name["a"].attempts == (2 if more else 1)
+        assert of_name["c"].folder.parent == folder
+    assert of_name["b"].folder == first.runs[1].folder
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_tables_hold_every_run(undisturbed, workers, suffix):
     result = go(undisturbed, workers, resume=True)

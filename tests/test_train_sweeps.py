@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coopetition.train.ownership import LOCK, FolderTaken, owned
 from coopetition.train.settings import TrainingSettings
@@ -160,6 +162,21 @@ def test_groups_that_were_begun_stay(tmp_path):
     kept = {Path(task.folder).name: task.names for task in after if len(task.members) > 1}
     assert kept == {name: runs for name, runs in begun.items() if len(runs) > 1}
     assert sum(len(task.members) for task in after) == len(mixed())
+
+
+@given(data=st.data(), largest=st.integers(1, 4))
+def test_every_run_that_is_wanted_has_one_place_whatever_was_recorded(data, largest):
+    members, nowhere = mixed(), Path("/nowhere")
+    names = st.lists(st.sampled_from(members), unique_by=lambda member: member.name, min_size=1)
+    before = make_tasks(data.draw(names), nowhere, largest=data.draw(st.integers(1, 4)))
+    begun = {Path(task.folder).name: task.names for task in before}
+    wanted = data.draw(names)
+    tasks = make_tasks(wanted, nowhere, largest=largest, begun=begun)
+    assert sorted(n for t in tasks for n in t.names) == sorted(member.name for member in wanted)
+    assert len({task.folder for task in tasks}) == len(tasks)
+    for task in tasks:
+        recorded = begun.get(Path(task.folder).name)
+        assert recorded is None or task.names == tuple(recorded)
 
 
 def test_settings_come_back_from_a_task_as_they_were(tmp_path):

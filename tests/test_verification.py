@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_proposals import BUDGET, POINTS, lasting, passing, proposals_in, runs_of
 
-from coopetition.errors import CoopetitionError, Interrupted
+from coopetition.errors import CoopetitionError, Interrupted, TrainingError
 from coopetition.knobs import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal.storage import (
@@ -19,9 +19,7 @@ from coopetition.proposal.storage import (
     write_proposals,
 )
 from coopetition.train.ownership import LOCK, FolderTaken
-from coopetition.train.settings import TrainingSettings
 from coopetition.train.settings_files import read_settings, write_settings
-from coopetition.train.short_names import from_short_names, with_short_names
 from coopetition.verification import updated_map, verify
 
 
@@ -222,14 +220,50 @@ def test_damaged_predictions_are_said_to_be(tmp_path, content):
         verify(tmp_path)
 
 
-def test_a_run_too_short_is_said_to_be(folder):
-    def short(settings, run):
-        runs_of([lasting])(settings, run)
-        (curves,) = read_curves(run)
-        write_curves(run / "curves.csv", [curves.until(BUDGET / 2)])
+def exploding(settings, run):
+    raise TrainingError("the loss is no longer finite at 800 sequences")
 
-    with pytest.raises(CoopetitionError, match="ends before the budget"):
-        verify(folder, trainer=short)
+
+def too_short(settings, run):
+    runs_of([lasting])(settings, run)
+    (curves,) = read_curves(run)
+    write_curves(run / "curves.csv", [curves.until(BUDGET / 2)])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "reason"), [(exploding, "no longer finite"), (too_short, "ends before the budget")]
+)
+def test_a_proposal_whose_training_fails_stops_no_other(folder, trainer, reason):
+    others = runs_of([passing])
+
+    def first_fails(settings, run):
+        (trainer if settings.name == "proposal-01" else others)(settings, run)
+
+    result = verify(folder, trainer=first_fails)
+    assert [one.prediction.name for one in result.results] == ["proposal-02"]
+    assert result.unfinished == ("proposal-01",)
+    assert reason in result.failed["proposal-01"]
+    assert json.loads((folder / VERDICTS).read_text())["failed"] == result.failed
+    assert result.summary().endswith("proposal-01: failed")
+    with pytest.raises(TrainingError, match=rf"1 of 2 proposals failed: proposal-01: .*{reason}"):
+        result.require()
+    shutil.rmtree(folder / RUNS / "proposal-01", ignore_errors=True)
+    again = verify(folder, trainer=runs_of([lasting]))
+    assert again.require().score["total"] == 2
+
+
+def test_what_is_finished_is_scored_before_anything_is_trained(folder):
+    verify(folder, trainer=runs_of([lasting, passing]))
+    shutil.rmtree(folder / RUNS / "proposal-01")
+    (folder / VERDICTS).unlink()
+
+    def stopped(settings, run):
+        raise Interrupted("interrupted at 10 sequences")
+
+    with pytest.raises(Interrupted):
+        verify(folder, trainer=stopped)
+    results = json.loads((folder / VERDICTS).read_text())["results"]
+    assert [one["name"] for one in results] == ["proposal-02"]
 
 
 def test_an_updated_map_knows_the_runs_and_the_old_one_stays(folder):
@@ -241,21 +275,6 @@ def test_an_updated_map_knows_the_runs_and_the_old_one_stays(folder):
         "proposals/proposal-02",
     }
     assert (folder / "map.json").read_bytes() == before
-
-
-def test_short_names_reach_their_sections():
-    changed = with_short_names(TrainingSettings(), {"n_classes": 1600.0, "lr": 3e-4})
-    assert (changed.data.n_classes, changed.optimisation.lr) == (1600, 3e-4)
-    with pytest.raises(ValueError, match="n_clases"):
-        with_short_names(TrainingSettings(), {"n_clases": 3})
-
-
-def test_settings_of_published_runs_can_be_trained_on_gaussian_classes():
-    (mq,) = read_curves("published:mq")
-    settings = from_short_names(mq.settings)
-    assert settings.sequences.match_probability == 1
-    assert settings.data.kind == "gaussian"
-    assert settings.optimisation.lr == mq.settings["lr"]
 
 
 def test_a_trainer_may_log_plain_accuracies(folder, made, tmp_path):

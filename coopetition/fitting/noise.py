@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..just_in_time import compiled
+
 Array = NDArray[np.float64]
 
 HYPERPARAMETERS = 3
@@ -126,10 +128,7 @@ def _hyperparameters(theta: Array) -> tuple[float, float, float]:
 @functools.cache
 def _deviance() -> Callable[[Array, float, float, float], float]:
     """The Kalman filter of the process, compiled."""
-    import numba
-
-    compiled: Any = numba.njit(cache=True)(_filtered)
-    return compiled  # type: ignore[no-any-return]
+    return compiled(_filtered)  # type: ignore[no-any-return]
 
 
 def _filtered(curve: Any, slow: float, decay: float, white: float) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..curves import Curves, read_only
 from ..errors import FitError
-from ..landmarks import CROSSED, EMERGED, Verdict
+from ..outcomes import LandmarkForecast, distribution, landmarks_of_paths, verdict_probabilities
 from ..read_only import ReadOnlyArrays
 from ..readout import ACCURACY, Key
 from ..seeds import stream
@@ -38,15 +38,6 @@ LEVEL = 0.9  # of bands and intervals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Quantiles:
-    """Median and interval over the draws; None where it lies beyond the horizon."""
-
-    median: float | None
-    lower: float | None
-    upper: float | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction(ReadOnlyArrays):
     """Curves and verdicts up to a horizon.
 
@@ -61,8 +52,8 @@ class Prediction(ReadOnlyArrays):
     verdict_probability
         Share of the draws with each verdict at the horizon; empty where flip is not predicted.
     crossover
-        When flip first falls through 0.5 after emergence, over the draws that emerged; a bound is
-        None where that many of them do not cross by the horizon.
+        When flip first falls through 0.5 after emergence, over all draws; a quantile is None where
+        that many of them do not by the horizon. None where flip is not predicted.
     settled
         Whether the chains behind the bands had settled.
     notes
@@ -73,8 +64,8 @@ class Prediction(ReadOnlyArrays):
     curves: Curves
     lower: Mapping[Key, Array]
     upper: Mapping[Key, Array]
-    verdict_probability: Mapping[Verdict, float]
-    crossover: Quantiles | None
+    verdict_probability: Mapping[str, float]
+    crossover: LandmarkForecast | None
     settled: bool
     notes: tuple[str, ...] = ()
 
@@ -148,50 +139,19 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
     notes = list(_notes(fit, horizon, drawn.settled, complete))
     flip = found.get(("flip", ACCURACY))
     drawn_flip = None if flip is None else flip[1:][complete[1:]]
+    crossover = None
+    if drawn_flip is not None:
+        crossover = distribution(landmarks_of_paths(grid, drawn_flip, None)["crossover"], LEVEL)
     return Prediction(
         horizon=float(horizon),
         curves=predicted_curves(fit, grid, {key: values[0] for key, values in found.items()}),
         lower={key: read_only(band[0]) for key, band in bands.items()},
         upper={key: read_only(band[1]) for key, band in bands.items()},
-        verdict_probability={} if drawn_flip is None else verdict_shares(drawn_flip),
-        crossover=None if drawn_flip is None else crossover_quantiles(grid, drawn_flip),
+        verdict_probability={} if drawn_flip is None else verdict_probabilities(drawn_flip),
+        crossover=crossover,
         settled=abs(drawn.settled) < UNSETTLED,
         notes=tuple(notes),
     )
-
-
-def verdict_shares(flip: Array) -> dict[Verdict, float]:
-    """Share of flip curves ``(draws, times)`` with each verdict at their end."""
-    emerged = np.max(flip, axis=1) >= EMERGED
-    above = flip[:, -1] >= CROSSED
-    return {
-        "persistent": float(np.mean(emerged & above)),
-        "transient": float(np.mean(emerged & ~above)),
-        "never": float(np.mean(~emerged)),
-    }
-
-
-def crossover_quantiles(sequences: Array, flip: Array) -> Quantiles | None:
-    """When flip curves ``(draws, times)`` first fall through 0.5 after emergence.
-
-    None if none emerged.
-    """
-    emerged = flip[np.max(flip, axis=1) >= EMERGED]
-    if not len(emerged):
-        return None
-    times = np.full(len(emerged), np.inf)
-    for i, values in enumerate(emerged):
-        falls = np.flatnonzero((values[:-1] >= CROSSED) & (values[1:] < CROSSED))
-        falls = falls[falls >= np.argmax(values >= EMERGED)]
-        if len(falls):
-            k = falls[0]
-            share = (values[k] - CROSSED) / (values[k] - values[k + 1])
-            times[i] = sequences[k] + share * (sequences[k + 1] - sequences[k])
-    wanted = np.quantile(
-        times, [0.5, (1 - LEVEL) / 2, (1 + LEVEL) / 2], method="closest_observation"
-    )
-    median, lower, upper = (float(q) if np.isfinite(q) else None for q in wanted)
-    return Quantiles(median=median, lower=lower, upper=upper)
 
 
 def _notes(fit: Fit, horizon: float, drift: float, complete: NDArray[np.bool_]) -> tuple[str, ...]:

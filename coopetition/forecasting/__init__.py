@@ -3,8 +3,8 @@
 `forecast` is the verb, `forecast_settings` the same for a run that has not begun.
 """
 
+from ..outcomes import LandmarkForecast
 from .discrepancy import Discrepancy
-from .outcomes import LandmarkForecast
 from .prior import ParameterPrior
 from .result import Band, Forecast
 from .theory import Theory, TheoryParameter, parameter_names

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from ..curves import read_only
 from ..errors import CoopetitionError
-from ..seeds import stream
-from ..smoothing import smooth_curve
-from ..version import __version__
-from .evidence import Evidence
-from .flips import flips_of, path_times
-from .outcomes import (
-    VERDICTS,
+from ..landmarks import VERDICTS
+from ..outcomes import (
     distribution,
     landmarks_of_paths,
     verdict_probabilities,
     verdicts_of_paths,
 )
+from ..seeds import stream
+from ..smoothing import smooth_curve
+from ..version import __version__
+from .evidence import Evidence
+from .flips import flips_of, path_times
 from .paths import paths
 from .prior import ParameterPrior
 from .result import Band, Forecast

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..landmarks import Verdict
+from ..outcomes import LandmarkForecast, most_probable
 from ..read_only import ReadOnlyArrays
 from ..readout import ACCURACY
-from .outcomes import LandmarkForecast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,12 +91,7 @@ class Forecast(ReadOnlyArrays):
     @property
     def verdict(self) -> Verdict:
         """The most probable verdict."""
-        best: Verdict = "never"
-        names: tuple[Verdict, ...] = ("persistent", "transient", "never")
-        for name in names:
-            if self.verdict_probability[name] > self.verdict_probability[best]:
-                best = name
-        return best
+        return most_probable(self.verdict_probability)
 
     def to_table(self) -> pd.DataFrame:
         """The bands as a tidy table ``run, evaluator, metric, sequences, value, lower, upper``."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..curves import Curves
 from ..fitting.threads import one_blas_thread
 from ..forecasting.flips import flips_of, path_times
-from ..forecasting.outcomes import verdict_probabilities
 from ..landmarks import verdict
+from ..outcomes import verdict_probabilities
 from .knob_map import KnobMap
 from .run_information import VerdictRecord
 

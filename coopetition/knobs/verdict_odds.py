@@ -28,7 +28,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..forecasting.outcomes import RARE, VERDICTS
+from ..landmarks import VERDICTS
+from ..outcomes import RARE
 from ..read_only import ReadOnlyArrays
 from .covariates import COVARIATES
 from .logistic import Scaling, fit_multinomial, softmax

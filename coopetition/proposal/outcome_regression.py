@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import unknown_name
-from ..forecasting.outcomes import VERDICTS
 from ..knobs import covariates
 from ..knobs.logistic import Scaling, fit_multinomial, softmax
+from ..landmarks import VERDICTS
 from ..read_only import ReadOnlyArrays
 
 Array = NDArray[np.float64]

@@ -15,9 +15,9 @@ from ..errors import CoopetitionError
 from ..fitting.threads import one_blas_thread
 from ..forecasting.flips import possible_flips
 from ..forecasting.futures import LEAST_SHARE
-from ..forecasting.outcomes import verdict_probabilities
 from ..forecasting.prior import ParameterPrior
 from ..knobs import KnobMap
+from ..outcomes import verdict_probabilities
 
 Array = NDArray[np.float64]
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CoopetitionError
 from ..files import provenance, sha256_of, write_atomically
 from ..knobs import KnobMap, save_map
+from ..landmarks import Verdict
+from ..outcomes import most_probable
 from .result import Proposal, Proposals
 
 if TYPE_CHECKING:
@@ -59,9 +61,9 @@ class Prediction:
     mechanism: str
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The most probable verdict."""
-        return max(self.verdict_probability, key=lambda name: self.verdict_probability[name])
+        return most_probable(self.verdict_probability)
 
     def table(self) -> pd.DataFrame:
         """The predicted curves."""

@@ -17,7 +17,7 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from .kernels import FAST, ONE, ZERO, Floats
+from .kernels import ONE, ZERO, Floats, compiled
 
 LOG2E = np.float32(1.4426950408889634)
 LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -149,5 +149,4 @@ def attention_kernels(size: int) -> tuple[Callable[..., None], Callable[..., Non
                                 dq[m, at + j, r, b] += dscores[t, b] * kv[m, key + at + j, t, b]
                                 dkv[m, key + at + j, t, b] += dscores[t, b] * q[m, at + j, r, b]
 
-    jit: Any = numba.njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
-    return jit(attend), jit(attend_backward)
+    return compiled(attend), compiled(attend_backward)

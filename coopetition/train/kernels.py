@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from .. import just_in_time
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -27,9 +28,9 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 
 def compiled(function: Kernel) -> Kernel:
-    """The function compiled at its first call; the machine code is kept on disk."""
-    jit: Any = numba.njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
-    return cast(Kernel, jit(function))
+    """The function compiled at its first call; the machine code is kept on disk if it can be."""
+    made = just_in_time.compiled(function, fastmath=FAST, error_model="numpy", nogil=True)
+    return cast(Kernel, made)
 
 
 @compiled

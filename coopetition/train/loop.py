@@ -181,6 +181,7 @@ class Run:
             self.ensemble.load_state(checkpoint.tensors)
             self.step = checkpoint.sequences // self.batch_size
             self.seconds = float(checkpoint.about.get("seconds", 0.0))
+            self.diverged = set(checkpoint.about.get("diverged", ()))
             self.fresh, reached = not checkpoint.about.get("attended"), checkpoint.sequences
             notes = (*notes, f"continuing from {checkpoint.sequences:,} sequences")
         for member in self.folders:
@@ -282,6 +283,7 @@ class Run:
                     "seconds": self.seconds,
                     "device": str(self.ensemble.device),
                     "attended": attended,
+                    "diverged": sorted(self.diverged),
                 },
             )
         except OSError as error:

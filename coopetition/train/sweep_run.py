@@ -162,12 +162,12 @@ def train_sweep(
         tasks = make_tasks(
             sweep.members, folder, largest=largest, begun=begun, device=device, threads=threads
         )
-        groups = {**begun, **{Path(task.folder).name: list(task.names) for task in tasks}}
+        groups = {Path(task.folder).name: list(task.names) for task in tasks}
+        names = {name for together in groups.values() for name in together}
+        groups |= {name: runs for name, runs in begun.items() if names.isdisjoint(runs)}
         made = provenance("train", {"sweep": sweep.name, **(about or {})}, inputs=inputs)
         write_atomically(folder / RECORD, json.dumps({**made, "groups": groups}, indent=1))
-        watcher: SweepBar | Silence = (
-            SweepBar(len(sweep.members), sweep.name) if progress else Silence()
-        )
+        watcher: SweepBar | Silence = SweepBar(len(names), sweep.name) if progress else Silence()
         try:
             outcomes = done_and_missing(tasks, executor, retries, watcher)
         finally:

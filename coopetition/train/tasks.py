@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .settings import TrainingSettings
-from .settings_files import as_plain, from_plain
+from .settings_files import CHANGEABLE, as_plain, from_plain
 
 FINISHED, ATTEMPTS = "finished.json", "attempts.jsonl"
 # settings by which members of one ensemble may differ; all others are shared to be safe
@@ -108,7 +108,8 @@ def make_tasks(
         Most runs in a task. Only such as differ in numbers alone come together.
     begun
         Names of the runs by task folder, as they were grouped before. Those groups stay, whatever
-        ``largest``: a run that was begun must be continued where it is.
+        ``largest``: a run that was begun must be continued where it is, and runs that train as one
+        go on together, also with one that is no longer among ``members``.
     device, threads
         As in `Task`.
 
@@ -119,20 +120,20 @@ def make_tasks(
     """
     if largest < 1:
         raise ValueError(f"ensemble size {largest}: a task has at least 1 run")
+    order = {member.name: i for i, member in enumerate(members)}
     by_name = {member.name: member for member in members}
-    groups = {
-        name: [by_name.pop(run) for run in runs]
-        for name, runs in (begun or {}).items()
-        if all(run in by_name for run in runs)
-    }
+    groups: dict[str, list[TrainingSettings]] = {}
+    for name, runs in (begun or {}).items():
+        if group := begun_group(folder / name, runs, by_name):
+            groups[name] = group
+            by_name = {run: member for run, member in by_name.items() if run not in runs}
     alike: dict[str, list[TrainingSettings]] = {}
     for member in by_name.values():
         alike.setdefault(shared_settings(member), []).append(member)
     for together in alike.values():
         for start in range(0, len(together), largest):
             group = together[start : start + largest]
-            groups[folder_name(group)] = group
-    order = {member.name: i for i, member in enumerate(members)}
+            groups[folder_name(group, taken={*groups, *(begun or {})})] = group
     tasks = [
         Task(
             folder=str((folder / name).resolve()),
@@ -142,13 +143,36 @@ def make_tasks(
         )
         for name, group in groups.items()
     ]
-    return tuple(sorted(tasks, key=lambda task: order[task.names[0]]))
+    return tuple(sorted(tasks, key=lambda t: min(order[n] for n in t.names if n in order)))
 
 
-def folder_name(group: Sequence[TrainingSettings]) -> str:
+def begun_group(
+    folder: Path, runs: Sequence[str], wanted: Mapping[str, TrainingSettings]
+) -> list[TrainingSettings]:
+    """The members of a recorded group of which some are wanted, the others as they are stored.
+
+    Empty where none is wanted, or where some are not and nothing was begun in the group's folder.
+    """
+    from .ensemble_folder import holds_run, stored_settings
+
+    members = [wanted[run] for run in runs if run in wanted]
+    if len(members) in (0, len(runs)):
+        return members
+    if not holds_run(folder):
+        return []
+    shared = {name: getattr(members[0].run, name) for name in CHANGEABLE}
+    return [
+        wanted.get(member.name, member.replace(run=member.run.replace(**shared)))
+        for member in stored_settings(folder)
+    ]
+
+
+def folder_name(group: Sequence[TrainingSettings], *, taken: Collection[str] = ()) -> str:
     """The name of a task's folder: the run's, or the first run's and how many more."""
     first = group[0].name
-    return first if len(group) == 1 else f"{first}_and_{len(group) - 1}_more"
+    name = first if len(group) == 1 else f"{first}_and_{len(group) - 1}_more"
+    numbered = (name, *(f"{name}-{n}" for n in range(2, len(taken) + 2)))
+    return next(one for one in numbered if one not in taken)
 
 
 def shared_settings(settings: TrainingSettings) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from forecast_problems import run_of
@@ -9,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import FLOAT64
 
-from coopetition.forecasting.outcomes import (
-    distribution,
-    landmarks_of_paths,
-    verdict_probabilities,
-)
+from coopetition.forecasting import Forecast
 from coopetition.forecasting.scores import brier, coverage, interval_score
 from coopetition.landmarks import landmarks, verdict
+from coopetition.outcomes import (
+    distribution,
+    landmarks_of_paths,
+    most_probable,
+    verdict_probabilities,
+)
+from coopetition.proposal.storage import Prediction as StoredPrediction
 
 TIMES = np.linspace(0.0, 100.0, 21)
 accuracies = st.lists(st.floats(0.0, 1.0), min_size=21, max_size=21).map(np.array)
@@ -50,6 +55,38 @@ def test_futures_without_the_landmark_lie_beyond_the_horizon():
     assert found.lower == pytest.approx(1.07, abs=0.02)
     assert found.median == pytest.approx(1.83, abs=0.02)
     assert found.upper is None
+
+
+def test_verdicts_and_crossovers_of_paths() -> None:
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    flip = np.array(
+        [[0.5, 0.7, 0.6, 0.4], [0.5, 0.7, 0.8, 0.9], [0.5, 0.55, 0.5, 0.5], [0.5, 0.6, 0.4, 0.2]]
+    )
+    assert verdict_probabilities(flip) == {"persistent": 0.25, "transient": 0.5, "never": 0.25}
+    assert landmarks_of_paths(x, flip, None)["crossover"].tolist() == pytest.approx(
+        [2.5, np.inf, np.inf, 1.5]
+    )
+    found = distribution(landmarks_of_paths(x, flip, None)["crossover"], 0.9)
+    assert (found.probability, found.upper) == (0.5, None)
+    twice = np.array([[0.7, 0.4, 0.7, 0.4]])  # of several falls, the first
+    assert landmarks_of_paths(x, twice, None)["crossover"][0] == pytest.approx(2 / 3)
+
+
+@given(st.permutations(["persistent", "transient", "never"]), st.integers(0, 4), st.integers(0, 4))
+def test_the_most_probable_verdict_is_one_whatever_the_order(names, first, second):
+    chances = {"persistent": first / 8, "transient": second / 8, "never": 1 - (first + second) / 8}
+    found = most_probable({name: chances[name] for name in names})
+    assert found == most_probable(chances)
+    assert chances[found] == max(chances.values())
+    assert found == "never" or chances[found] > chances["never"]
+
+
+def test_predictions_and_forecasts_agree_on_the_most_probable_verdict():
+    for prediction in (Forecast, StoredPrediction):
+        tie = SimpleNamespace(
+            verdict_probability={"persistent": 0.5, "transient": 0.0, "never": 0.5}
+        )
+        assert prediction.verdict.fget(tie) == "never"
 
 
 def test_scores_are_those_of_their_definitions():

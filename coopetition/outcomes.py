@@ -8,13 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..landmarks import CROSSED, EMERGED, MARGIN, Verdict
+from .landmarks import CROSSED, EMERGED, MARGIN, VERDICTS, Verdict, verdict_indices
 
 Array = NDArray[np.float64]
 
 CHANCE = 0.5
 RARE = 0.003  # least probability of a verdict that corrections reckon with
-VERDICTS: tuple[Verdict, ...] = ("persistent", "transient", "never")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,9 +93,19 @@ def verdict_probabilities(flip: Array) -> Mapping[str, float]:
 
 def verdicts_of_paths(flip: Array) -> NDArray[np.intp]:
     """Each path's verdict at its end, an index of `VERDICTS`; flip is ``(draws, times)``."""
-    emerged = np.any(flip >= EMERGED, axis=1)
-    stays = flip[:, -1] >= CROSSED
-    return np.where(emerged, np.where(stays, 0, 1), 2)
+    return verdict_indices(np.any(flip >= EMERGED, axis=1), flip[:, -1])
+
+
+def most_probable(chances: Mapping[str, float]) -> Verdict:
+    """The most probable verdict; where several are, ``never`` before the others.
+
+    Examples
+    --------
+    >>> most_probable({"persistent": 0.5, "transient": 0.0, "never": 0.5})
+    'never'
+    """
+    in_order: tuple[Verdict, ...] = ("never", "persistent", "transient")
+    return max(in_order, key=lambda name: chances[name])
 
 
 def distribution(values: Array, level: float) -> LandmarkForecast:
