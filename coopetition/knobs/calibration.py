@@ -136,7 +136,8 @@ def calibrate(
     if not verdicts:
         return knobs
     named = {curves.run: curves for curves in given}
-    return with_verdicts(knobs, {run.run: named[run.run] for run in kept}, seed=seed)
+    judged = {run.run: named[run.run] for run in kept}
+    return with_verdicts(knobs, judged, seed=seed, progress=progress)
 
 
 def _fitted_together(

@@ -22,7 +22,9 @@ DRAWS = 500
 SHARES = (0.25, 0.5, 1.0)  # of a run's log, at whose ends its verdict is taken
 
 
-def with_verdicts(knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 0) -> KnobMap:
+def with_verdicts(
+    knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 0, progress: bool = False
+) -> KnobMap:
     """The map with the verdicts of the runs whose logs are given; the others keep theirs.
 
     Runs whose log tells no verdict (no flip) get none, and none gets any where all runs have the
@@ -36,12 +38,18 @@ def with_verdicts(knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 
         The runs' curves by name.
     seed
         Of the futures.
+    progress
+        Whether to show progress on stderr.
     """
+    from tqdm.auto import tqdm
+
     if len(knob_map.combinations) < 2:
         return knob_map
     found: dict[str, tuple[VerdictRecord, ...]] = {}
     with one_blas_thread():
-        for combination in knob_map.combinations:
+        for combination in tqdm(
+            knob_map.combinations, desc="foreseeing", leave=False, disable=not progress
+        ):
             alike = [run for run in knob_map.runs if run.combination == combination]
             new = [run for run in alike if run.run in logs]
             if not new:
