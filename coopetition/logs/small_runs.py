@@ -1,9 +1,9 @@
 """Runs of our own trainer that ship with the package: small enough for a CPU, of every outcome.
 
 Two tables: ``small_runs.csv``, the settings in which they differ, their seeds and their origin
-(``benchmarks/small_runs.yaml``, ``fresh_runs.yaml`` and ``proposals.py``; an earlier sweep; the
-search for presets), and ``small_curves.csv``, the accuracies of all with the number of sequences
-each was measured on.
+(``benchmarks/small_runs.yaml``, ``fresh_runs.yaml``, ``fresh_again.yaml`` and ``proposals.py``; an
+earlier sweep; the search for presets), and ``small_curves.csv``, the accuracies of all with the
+number of sequences each was measured on.
 """
 
 from __future__ import annotations
