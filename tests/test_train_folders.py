@@ -44,6 +44,17 @@ def test_a_runs_settings_outlast_a_resume_that_cannot_write_them(tmp_path, monke
     assert everything(tmp_path / "run") == everything(tmp_path / "at_once")
 
 
+def test_a_member_of_an_ensemble_is_not_begun_anew(tmp_path):
+    ensemble = tmp_path / "two"
+    go([small("a"), small("b", seed=1)], ensemble)
+    before = everything(ensemble / "a")
+    longer = small("a", run={"sequences": 320})
+    for given in ((), longer):
+        with pytest.raises(ValueError, match=r"no checkpoints of its own: continue .*two instead"):
+            go(given, ensemble / "a", resume=True)
+    assert everything(ensemble / "a") == before
+
+
 def test_settings_that_stay_as_they_are_are_not_written_again(unbroken, tmp_path):
     shutil.copytree(unbroken, tmp_path / "run")
     before = (tmp_path / "run" / SETTINGS).stat()

@@ -174,8 +174,15 @@ def continued_settings(
     Raises
     ------
     ValueError
-        If the wanted settings would have made another run.
+        If the wanted settings would have made another run, or the folder is of one member of an
+        ensemble, which would be begun anew.
     """
+    whole = folder.resolve().parent
+    if (whole / MEMBERS).is_file() and folder.resolve() in member_paths(whole):
+        raise ValueError(
+            f"{folder} was trained with others as one, and has no checkpoints of its own: continue "
+            f"{whole} instead"
+        )
     present = stored_settings(folder)
     if not wanted:
         return present
