@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# small networks gain nothing from threads, which wait for one another where cores are shared;
+# decided before NumPy and torch are imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
