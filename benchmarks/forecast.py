@@ -42,9 +42,10 @@ from forecast_cases import (
     usable_runs,
 )
 
-from coopetition.forecasting import Theory, forecast
-from coopetition.knobs import KnobMap, calibrate
-from coopetition.rivals import EXTRAPOLATIONS, THEORIES
+from coopetition.forecasting import forecast
+from coopetition.forecasting.settings_map import KnobMap, calibrate
+from coopetition.forecasting.theories import EXTRAPOLATIONS, THEORIES
+from coopetition.forecasting.theories.theory import Theory
 
 TOYS = ("coopetition", "independent", "cooperation")
 NAMES = (*TOYS, *(theory.name for theory in THEORIES))

@@ -7,17 +7,17 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from coopetition.curves import Curves
+from coopetition.curves.curve import Curves
+from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.outcomes import distribution, landmarks_of_paths, verdict_probabilities
+from coopetition.curves.smoothing import smooth_curve
 from coopetition.forecasting import Forecast
-from coopetition.forecasting.evidence import MIN_POINTS
+from coopetition.forecasting.observations import MIN_POINTS
 from coopetition.forecasting.scores import brier, coverage, interval_score
-from coopetition.knobs.covariates import COVARIATES, covariates, head_start, unusable
-from coopetition.landmarks import landmarks, verdict
+from coopetition.forecasting.theories import Extrapolation
 from coopetition.logs import published_runs, read_curves
-from coopetition.outcomes import distribution, landmarks_of_paths, verdict_probabilities
-from coopetition.rivals import Extrapolation
 from coopetition.seeds import stream
-from coopetition.smoothing import smooth_curve
+from coopetition.settings.covariates import COVARIATES, covariates, head_start, unusable
 
 Array = NDArray[np.float64]
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from proposals import CLEAR, DRAWS, SHARES, VERDICTS, Predictor, Runs
 
-from coopetition.curves import Curves
+from coopetition.curves.curve import Curves
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier, coverage
-from coopetition.knobs import KnobMap, calibrate, small_map
+from coopetition.forecasting.settings_map import KnobMap, calibrate, small_map
 from coopetition.logs import read_curves, small_runs
-from coopetition.train.settings_files import read_settings
+from coopetition.settings.yaml_files import read_settings
 
 
 def finished(folder: Path) -> dict[str, Curves]:

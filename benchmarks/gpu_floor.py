@@ -8,7 +8,7 @@ import torch
 from gpu_clock import Clock, captured
 from train_step import CONTEXT, DIM, WIDTH, arithmetic
 
-from coopetition.train.precision import products
+from coopetition.train.compute.precision import products
 
 NODES = 500  # of the graph whose nodes are timed
 STEP_BYTES = 24  # Adam reads and writes a parameter and its two moments, four bytes each

@@ -15,10 +15,10 @@ from gpu_clock import Spent
 from plain_torch import PlainNetwork, plain_step
 from train_step import CONTEXT, DEPTH, DIM, HEADS, WIDTH
 
-from coopetition.train.capture import STRETCH
+from coopetition.settings.training import TrainingSettings
+from coopetition.train.compute.gpu.capture import STRETCH
+from coopetition.train.compute.triton import FusedStep
 from coopetition.train.ensemble import Ensemble
-from coopetition.train.fused import FusedStep
-from coopetition.train.settings import TrainingSettings
 
 # kernels, capture, precision
 OURS = {

@@ -20,11 +20,11 @@ from gpu_clock import Clock, captured
 from gpu_floor import STEP_BYTES, Rates, measure_rates
 from train_step import CONTEXT, DEPTH, DIM, HEADS, WIDTH, arithmetic
 
-from coopetition.train.batch import Batch
-from coopetition.train.fused import FusedStep
-from coopetition.train.network import build_network
-from coopetition.train.optimisation import Optimiser
-from coopetition.train.settings import NetworkSettings, OptimisationSettings
+from coopetition.settings.training import NetworkSettings, OptimisationSettings
+from coopetition.train.compute.triton import FusedStep
+from coopetition.train.network.network import build_network
+from coopetition.train.optimisation.optimiser import Optimiser
+from coopetition.train.sequences.batch import Batch
 
 REPEATED = 20  # launches in a graph
 Row = dict[str, Any]

@@ -32,9 +32,9 @@ from gpu_methods import ENSEMBLES, OURS, jax_peers, note, ours, run_settings, to
 from gpu_stages import COLUMNS, launch_times
 
 from coopetition.errors import CoopetitionError
-from coopetition.train.capture import STRETCH
-from coopetition.train.memory import forget_peak, peak_memory
-from coopetition.train.precision import products
+from coopetition.train.compute.gpu.capture import STRETCH
+from coopetition.train.compute.gpu.memory import forget_peak, peak_memory
+from coopetition.train.compute.precision import products
 
 Row = dict[str, Any]
 FUSED_LAUNCHES = 4  # of a fused step that wait for each other: one runs beside the next

@@ -11,7 +11,7 @@ Call = Callable[[], np.ndarray]
 
 
 def sampled() -> Call:
-    from coopetition.integration import integrate
+    from coopetition.dynamics.integration import integrate
 
     given = problem()
     return lambda: (
@@ -23,7 +23,7 @@ def sampled() -> Call:
 
 def dense() -> Call:
     """Every step kept, then evaluated at the save points."""
-    from coopetition.integration import integrate
+    from coopetition.dynamics.integration import integrate
 
     given = problem()
     return lambda: integrate(MODEL, start=given.start, until=UNTIL, rtol=RTOL, atol=ATOL)(
@@ -33,7 +33,7 @@ def dense() -> Call:
 
 def interpreted() -> Call:
     """The step is machine code, the loop around it plain Python: nothing for numba to compile."""
-    from coopetition.integration import integrate
+    from coopetition.dynamics.integration import integrate
 
     given = problem()
     return lambda: integrate(
@@ -43,7 +43,7 @@ def interpreted() -> Call:
 
 
 def batch() -> Call:
-    from coopetition.integration import integrate_many
+    from coopetition.dynamics.integration import integrate_many
 
     given = problem()
     names = ode().parameter_names
@@ -54,7 +54,7 @@ def batch() -> Call:
 
 
 def _tangents(tighter: float) -> Call:
-    from coopetition.integration import integrate_tangents
+    from coopetition.dynamics.integration import integrate_tangents
 
     given = problem()
     directions = np.eye(len(given.parameters))[:, [ode().parameter_names.index(n) for n in VARIED]]
@@ -81,7 +81,7 @@ def tangents_tighter() -> Call:
 
 
 def _descent(every: int) -> Call:
-    from coopetition.descent import descend
+    from coopetition.dynamics.descent import descend
 
     given = problem()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from ode_problem import MODEL, STEPS, STOP_BELOW, ode, problem
 
-from coopetition.starts import project
+from coopetition.dynamics.starts import project
 
 Call = Callable[[], np.ndarray]
 

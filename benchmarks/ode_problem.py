@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # the peers' Python has no coopetition installed
     sys.path.insert(0, str(ROOT))
 
-from coopetition.models import get  # noqa: E402
-from coopetition.reduction import ReducedODE, reduce  # noqa: E402
-from coopetition.starts import Start, project  # noqa: E402
+from coopetition.dynamics.catalogue import get  # noqa: E402
+from coopetition.dynamics.reduction import ReducedODE, reduce  # noqa: E402
+from coopetition.dynamics.starts import Start, project  # noqa: E402
 
 RTOL, ATOL, UNTIL = 1e-8, 1e-10, 16000.0
 STEPS, STOP_BELOW = 16000, 1e-6

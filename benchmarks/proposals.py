@@ -30,14 +30,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from coopetition.curves import Curves
+from coopetition.curves.curve import Curves
+from coopetition.curves.landmarks import verdict
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
-from coopetition.knobs import KnobMap, calibrate, covariates, small_map
-from coopetition.landmarks import verdict
+from coopetition.forecasting.settings_map import KnobMap, calibrate, small_map
+from coopetition.forecasting.theories import THEORIES
 from coopetition.logs import read_curves, small_runs
 from coopetition.proposal import regress_outcomes
-from coopetition.rivals import THEORIES
+from coopetition.settings.covariates import covariates
 
 VERDICTS = ("persistent", "transient", "never")
 CLEAR = (0.45, 0.55)

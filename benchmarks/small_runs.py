@@ -19,8 +19,8 @@ import pandas as pd
 from coopetition.files import write_atomically
 from coopetition.logs import read_curves
 from coopetition.logs.small_runs import CURVES_TABLE, EVALUATORS, SETTINGS_TABLE, VARIED
-from coopetition.train.decay import kind_of
-from coopetition.train.settings_files import read_settings
+from coopetition.settings.yaml_files import read_settings
+from coopetition.train.optimisation.decay import kind_of
 
 DATA = Path(__file__).parents[1] / "coopetition" / "data"
 ORIGIN = "small_runs.yaml"

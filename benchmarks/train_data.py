@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import torch
 
+from coopetition.settings.training import TrainingSettings
 from coopetition.train.ensemble import Ensemble
-from coopetition.train.settings import TrainingSettings
 
 BATCHES, REPEATS = 256, 7  # batches a repeat; a multiple of a block
 

@@ -24,10 +24,10 @@ from typing import NamedTuple
 import torch
 from plain_torch import PlainNetwork, plain_step
 
-from coopetition.train.batch import Batch
-from coopetition.train.network import build_network
-from coopetition.train.settings import NetworkSettings, OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import NetworkSettings, OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.network.network import build_network
+from coopetition.train.sequences.batch import Batch
 
 CONTEXT, DIM, WIDTH, HEADS, DEPTH = 2, 64, 64, 8, 2
 

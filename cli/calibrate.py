@@ -58,8 +58,8 @@ def calibrate(
     coopetition calibrate 'published:*' --until 4e7 -o map.json
     coopetition calibrate 'cpu:*' runs/* -o map.json
     """
-    from coopetition.knobs import calibrate as calibrate_on
-    from coopetition.knobs import save_map
+    from coopetition.forecasting.settings_map import calibrate as calibrate_on
+    from coopetition.forecasting.settings_map import save_map
 
     checked_output(output, suffixes=(".json",), inputs=logs)
     if until is not None and not 0 < until < float("inf"):

@@ -59,13 +59,13 @@ def demo(output: Path, starts: int, seed: int, quick: bool) -> None:
 
 def _integrated(output: Path, starts: int, seed: int) -> None:
     """The toy model of arXiv 2503.05631, section 6, by itself: ICL comes and goes."""
+    from coopetition.dynamics.catalogue import get
+    from coopetition.dynamics.integration import integrate
+    from coopetition.dynamics.starts import random_start
+    from coopetition.dynamics.trajectory_landmarks import landmarks_of
     from coopetition.files import provenance, write_table
-    from coopetition.integration import integrate
-    from coopetition.models import get
-    from coopetition.plot import plot_phase, trajectory_figure
-    from coopetition.predicted_landmarks import landmarks_of
+    from coopetition.report.figures import plot_phase, trajectory_figure
     from coopetition.seeds import stream
-    from coopetition.starts import random_start
 
     model = get("coopetition")
     start = random_start(model, stream(seed, "start"))
@@ -85,10 +85,10 @@ def _integrated(output: Path, starts: int, seed: int) -> None:
 
 def _fitted(output: Path, starts: int, seed: int) -> None:
     """The toy model fitted to the paper's published main run (figure 1b)."""
+    from coopetition.curves.landmarks import landmarks, verdict
+    from coopetition.dynamics.catalogue import get
     from coopetition.fitting import FitSettings, fit, write_fits
-    from coopetition.landmarks import landmarks, verdict
     from coopetition.logs import read_curves
-    from coopetition.models import get
 
     (curves,) = read_curves("published:main")
     settings = FitSettings(starts=starts, seed=seed)
@@ -106,7 +106,7 @@ def _fitted(output: Path, starts: int, seed: int) -> None:
 def _pictured(output: Path, result: Fit) -> None:
     """The fit over the data with bands, and what the starts found."""
     from coopetition.fitting import predict
-    from coopetition.plot import fit_figure, plot_waterfall
+    from coopetition.report.figures import fit_figure, plot_waterfall
 
     prediction = predict(result, result.measurements.sequences[-1])
     save_figure(fit_figure(result, prediction), output / "fit_main.png")
@@ -117,9 +117,9 @@ def _forecast(output: Path, starts: int, seed: int) -> None:
     """The published run forecast from its first quarter, by a map that has not seen it."""
     from coopetition.files import write_atomically
     from coopetition.forecasting import forecast
-    from coopetition.knobs import default_map
+    from coopetition.forecasting.settings_map import default_map
     from coopetition.logs import read_curves
-    from coopetition.plot import plot_forecast
+    from coopetition.report.figures import plot_forecast
 
     (curves,) = read_curves("published:main")
     knob_map = default_map().without(curves.run)
@@ -134,9 +134,9 @@ def _forecast(output: Path, starts: int, seed: int) -> None:
 
 def _trained(output: Path, starts: int, seed: int) -> None:
     """A small transformer trained in which ICL is transient."""
-    from coopetition.landmarks import landmarks, verdict
+    from coopetition.curves.landmarks import landmarks, verdict
+    from coopetition.settings.presets import preset
     from coopetition.train.loop import train
-    from coopetition.train.presets import preset
 
     base = preset(BASE)
     # networks this small gain little from a second thread, and lose much where cores are shared
@@ -162,7 +162,7 @@ def _proposed(output: Path, starts: int, seed: int) -> None:
 
 def _verified(output: Path, starts: int, seed: int) -> None:
     """The best proposal trained, and what was predicted compared with what came."""
-    from coopetition.verification import verify
+    from coopetition.proposal.verification import verify
 
     found = verify(output / "proposals")
     click.echo(found.summary())

@@ -23,11 +23,11 @@ from .options import (
 from .posterior_entry import posterior_entry
 
 if TYPE_CHECKING:
-    from coopetition.curves import Curves
+    from coopetition.curves.curve import Curves
+    from coopetition.dynamics.model import Model
     from coopetition.fitting import Fit, FitSettings, Prediction
     from coopetition.forecasting import Forecast
     from coopetition.logs import Columns
-    from coopetition.models import Model
 
 
 @click.command()
@@ -114,10 +114,10 @@ def fit(
         --model independent -o FIT.json --plot fit.png
     coopetition fit published:main --until 5e6 --horizon 2e7 --json
     """
+    from coopetition.dynamics.catalogue import get
     from coopetition.fitting import FitSettings, write_fits
     from coopetition.fitting import fit as fit_curves
-    from coopetition.knobs import load_map, map_for
-    from coopetition.models import get
+    from coopetition.forecasting.settings_map import load_map, map_for
 
     checked_figure_path(plot)
     checked_output(
@@ -189,7 +189,7 @@ def _draw(
     forecasts: Sequence[Forecast | None],
 ) -> None:
     """The best of the models' fits of each run, in a file of its own where there are several."""
-    from coopetition.plot import fit_figure
+    from coopetition.report.figures import fit_figure
 
     for name, first in zip(names, range(0, len(fits), models), strict=False):
         own = range(first, min(first + models, len(fits)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def fit_entry(result: Fit) -> dict[str, Any]:
     """Landmarks and verdict."""
-    from coopetition.landmarks import NAMES, landmarks, verdict
+    from coopetition.curves.landmarks import NAMES, landmarks, verdict
 
     predicted = result.predict()
     has_flip = ("flip", "in_context_acc") in predicted.curves

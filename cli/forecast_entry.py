@@ -10,10 +10,10 @@ import click
 from .options import input_file
 
 if TYPE_CHECKING:
-    from coopetition.curves import Curves
+    from coopetition.curves.curve import Curves
     from coopetition.fitting import Fit, Prediction
     from coopetition.forecasting import Forecast
-    from coopetition.knobs import KnobMap
+    from coopetition.forecasting.settings_map import KnobMap
 
 map_option = click.option(
     "--map",

@@ -24,9 +24,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from coopetition.models import Model
-    from coopetition.starts import Start
-    from coopetition.trajectory import Trajectory
+    from coopetition.dynamics.model import Model
+    from coopetition.dynamics.starts import Start
+    from coopetition.dynamics.trajectory import Trajectory
 
 SAID = {
     "never": "never: ICL does not emerge",
@@ -98,9 +98,9 @@ def integrate(
     coopetition integrate coopetition -p mu1=0 --until 64000 --plot persists.png
     coopetition integrate coopetition --method descent --stop-below 1e-6 --json
     """
-    from coopetition.models import get
-    from coopetition.predicted_landmarks import landmarks_of
-    from coopetition.readout import Readout
+    from coopetition.dynamics.catalogue import get
+    from coopetition.dynamics.readout import Readout
+    from coopetition.dynamics.trajectory_landmarks import landmarks_of
 
     checked_figure_path(plot)
     checked_output_path(output, inputs=[start] if start else [])
@@ -114,7 +114,7 @@ def integrate(
     given = numbers(split_assignments(parameters))
     begin = _start(declared, given, seed, start)
     if method == "descent":
-        from coopetition.descent import descend
+        from coopetition.dynamics.descent import descend
 
         if modified is not None:
             raise ValueError(f"--modified {modified} is a flow; it does not go with descent")
@@ -128,7 +128,7 @@ def integrate(
             every=every or 1,
         )
     else:
-        from coopetition.integration import integrate as integrate_model
+        from coopetition.dynamics.integration import integrate as integrate_model
 
         trajectory = integrate_model(
             declared,
@@ -153,7 +153,7 @@ def integrate(
     if output is not None:
         _write(output, trajectory, asked, seed, start)
     if plot is not None:
-        from coopetition.plot import trajectory_figure
+        from coopetition.report.figures import trajectory_figure
 
         save_figure(trajectory_figure(trajectory, readout), plot)
     trajectory.require()
@@ -169,8 +169,8 @@ def _start(model: Model, given: dict[str, float], seed: int | None, path: Path |
     """The start asked for, drawn in the dimensions asked for."""
     import dataclasses
 
+    from coopetition.dynamics.starts import random_start, read_start
     from coopetition.seeds import stream
-    from coopetition.starts import random_start, read_start
 
     if path is not None:
         if seed is not None:
@@ -195,7 +195,7 @@ def _result(trajectory: Trajectory, marks: Any) -> dict[str, Any]:
     landmarks = None
     verdict = None
     if marks is not None:
-        from coopetition.landmarks import NAMES, VERDICTS, verdict_indices
+        from coopetition.curves.landmarks import NAMES, VERDICTS, verdict_indices
 
         landmarks = {name: (m := getattr(marks, name)) and m.value for name in NAMES}
         emerged = landmarks["emergence"] is not None

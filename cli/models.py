@@ -8,7 +8,7 @@ import click
 @click.command()
 def models() -> None:
     """List the toy models that come with the package."""
-    from coopetition.models import CATALOGUE
+    from coopetition.dynamics.catalogue import CATALOGUE
 
     width = max(len(name) for name in CATALOGUE)
     for name, model in CATALOGUE.items():
@@ -33,7 +33,7 @@ def equations(model: str, form: str | None, latex: bool) -> None:
     All are derived from the model's declaration. x_v is the overlap of vector v with its target,
     y_v the length of the rest, n_v the dimension and S_v the target's squared norm over n_v.
     """
-    from coopetition.equations import equations_of
-    from coopetition.models import get
+    from coopetition.dynamics.catalogue import get
+    from coopetition.dynamics.equations import equations_of
 
     click.echo(equations_of(get(model), form=form, latex=latex))

@@ -54,10 +54,10 @@ def phase(
     """
     from tqdm import tqdm
 
-    from coopetition.models import get
-    from coopetition.phase import parse_axis
-    from coopetition.phase import phase as map_phase
-    from coopetition.readout import Readout
+    from coopetition.dynamics.catalogue import get
+    from coopetition.dynamics.phase import parse_axis
+    from coopetition.dynamics.phase import phase as map_phase
+    from coopetition.dynamics.readout import Readout
 
     checked_figure_path(plot)
     checked_output_path(output)
@@ -94,7 +94,7 @@ def phase(
         gains = {"until": until, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl}
         write_table(output, result.columns(), provenance("phase", {**settings, **gains}, seed=seed))
     if plot is not None:
-        from coopetition.plot import phase_figure
+        from coopetition.report.figures import phase_figure
 
         save_figure(phase_figure(result), plot)
     click.echo(result.summary())

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coopetition import Curves
     from coopetition.proposal import Move
-    from coopetition.train.settings import TrainingSettings
+    from coopetition.settings.training import TrainingSettings
 
 LEVELS = 8  # of a setting's range at which it is tried whether such settings can be trained
 
 
 def base_of(logs: list[Curves], settings: Path | None) -> tuple[dict[str, Any], TrainingSettings]:
     """The base by short names, and as settings that can be trained."""
-    from coopetition.logs.settings import settings_of_ours
-    from coopetition.train.settings_files import as_plain as tree_of
-    from coopetition.train.settings_files import read_settings
-    from coopetition.train.short_names import from_short_names
+    from coopetition.settings.names import settings_of_ours
+    from coopetition.settings.short_names import from_short_names
+    from coopetition.settings.yaml_files import as_plain as tree_of
+    from coopetition.settings.yaml_files import read_settings
 
     if settings is not None:
         full = read_settings(settings)
@@ -74,11 +74,11 @@ def require_trainable(
     Predictions are made for the base by short names, settings files from the full one. That only
     the data are others (those of published runs are not made by the trainer) is told, not refused.
     """
-    from coopetition.knobs.covariates import data_kind, unusable
-    from coopetition.logs.settings import settings_of_ours
     from coopetition.proposal.candidates import plain
-    from coopetition.train.settings_files import as_plain
-    from coopetition.train.short_names import unlike, with_short_names
+    from coopetition.settings.covariates import data_kind, unusable
+    from coopetition.settings.names import settings_of_ours
+    from coopetition.settings.short_names import unlike, with_short_names
+    from coopetition.settings.yaml_files import as_plain
 
     strange = unusable(short)
     if strange is not None:

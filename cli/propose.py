@@ -23,10 +23,10 @@ from .options import (
 from .proposal_base import base_of, budget_of, log_of_base, moves_of, require_trainable
 
 if TYPE_CHECKING:
-    from coopetition.knobs import KnobMap
+    from coopetition.forecasting.settings_map import KnobMap
     from coopetition.logs import Columns
     from coopetition.proposal import Experiment, Move, Proposals
-    from coopetition.train.settings import TrainingSettings
+    from coopetition.settings.training import TrainingSettings
 
 SEEDS = 1000  # proposals are trained with seeds of their own, from here
 
@@ -108,7 +108,7 @@ def propose(
     coopetition propose published:main --budget 2e7
     coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
     """
-    from coopetition.knobs import load_map, map_for
+    from coopetition.forecasting.settings_map import load_map, map_for
     from coopetition.logs.columns import entries_of
     from coopetition.proposal import propose as search
     from coopetition.proposal import with_runs
@@ -161,7 +161,7 @@ def second_opinion(
     knob_map: KnobMap, budget: float
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
     """What a regression without a theory says, where the small runs, its and the map's, tell."""
-    from coopetition.knobs import small_map
+    from coopetition.forecasting.settings_map import small_map
     from coopetition.proposal.knowledge import small_regression
 
     if knob_map is not small_map() or not small_regression().knows(budget):
@@ -203,8 +203,8 @@ def written(
     ``about`` is what `write_proposals` is told of the command.
     """
     from coopetition.proposal.storage import settings_file, write_proposals
-    from coopetition.train.settings_files import write_settings
-    from coopetition.train.short_names import with_short_names
+    from coopetition.settings.short_names import with_short_names
+    from coopetition.settings.yaml_files import write_settings
 
     if folder is None:
         return {}
@@ -230,8 +230,8 @@ def draw(
 ) -> None:
     """The boundary over two settings, or probability against cost."""
     from coopetition.errors import unknown_name
-    from coopetition.plot import plot_boundary, plot_frontier
     from coopetition.proposal import boundary
+    from coopetition.report.figures import plot_boundary, plot_frontier
 
     if pair is None:
         save_figure(plot_frontier(found).figure, path)

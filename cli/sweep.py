@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from coopetition.train.sweep_run import SweepResult
-    from coopetition.train.sweeps import Sweep
+    from coopetition.train.sweeps.sweep import Sweep
+    from coopetition.train.sweeps.sweep_run import SweepResult
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 ON_GPU = 32  # runs of an ensemble, where nothing else is said
@@ -72,7 +72,7 @@ def wants_sweep(settings: tuple[str, ...], executor: str | None) -> bool:
     ValueError
         If a sweep is given together with other settings.
     """
-    from coopetition.train.sweeps import is_sweep
+    from coopetition.train.sweeps.sweep import is_sweep
 
     sweeps = [name for name in settings if is_sweep(name)]
     if sweeps and len(settings) > 1:
@@ -98,9 +98,9 @@ def spread_runs(
 ) -> None:
     """Train a sweep, write its tables, and fail if a run did; ``sources`` are what it came from."""
     from coopetition.errors import TrainingError
-    from coopetition.train.executors import open_executor
-    from coopetition.train.sweep_run import train_sweep
-    from coopetition.train.sweep_tables import write_sweep_tables
+    from coopetition.train.sweeps.executors import open_executor
+    from coopetition.train.sweeps.sweep_run import train_sweep
+    from coopetition.train.sweeps.sweep_tables import write_sweep_tables
 
     from .options import split_assignments
 
@@ -142,14 +142,14 @@ def on_gpu(device: str) -> bool:
     """Whether runs compute on a GPU."""
     if device != "auto":
         return device.startswith("cuda")
-    from coopetition.train.executors import cuda_devices
+    from coopetition.train.sweeps.executors import cuda_devices
 
     return bool(cuda_devices())
 
 
 def results_of(result: SweepResult) -> list[dict[str, Any]]:
     """What `--json` says of each run."""
-    from coopetition.train.sweep_tables import readings
+    from coopetition.train.sweeps.sweep_tables import readings
 
     from .options import finite
 

@@ -13,8 +13,8 @@ from .options import checked_output
 from .sweep import spread_runs, sweep_options, wants_sweep
 
 if TYPE_CHECKING:
-    from coopetition.train.settings import TrainingSettings
-    from coopetition.train.sweeps import Sweep
+    from coopetition.settings.training import TrainingSettings
+    from coopetition.train.sweeps.sweep import Sweep
     from coopetition.train.trained_run import TrainedRun
 
 
@@ -103,9 +103,9 @@ def members_of(
     given: tuple[str, ...], changes: tuple[str, ...], seeds: int, *, resumed: Path | None
 ) -> tuple[TrainingSettings, ...]:
     """The settings of each run: those given, or those of the run to continue, with the changes."""
-    from coopetition.train.ensemble_folder import holds_run, stored_settings
-    from coopetition.train.settings import TrainingSettings
-    from coopetition.train.settings_files import with_overrides
+    from coopetition.settings.training import TrainingSettings
+    from coopetition.settings.yaml_files import with_overrides
+    from coopetition.train.folder.ensemble_folder import holds_run, stored_settings
 
     if not given and resumed is not None:
         if not holds_run(resumed):
@@ -124,7 +124,7 @@ def members_of(
 
 def sweep_of(given: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sweep:
     """The runs to spread over workers: those of a sweep's file, or those of any settings."""
-    from coopetition.train.sweeps import Sweep, is_sweep, read_sweep
+    from coopetition.train.sweeps.sweep import Sweep, is_sweep, read_sweep
 
     if len(given) == 1 and is_sweep(given[0]):
         return read_sweep(given[0], overrides=changes, seeds=seeds)
@@ -135,7 +135,7 @@ def sweep_of(given: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sw
 
 def tell_idle(members: tuple[TrainingSettings, ...]) -> None:
     """Say on stderr which settings were given for nothing, before work begins."""
-    from coopetition.train.idle_settings import without_effect
+    from coopetition.settings.unused import without_effect
 
     for sentence in without_effect(members):
         click.echo(f"note: {sentence}", err=True)
@@ -143,8 +143,8 @@ def tell_idle(members: tuple[TrainingSettings, ...]) -> None:
 
 def settings_named(given: str) -> TrainingSettings:
     """The settings in a file, or the preset of that name."""
-    from coopetition.train.presets import preset
-    from coopetition.train.settings_files import read_settings
+    from coopetition.settings.presets import preset
+    from coopetition.settings.yaml_files import read_settings
 
     is_file = given.endswith((".yaml", ".yml")) or Path(given).is_file()
     return read_settings(given) if is_file else preset(given)
@@ -152,14 +152,14 @@ def settings_named(given: str) -> TrainingSettings:
 
 def presets_listed() -> str:
     """A line for each preset."""
-    from coopetition.train.presets import preset, preset_names
+    from coopetition.settings.presets import preset, preset_names
 
     return "\n".join(f"{name:<20} {preset(name).source}" for name in preset_names())
 
 
 def result_of(run: TrainedRun) -> dict[str, Any]:
     """What `--json` says of a run."""
-    from coopetition.train.sweep_tables import readings
+    from coopetition.train.sweeps.sweep_tables import readings
 
     return {
         "run": str(run.folder),
@@ -210,9 +210,9 @@ def embeddings(
     embeddings in arXiv 2311.08360. Train on the result with -s data.kind=embeddings -s data.path=…
     """
     from coopetition.seeds import stream
+    from coopetition.settings.training import DataSettings
     from coopetition.train.data.clustering import cluster
     from coopetition.train.data.embeddings import read_array, write_array
-    from coopetition.train.settings import DataSettings
 
     checked_output(output, suffixes=(".h5", ".hdf5", ".npy"), inputs=[matrix])
     rows = read_array(matrix, path_in_file)

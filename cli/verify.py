@@ -33,10 +33,10 @@ def verify(
     continued; the predictions are never rewritten. Verdicts go to DIR/verdicts.json. A proposal
     whose training fails is named at the end, with the reason; the others are trained and scored.
     """
-    from coopetition.knobs import save_map
+    from coopetition.forecasting.settings_map import save_map
     from coopetition.proposal.storage import MAP, PREDICTIONS, VERDICTS
-    from coopetition.verification import updated_map
-    from coopetition.verification import verify as verify_folder
+    from coopetition.proposal.verification import updated_map
+    from coopetition.proposal.verification import verify as verify_folder
 
     kept = [folder / name for name in (MAP, PREDICTIONS, VERDICTS)]
     checked_output(update, "--update", suffixes=(".json",), inputs=kept)

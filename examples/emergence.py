@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coopetition.landmarks import landmarks
-from coopetition.plot import plot_curves
+from coopetition.curves.landmarks import landmarks
+from coopetition.report.figures import plot_curves
+from coopetition.settings.presets import preset
 from coopetition.train.loop import train
-from coopetition.train.presets import preset
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="emergence-")) / "run"
 (run,) = train(preset("cpu-emergence"), folder)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from coopetition.descent import descend
-from coopetition.models import get
-from coopetition.plot import plot_losses, plot_phase
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.descent import descend
+from coopetition.dynamics.starts import random_start
+from coopetition.report.figures import plot_losses, plot_phase
 from coopetition.seeds import stream
-from coopetition.starts import random_start
 
 SEEDS, STEPS = 12, 16000
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="paper-figures-"))

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.model import Cost, Model, Strategy
 from coopetition.fitting import compare, fit, predict, profile, rank, scaling_symmetries
 from coopetition.logs import read_curves
-from coopetition.models import Cost, Model, Strategy, get
-from coopetition.plot import fit_figure, plot_profile
+from coopetition.report.figures import fit_figure, plot_profile
 
 STARTS = 6
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="fit-published-"))

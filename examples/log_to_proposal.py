@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from coopetition.forecasting import forecast
-from coopetition.knobs import small_map
+from coopetition.forecasting.settings_map import small_map
 from coopetition.logs import read_curves
 from coopetition.proposal import default_moves, most_informative, propose, with_runs
 

@@ -12,12 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from coopetition.curves.landmarks import verdict
 from coopetition.forecasting import forecast_settings
-from coopetition.knobs import default_map
-from coopetition.landmarks import verdict
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
-from coopetition.plot import plot_forecast, plot_frontier
 from coopetition.proposal import default_moves, propose
+from coopetition.report.figures import plot_forecast, plot_frontier
 
 BUDGET = 2e7  # sequences: the end of the paper's figure 1b
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from coopetition.curves import Curves
-from coopetition.landmarks import landmarks, verdict
+from coopetition.curves.curve import Curves
+from coopetition.curves.landmarks import landmarks, verdict
 from coopetition.logs import read_curves
-from coopetition.plot import plot_curves
+from coopetition.report.figures import plot_curves
 
 SHOWN = ("train", "icl", "ciwl", "flip")  # evaluators in the paper's figures
 FORMATS = (".csv", ".parquet")

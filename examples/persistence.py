@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coopetition.landmarks import verdict
-from coopetition.plot import plot_curves
+from coopetition.curves.landmarks import verdict
+from coopetition.report.figures import plot_curves
+from coopetition.settings.presets import preset
 from coopetition.train.loop import train
-from coopetition.train.presets import preset
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="persistence-"))
 runs = train([preset("cpu-persistent"), preset("cpu-never")], folder / "runs")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coopetition.models import get
-from coopetition.starts import Start, project
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.starts import Start, project
 
 # without a GPU kernels are interpreted, which is decided before the first of them is imported
 os.environ.setdefault("TRITON_INTERPRET", "0" if Path("/dev/nvidiactl").exists() else "1")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from coopetition.curves import Curves
-from coopetition.integration import integrate
-from coopetition.models import Model, get
-from coopetition.observation import observe
-from coopetition.readout import Readout
+from coopetition.curves.curve import Curves
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.model import Model
+from coopetition.dynamics.observation import observe
+from coopetition.dynamics.readout import Readout
 
 ACCURACIES = tuple((name, "in_context_acc") for name in ("train", "icl", "ciwl", "flip"))
 TRUTH = {

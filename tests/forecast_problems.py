@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from coopetition.curves import Curve, Curves
-from coopetition.forecasting import TheoryParameter
+from coopetition.curves.curve import Curve, Curves
+from coopetition.forecasting.theories.theory import TheoryParameter
 
 EVALUATORS = ("train", "icl", "ciwl", "flip")
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from small_networks import SMALL, random_batch, small_network
 
-from coopetition.train.batch import Batch
-from coopetition.train.fused import FusedStep
-from coopetition.train.fused.tiles import choose_tiles
-from coopetition.train.network import Network
-from coopetition.train.settings import OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.compute.triton import FusedStep
+from coopetition.train.compute.triton.tiles import choose_tiles
+from coopetition.train.network.network import Network
+from coopetition.train.sequences.batch import Batch
 
 # small tiles, so that the few labels of small networks fill several, and parts of several
 CUT = {"labels": 16, "queries": 16, "update_labels": 16, "update_queries": 16, "label_rows": 16}

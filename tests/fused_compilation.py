@@ -22,16 +22,16 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from coopetition.train.batch import Batch
-from coopetition.train.fused.launch import Launch
-from coopetition.train.fused.launches import Launches
-from coopetition.train.fused.lazy_labels import LazyLabels
-from coopetition.train.fused.numbers import numbers_of
-from coopetition.train.fused.support import PRECISIONS
-from coopetition.train.fused.tiles import choose_tiles
-from coopetition.train.network import Network
-from coopetition.train.optimisation import Optimiser
-from coopetition.train.settings import NetworkSettings, OptimisationSettings
+from coopetition.settings.training import NetworkSettings, OptimisationSettings
+from coopetition.train.compute.triton.launch import Launch
+from coopetition.train.compute.triton.launches import Launches
+from coopetition.train.compute.triton.lazy_labels import LazyLabels
+from coopetition.train.compute.triton.numbers import numbers_of
+from coopetition.train.compute.triton.support import PRECISIONS
+from coopetition.train.compute.triton.tiles import choose_tiles
+from coopetition.train.network.network import Network
+from coopetition.train.optimisation.optimiser import Optimiser
+from coopetition.train.sequences.batch import Batch
 
 TYPES = {
     torch.float32: "*fp32", torch.float64: "*fp64", torch.int64: "*i64", torch.int32: "*i32",

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from coopetition.curves import Curve, Curves
-from coopetition.knobs import default_map
+from coopetition.curves.curve import Curve, Curves
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal import default_moves, propose
 from coopetition.proposal.storage import write_proposals
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.settings_files import write_settings
-from coopetition.train.short_names import with_short_names
+from coopetition.settings.short_names import with_short_names
+from coopetition.settings.training import TrainingSettings
+from coopetition.settings.yaml_files import write_settings
 
 BUDGET = 2e7
 POINTS = 41

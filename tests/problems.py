@@ -10,8 +10,8 @@ import sympy as sp
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from coopetition.models import Cost, Model, Strategy
-from coopetition.reduction import ReducedODE
+from coopetition.dynamics.model import Cost, Model, Strategy
+from coopetition.dynamics.reduction import ReducedODE
 
 Floats = NDArray[np.float64]
 

@@ -93,7 +93,7 @@ class Tape(NoWaiting):
 
 
 class Tapes:
-    """A recorder of steps (`coopetition.train.capture.Recorder`) for CPUs."""
+    """A recorder of steps (`coopetition.train.compute.gpu.capture.Recorder`) for CPUs."""
 
     def __init__(self):
         self.tapes, self.paced = [], 0

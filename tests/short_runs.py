@@ -4,9 +4,9 @@ import signal
 
 import numpy as np
 
+from coopetition.settings.training import TrainingSettings
+from coopetition.train.folder.run_folder import CURVES, EVALUATIONS, MEASURES
 from coopetition.train.loop import train
-from coopetition.train.runs import CURVES, EVALUATIONS, MEASURES
-from coopetition.train.settings import TrainingSettings
 
 BATCH = 4
 

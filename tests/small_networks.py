@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from coopetition.train.batch import Batch
-from coopetition.train.network import Network, build_network
-from coopetition.train.settings import NetworkSettings
+from coopetition.settings.training import NetworkSettings
+from coopetition.train.network.network import Network, build_network
+from coopetition.train.sequences.batch import Batch
 
 SMALL = {"n_labels": 30, "input_dim": 12, "width": 32, "heads": 4}
 

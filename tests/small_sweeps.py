@@ -8,10 +8,10 @@ import os
 import time
 from pathlib import Path
 
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.sweep_run import train_sweep
-from coopetition.train.sweeps import make_sweep
-from coopetition.train.tasks import ATTEMPTS
+from coopetition.settings.training import TrainingSettings
+from coopetition.train.sweeps.sweep import make_sweep
+from coopetition.train.sweeps.sweep_run import train_sweep
+from coopetition.train.sweeps.tasks import ATTEMPTS
 
 PATIENCE = 40  # seconds until a test gives up waiting for another process
 COMMON = {

@@ -8,10 +8,10 @@ from problems import (
     POLE,
 )
 
-from coopetition.integration import integrate, integrate_many
-from coopetition.models import get
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate, integrate_many
+from coopetition.dynamics.starts import random_start
 from coopetition.seeds import stream
-from coopetition.starts import random_start
 
 PAPER = get("coopetition")
 

@@ -14,7 +14,7 @@ from tolerances import FLOAT64
 from coopetition.errors import TrainingError
 from coopetition.files import sha256_of
 from coopetition.logs import read_curves, write_curves
-from coopetition.train.settings_files import read_settings
+from coopetition.settings.yaml_files import read_settings
 
 # so small and fast that ICL hardly comes, but likelier where exemplars match
 TINY = {

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from problems import FUNCTIONS, drawn_vectors, own_ode, small_models
 from tolerances import FINITE_DIFFERENCES, FLOAT64
 
-from coopetition.arithmetic import Dual, Lanes
-from coopetition.compilation import compile_ode
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.reduction import reduce
+from coopetition.dynamics.solver.arithmetic import Dual, Lanes
+from coopetition.dynamics.solver.compilation import compile_ode
+from coopetition.dynamics.starts import project
 from coopetition.errors import ModelError
-from coopetition.models import CATALOGUE, get
-from coopetition.reduction import reduce
-from coopetition.starts import project
 
 CASES = [*((name, "flow") for name in CATALOGUE), ("coopetition", "modified")]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from problems import own_ode
 
-from coopetition import compilation
-from coopetition.compilation import cache_folder, compile_ode
-from coopetition.integration import integrate
-from coopetition.models import get
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.solver import compilation
+from coopetition.dynamics.solver.compilation import cache_folder, compile_ode
 
 DECAYING = {"y": "-k*y"}
 
@@ -172,10 +172,10 @@ def test_unknown_forms_are_refused():
 
 def test_a_second_process_derives_nothing_and_waits_for_no_compiler(tmp_path):
     program = (
-        "import sys; from coopetition.integration import integrate; "
-        "from coopetition.models import get; "
+        "import sys; from coopetition.dynamics.integration import integrate; "
+        "from coopetition.dynamics.catalogue import get; "
         "print(integrate(get('induction'), until=100.0, compiled=False).states[-1].tolist(), "
-        "'numba' in sys.modules, 'coopetition.emission' in sys.modules)"
+        "'numba' in sys.modules, 'coopetition.dynamics.solver.emission' in sys.modules)"
     )
     environment = {**os.environ, "COOPETITION_CACHE": str(tmp_path)}
     said = [

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from coopetition import Curve, Curves, fit, landmarks, verdict
-from coopetition.curves import TABLE_COLUMNS, headline_metric, runs_in
+from coopetition import Curve, Curves, fit, verdict
+from coopetition.curves import landmarks
+from coopetition.curves.curve import TABLE_COLUMNS, headline_metric, runs_in
 from coopetition.fitting import compare
 
 

@@ -16,13 +16,13 @@ from tolerances import (
     ROUNDING,
 )
 
-from coopetition.descent import descend, descend_tangents
-from coopetition.integration import integrate
-from coopetition.models import CATALOGUE, get
-from coopetition.reduction import reduce
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.descent import descend, descend_tangents
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.reduction import reduce
+from coopetition.dynamics.starts import project, random_start
+from coopetition.dynamics.trajectory import Outcome
 from coopetition.seeds import stream
-from coopetition.starts import project, random_start
-from coopetition.trajectory import Outcome
 
 PAPER = get("coopetition")
 LOSSES = ("total", "icl", "ciwl", "cost")

@@ -10,12 +10,12 @@ from problems import (
 )
 from tolerances import FLOAT64, TOLERANCE_UNITS
 
-from coopetition import stepping, workspace
-from coopetition.integration import integrate, integrate_many
-from coopetition.models import get
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate, integrate_many
+from coopetition.dynamics.solver import stepping, workspace
+from coopetition.dynamics.starts import random_start
+from coopetition.dynamics.trajectory import Outcome
 from coopetition.seeds import stream
-from coopetition.starts import random_start
-from coopetition.trajectory import Outcome
 
 EXACT = {"oscillator": OSCILLATOR, "logistic": LOGISTIC, "functions": FUNCTIONS}
 PAPER = get("coopetition")

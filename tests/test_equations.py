@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from coopetition.equations import FORMS, equations_of
-from coopetition.models import CATALOGUE, get
-from coopetition.reduction import reduce
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.equations import FORMS, equations_of
+from coopetition.dynamics.reduction import reduce
 
 
 def test_the_printed_equations_are_the_derived_ones() -> None:

@@ -3,10 +3,10 @@ import pytest
 from problems import LOGISTIC, OSCILLATOR
 from tolerances import FLOAT64
 
-from coopetition.events import first_crossing
-from coopetition.integration import integrate
-from coopetition.models import get
-from coopetition.trajectory import Outcome
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.events import first_crossing
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.trajectory import Outcome
 
 PAPER = get("coopetition")
 

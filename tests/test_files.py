@@ -13,7 +13,7 @@ import pytest
 
 from coopetition import CATALOGUE, files, project, read_curves, read_start, write_curves
 from coopetition.fitting import read_fits, write_fits
-from coopetition.knobs import default_map, load_map, save_map
+from coopetition.forecasting.settings_map import default_map, load_map, save_map
 from coopetition.version import __version__
 
 

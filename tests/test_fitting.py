@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from tolerances import IMPROBABLE, RECOVERY, SAME_CURVE, STANDARD_ERRORS
 
-from coopetition.curves import Curve, Curves
+from coopetition.curves.curve import Curve, Curves
 from coopetition.errors import LogError
 from coopetition.fitting import FitSettings, Parameter, fit, predict
 from coopetition.logs import read_curves

@@ -10,6 +10,8 @@ import pytest
 from fitted_curves import TRUTH, made_by, noisy
 from tolerances import SAME_CURVE
 
+from coopetition.curves.landmarks import landmarks
+from coopetition.dynamics.catalogue import get
 from coopetition.errors import LogError
 from coopetition.fitting import (
     Fit,
@@ -23,10 +25,8 @@ from coopetition.fitting import (
     sample_posterior,
     write_fits,
 )
+from coopetition.fitting.multistart import polished
 from coopetition.fitting.profiles import THRESHOLD
-from coopetition.fitting.starts import polished
-from coopetition.landmarks import landmarks
-from coopetition.models import get
 
 KNOWN = {name: TRUTH[name] for name in ("x_a", "x_b", "x_c", "x_d", "sequences_per_time")}
 QUICK = {"starts": 4, "screened": 512, "discrepancy": 0.0}

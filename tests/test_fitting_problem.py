@@ -12,16 +12,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tolerances import FINITE_DIFFERENCES, ROUNDING, SAME_CURVE, STANDARD_ERRORS
 
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.readout import predicted_keys
 from coopetition.fitting import FitSettings, Parameter, gauge, scaling_symmetries
-from coopetition.fitting.diagnostics import diagnose
 from coopetition.fitting.information import information
 from coopetition.fitting.measurements import measurements
-from coopetition.fitting.noise import overstatement, residual_noise
+from coopetition.fitting.multistart import one_blas_thread
 from coopetition.fitting.parameters import gain_parameters, model_parameters
 from coopetition.fitting.problem import PENALTY, Problem, readout_form
-from coopetition.fitting.threads import one_blas_thread
-from coopetition.models import CATALOGUE, get
-from coopetition.readout import predicted_keys
+from coopetition.fitting.residuals import diagnose, overstatement, residual_noise
 
 KEY = ("icl", "in_context_acc")
 

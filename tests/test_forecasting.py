@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tolerances import FLOAT64
 
-from coopetition.curves import Curves
+from coopetition.curves.curve import Curves
+from coopetition.curves.landmarks import landmarks
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.flips import flips_of
-from coopetition.knobs import calibrate, default_map, small_map
-from coopetition.landmarks import landmarks
+from coopetition.forecasting.settings_map import calibrate, default_map, small_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal import propose
 

@@ -10,7 +10,7 @@ from tolerances import ROUNDING, STANDARD_ERRORS
 
 from coopetition.errors import LogError
 from coopetition.forecasting import Discrepancy, ParameterPrior
-from coopetition.forecasting.evidence import evidence
+from coopetition.forecasting.observations import evidence
 from coopetition.forecasting.prior import FREEDOM
 
 TIMES = np.linspace(0.0, 1e6, 12)

@@ -9,18 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.curves.landmarks import VERDICTS
+from coopetition.curves.outcomes import RARE, verdict_probabilities, verdicts_of_paths
 from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast, forecast_settings
-from coopetition.forecasting.futures import FORESEEN
+from coopetition.forecasting.prediction import FORESEEN
 from coopetition.forecasting.reweighting import resampled, weights_of
-from coopetition.knobs import default_map
-from coopetition.landmarks import VERDICTS
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
-from coopetition.outcomes import (
-    RARE,
-    verdict_probabilities,
-    verdicts_of_paths,
-)
 from coopetition.proposal.screening import verdict_chances
 
 HORIZON = 2e7

@@ -7,14 +7,15 @@ import pytest
 from scipy.integrate import solve_ivp
 from tolerances import BATCH_ACCURACY, FINITE_DIFFERENCES
 
-from coopetition.forecasting import ToyTheory, parameter_names, toy_theory
-from coopetition.forecasting.theory import slopes_by_differences
-from coopetition.forecasting.toy_theory import interchangeable
-from coopetition.integration import integrate
-from coopetition.models import Model, Strategy, get
-from coopetition.observation import observe
-from coopetition.readout import Readout
-from coopetition.rivals import THEORIES, Kinetics, Logistics, LossComplexity
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.model import Model, Strategy
+from coopetition.dynamics.observation import observe
+from coopetition.dynamics.readout import Readout
+from coopetition.forecasting.theories import THEORIES, Kinetics, Logistics, LossComplexity
+from coopetition.forecasting.theories import dynamical as toy_theory
+from coopetition.forecasting.theories.dynamical import ToyTheory, interchangeable
+from coopetition.forecasting.theories.theory import parameter_names, slopes_by_differences
 
 TOYS = ("coopetition", "independent", "cooperation", "decay")
 TIMES = np.linspace(0.0, 2e7, 41)

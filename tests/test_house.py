@@ -17,20 +17,14 @@ import coopetition
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "coopetition"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "cli").rglob("*.py")])
-LONGEST = 300  # lines of a file
+LONGEST = 500  # lines of a file
+MOST = 16  # modules of a folder
 
 # a module imports only what stands above it; a folder is a room with an order of its own
 ORDER = (
-    "version", "errors", "just_in_time", "files", "read_only", "seeds", "spacing", "curves",
-    "smoothing", "crossings", "tracks", "replicates", "landmarks", "outcomes",
-    "readout", "models", "reduction", "equations", "starts",
-    "arithmetic", "codegen", "workspace", "runge_kutta", "descent_kernel", "subnormals",
-    "emission", "compilation",
-    "trajectory", "arguments", "events", "stiff", "stepping", "dopri5", "integration", "descent",
-    "observation", "predicted_landmarks", "phase",
-    "data", "logs", "fitting", "forecasting", "rivals", "knobs", "proposal",
-    "train", "verified", "verification",
-    "plot", "report",
+    "version", "errors", "seeds", "arrays", "files",
+    "curves", "settings", "data", "logs", "dynamics", "fitting", "forecasting",
+    "train", "proposal", "report",
 )  # fmt: skip
 
 
@@ -121,7 +115,7 @@ def test_no_module_imports_itself_in_a_circle():
 
 @paths(INSIDE)
 def test_only_the_training_room_imports_torch(path):
-    if room(path) not in ("train", "verification"):
+    if room(path) not in ("train", "proposal"):
         assert "torch" not in set(outside_imports(path))
 
 
@@ -188,14 +182,14 @@ def test_importing_the_package_is_cheap():
 
 def test_integrating_waits_for_nothing_it_does_not_use():
     # llvmlite, which loads the generated code, is needed
-    assert HEAVY & loaded_by("import coopetition.integration") == {"llvmlite"}
+    assert HEAVY & loaded_by("import coopetition.dynamics.integration") == {"llvmlite"}
 
 
 def test_every_public_name_is_there():
     for name in coopetition.__all__:
         assert getattr(coopetition, name) is not None
     assert set(coopetition.__all__) <= set(dir(coopetition))
-    with pytest.raises(AttributeError, match="no attribute 'integrat'"):
+    with pytest.raises(AttributeError, match="No coopetition attribute integrat"):
         _ = coopetition.integrat
 
 
@@ -215,7 +209,7 @@ def test_the_training_room_has_names_for_what_it_is_asked_for():
     for name in coopetition.train.__all__:
         assert callable(getattr(coopetition.train, name))
     assert set(coopetition.train.__all__) <= set(dir(coopetition.train))
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+    with pytest.raises(AttributeError, match="No coopetition.train attribute trian"):
         _ = coopetition.train.trian
 
 

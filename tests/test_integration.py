@@ -7,12 +7,12 @@ import pytest
 from scipy.integrate import solve_ivp
 from tolerances import CONSERVED, FLOAT64, LIFETIME, TOLERANCE_UNITS
 
-from coopetition.descent import descend
-from coopetition.integration import integrate, integrate_many
-from coopetition.models import CATALOGUE, get
-from coopetition.reduction import reduce
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.descent import descend
+from coopetition.dynamics.integration import integrate, integrate_many
+from coopetition.dynamics.reduction import reduce
+from coopetition.dynamics.starts import random_start
 from coopetition.seeds import stream
-from coopetition.starts import random_start
 
 PAPER = get("coopetition")
 

@@ -4,9 +4,10 @@ import numba
 import numpy as np
 import pytest
 
-from coopetition import just_in_time, stepping
-from coopetition.fitting import noise
-from coopetition.train import attention_kernels, kernels
+from coopetition import arrays
+from coopetition.dynamics.solver import stepping
+from coopetition.fitting import residuals as noise
+from coopetition.train.compute.cpu import attention_kernels, kernels
 
 
 @pytest.fixture
@@ -48,11 +49,11 @@ def test_what_is_compiled_does_what_it_did(asked):
         return found
 
     values = np.arange(5.0)
-    made = just_in_time.compiled(total)
-    just_in_time.compile_for(made, (values,))
+    made = arrays.compiled(total)
+    arrays.compile_for(made, (values,))
     ready = list(made.signatures)
     assert len(ready) == 1
     assert made(values) == total(values) == 10.0
-    just_in_time.compile_for(made, (values,))
-    just_in_time.compile_for(total, (values,))  # a plain function stays one
+    arrays.compile_for(made, (values,))
+    arrays.compile_for(total, (values,))  # a plain function stays one
     assert made.signatures == ready

@@ -8,14 +8,22 @@ import numpy as np
 import pytest
 
 from coopetition.errors import CoopetitionError
-from coopetition.knobs import COVARIATES, covariates, default_map, load_map, save_map, small_map
-from coopetition.knobs.covariates import covariate, data_kind, head_start, pace_of, unusable
+from coopetition.forecasting.settings_map import default_map, load_map, save_map, small_map
+from coopetition.forecasting.theories import Logistics
 from coopetition.logs import published_runs, read_curves
-from coopetition.logs.settings import settings_of_ours, settings_of_reference
-from coopetition.rivals import Logistics
-from coopetition.train.presets import preset, preset_names
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.settings_files import as_plain
+from coopetition.settings.covariates import covariates
+from coopetition.settings.covariates import (
+    COVARIATES,
+    covariate,
+    data_kind,
+    head_start,
+    pace_of,
+    unusable,
+)
+from coopetition.settings.names import settings_of_ours, settings_of_reference
+from coopetition.settings.presets import preset, preset_names
+from coopetition.settings.training import TrainingSettings
+from coopetition.settings.yaml_files import as_plain
 
 BASE = {
     "depth": 2, "width": 64, "mlp_ratio": 0.0, "positions": "learned", "n_classes": 12800,

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast_settings
-from coopetition.forecasting.toy_theory import toy_theory
-from coopetition.knobs import calibrate, default_map, load_map, save_map
-from coopetition.knobs.beliefs import beliefs_from, completed
-from coopetition.knobs.contrasts import too_alike
-from coopetition.knobs.effects import present_beliefs
+from coopetition.forecasting.settings_map import calibrate, default_map, load_map, save_map
+from coopetition.forecasting.settings_map.effects import present_beliefs
+from coopetition.forecasting.settings_map.priors import beliefs_from, completed
+from coopetition.forecasting.settings_map.regression import too_alike
+from coopetition.forecasting.theories.dynamical import toy_theory
 from coopetition.logs import read_curves
 from coopetition.proposal import with_runs
 

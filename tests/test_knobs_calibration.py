@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from forecast_problems import run_of
 from tolerances import STANDARD_ERRORS
 
+from coopetition.dynamics.catalogue import get
 from coopetition.errors import LogError
-from coopetition.forecasting.theory import parameter_names
-from coopetition.forecasting.toy_theory import as_theory
-from coopetition.knobs import calibrate, default_map, load_map, save_map
-from coopetition.knobs.effects import EffectPrior
-from coopetition.knobs.regression import expected_deviations, regress
+from coopetition.forecasting.settings_map import calibrate, default_map, load_map, save_map
+from coopetition.forecasting.settings_map.effects import EffectPrior
+from coopetition.forecasting.settings_map.regression import expected_deviations, regress
+from coopetition.forecasting.theories import Logistics
+from coopetition.forecasting.theories.dynamical import as_theory
+from coopetition.forecasting.theories.theory import parameter_names
 from coopetition.logs import published_runs, read_curves, write_curves
-from coopetition.models import get
-from coopetition.rivals import Logistics
 
 TIMES = np.linspace(0.0, 2e7, 60)
 SETTINGS = {

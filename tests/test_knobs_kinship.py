@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.knobs import default_map
-from coopetition.knobs.beliefs import completed
-from coopetition.knobs.covariates import COVARIATES, covariates
-from coopetition.knobs.kinship import OWN, SMOOTH, kinship
+from coopetition.forecasting.settings_map import default_map
+from coopetition.forecasting.settings_map.correlation import OWN, SMOOTH, kinship
+from coopetition.forecasting.settings_map.priors import completed
+from coopetition.settings.covariates import COVARIATES, covariates
 
 QUADRATURE = 1e-6
 BASE = {"match_probability": 0.0, "n_classes": 12800, "n_exemplars": 20, "lr": 1e-5, "depth": 2}

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from coopetition.knobs import (
-    COVARIATES,
+from coopetition.curves.landmarks import VERDICTS, verdict
+from coopetition.forecasting.settings_map import (
     RunInformation,
     VerdictRecord,
     default_map,
     load_map,
     small_map,
 )
-from coopetition.knobs.foresight import SHARES, with_verdicts
-from coopetition.knobs.logistic import POWER_WIDTH, fit_multinomial, softmax
-from coopetition.knobs.storage import save_map
-from coopetition.knobs.verdict_odds import WIDTHS, fit_odds
-from coopetition.landmarks import VERDICTS, verdict
+from coopetition.forecasting.settings_map.cross_validation import SHARES, with_verdicts
+from coopetition.forecasting.settings_map.logistic import POWER_WIDTH, fit_multinomial, softmax
+from coopetition.forecasting.settings_map.storage import save_map
+from coopetition.forecasting.settings_map.verdict_odds import WIDTHS, fit_odds
 from coopetition.logs import published_runs, read_curves
 from coopetition.proposal import with_runs
+from coopetition.settings.covariates import COVARIATES
 
 EVEN = dict.fromkeys(VERDICTS, 1 / 3)
 GRADIENT = 1e-3  # of the posterior at what is called its maximum

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.knobs import covariates, default_map
-from coopetition.knobs.covariates import data_kind, unusable
-from coopetition.knobs.setting_names import READ, not_read
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs.published import published_settings
-from coopetition.logs.settings import settings_of_ours, settings_of_reference
 from coopetition.logs.small_runs import small_runs, small_settings
-from coopetition.train.presets import preset
-from coopetition.train.settings_files import as_plain
+from coopetition.settings.covariates import covariates
+from coopetition.settings.covariates import data_kind, unusable
+from coopetition.settings.names import READ, not_read, settings_of_ours, settings_of_reference
+from coopetition.settings.presets import preset
+from coopetition.settings.yaml_files import as_plain
 
 BASE = {
     "depth": 2, "width": 64, "mlp_ratio": 0.0, "positions": "learned", "n_classes": 12800,

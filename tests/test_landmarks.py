@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tolerances import DIGITISED_FLIP, FLOAT64, PLATEAU_BIAS, STANDARD_ERRORS
 
 from coopetition import Curve, Curves
-from coopetition.crossings import first_fall, first_rise, top
-from coopetition.landmarks import NAMES, landmarks, verdict
+from coopetition.curves.crossings import first_fall, first_rise, top
+from coopetition.curves.landmarks import NAMES, landmarks, verdict
+from coopetition.curves.smoothing import smooth_curve
 from coopetition.logs import published_runs, read_curves
-from coopetition.smoothing import smooth_curve
 
 
 def made(flip, icl=None, *, sequences=None, source=None, sem=None, metric="in_context_acc"):

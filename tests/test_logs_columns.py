@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coopetition.curves.evaluators import known_evaluator
 from coopetition.logs import Columns, parse_columns
-from coopetition.logs.columns import columns_from, entries_of, known_evaluator, recognised
+from coopetition.logs.columns import columns_from, entries_of, recognised
 
 FLIP, ICL = ("flip", "in_context_acc"), ("icl", "in_context_acc")
 

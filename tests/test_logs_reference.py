@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tolerances import FLOAT64
 
+from coopetition.curves.landmarks import landmarks, verdict
 from coopetition.errors import LogError
-from coopetition.landmarks import landmarks, verdict
 from coopetition.logs import read_curves, reference_log
 
 MATCHED = Path(__file__).parents[1] / "../shared/data/reference_runs/matched"

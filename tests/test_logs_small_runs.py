@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from coopetition.curves.landmarks import verdict
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast_settings
-from coopetition.knobs import map_for, small_map
-from coopetition.landmarks import verdict
+from coopetition.forecasting.settings_map import map_for, small_map
 from coopetition.logs import read_curves, small_runs
 
 

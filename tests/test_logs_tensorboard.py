@@ -11,8 +11,8 @@ from tolerances import FLOAT32
 from coopetition.errors import LogError
 from coopetition.logs import read_curves
 from coopetition.logs.reading import sniff
+from coopetition.settings.training import TrainingSettings
 from coopetition.train.loop import train
-from coopetition.train.settings import TrainingSettings
 
 pytest.importorskip("tensorboard")
 STEPS = np.arange(0, 3200, 320)

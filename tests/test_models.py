@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.model import Cost, Model, Strategy
+from coopetition.dynamics.readout import Readout
 from coopetition.errors import ModelError
 from coopetition.fitting.parameters import model_parameters
-from coopetition.models import CATALOGUE, Cost, Model, Strategy, get
-from coopetition.readout import Readout
 
 GOOD = {
     "name": "pair",

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import FINITE_DIFFERENCES, FLOAT64, TOLERANCE_UNITS
 
-from coopetition.integration import integrate
-from coopetition.landmarks import landmarks
-from coopetition.models import get
-from coopetition.observation import in_sequences, observe, read
-from coopetition.readout import (
+from coopetition.curves.landmarks import landmarks
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.observation import in_sequences, observe, read
+from coopetition.dynamics.readout import (
     SEPARATE_FLIP,
     Readout,
     is_predicted,
     predicted_keys,
     readout_parameters,
 )
-from coopetition.reduction import reduce
+from coopetition.dynamics.reduction import reduce
 
 ACCURACY = "in_context_acc"
 TWO = ("icl", "ciwl")

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import FLOAT64
 
-from coopetition.forecasting import Forecast
-from coopetition.forecasting.scores import brier, coverage, interval_score
-from coopetition.landmarks import landmarks, verdict
-from coopetition.outcomes import (
+from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.outcomes import (
     distribution,
     landmarks_of_paths,
     most_probable,
     verdict_probabilities,
 )
+from coopetition.forecasting import Forecast
+from coopetition.forecasting.scores import brier, coverage, interval_score
 from coopetition.proposal.storage import Prediction as StoredPrediction
 
 TIMES = np.linspace(0.0, 100.0, 21)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from coopetition.train.sweep_run import train_sweep
-from coopetition.train.sweep_tables import write_sweep_tables
-from coopetition.train.sweeps import read_sweep
-from coopetition.train.tasks import make_tasks
+from coopetition.train.sweeps.sweep import read_sweep
+from coopetition.train.sweeps.sweep_run import train_sweep
+from coopetition.train.sweeps.sweep_tables import write_sweep_tables
+from coopetition.train.sweeps.tasks import make_tasks
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "examples" / "paper_runs").glob("*.yaml"))

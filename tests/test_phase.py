@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from coopetition.integration import integrate
-from coopetition.models import get
-from coopetition.phase import MEASURES, parse_axis, phase
-from coopetition.plot import phase_figure
-from coopetition.predicted_landmarks import landmarks_of
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.phase import MEASURES, parse_axis, phase
+from coopetition.dynamics.starts import random_start
+from coopetition.dynamics.trajectory_landmarks import landmarks_of
+from coopetition.report.figures import phase_figure
 from coopetition.seeds import stream
-from coopetition.starts import random_start
 
 SAMPLING = 100.0  # model time between the diagram's samples: how closely it can place an event
 SAME_PEAK = 0.005  # flip accuracy that a peak may keep from samples a fiftieth of its time apart

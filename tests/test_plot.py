@@ -12,14 +12,14 @@ from fitted_curves import TRUTH, made_by
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
-from coopetition.descent import descend
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.descent import descend
+from coopetition.dynamics.integration import integrate
 from coopetition.fitting import Fit, fit, predict, profile
 from coopetition.forecasting import forecast
-from coopetition.integration import integrate
-from coopetition.knobs import default_map
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
-from coopetition.models import get
-from coopetition.plot import (
+from coopetition.report.figures import (
     fit_figure,
     plot_curves,
     plot_fit,
@@ -29,7 +29,7 @@ from coopetition.plot import (
     plot_residuals,
     plot_waterfall,
 )
-from coopetition.plot.style import COLOURS
+from coopetition.report.figures.style import COLOURS
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,6 @@ def test_a_population_s_forecast_takes_the_place_of_the_log_s_own() -> None:
 
 
 def test_importing_plots_loads_no_matplotlib() -> None:
-    code = "import sys, coopetition.plot; print('matplotlib' in sys.modules)"
+    code = "import sys, coopetition.report.figures; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

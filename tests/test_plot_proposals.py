@@ -8,10 +8,10 @@ import pytest
 from matplotlib.collections import QuadMesh
 
 from coopetition.forecasting import forecast
-from coopetition.knobs import default_map
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
-from coopetition.plot import plot_boundary, plot_forecast, plot_frontier
 from coopetition.proposal import Boundary, Move, boundary, default_moves, propose
+from coopetition.report.figures import plot_boundary, plot_forecast, plot_frontier
 
 BUDGET = 2e7
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tolerances import LOCATED
 
-from coopetition.descent import descend
-from coopetition.events import first_crossing
-from coopetition.integration import integrate
-from coopetition.models import get
-from coopetition.observation import read
-from coopetition.predicted_landmarks import landmarks_of
-from coopetition.readout import Readout
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.descent import descend
+from coopetition.dynamics.events import first_crossing
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.observation import read
+from coopetition.dynamics.readout import Readout
+from coopetition.dynamics.trajectory_landmarks import landmarks_of
 
 
 def test_crossings_are_roots_of_the_flip_accuracy() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.forecasting.result import WORTH_TELLING
-from coopetition.knobs import default_map
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
 from coopetition.proposal import (
     Candidate,

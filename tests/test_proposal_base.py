@@ -2,15 +2,15 @@
 
 import pytest
 
+from coopetition.curves.landmarks import verdict
 from coopetition.forecasting import forecast_settings
-from coopetition.knobs import default_map, map_for
-from coopetition.landmarks import verdict
+from coopetition.forecasting.settings_map import default_map, map_for
 from coopetition.logs import read_curves
-from coopetition.logs.settings import settings_of_ours
 from coopetition.proposal import BaseLog, Move, default_moves, propose
 from coopetition.proposal.base_log import base_log
-from coopetition.train import preset
-from coopetition.train.settings_files import as_plain
+from coopetition.settings.names import settings_of_ours
+from coopetition.settings.presets import preset
+from coopetition.settings.yaml_files import as_plain
 
 HORIZON = 2e7
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from coopetition.knobs import calibrate, default_map
+from coopetition.forecasting.settings_map import calibrate, default_map
 from coopetition.logs import read_curves
 from coopetition.proposal import with_runs
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.knobs import default_map
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
-from coopetition.logs.settings import settings_of_ours
 from coopetition.proposal import Move, candidates, default_moves, parse_move, propose
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.settings_files import as_plain
-from coopetition.train.short_names import with_short_names
+from coopetition.settings.names import settings_of_ours
+from coopetition.settings.short_names import with_short_names
+from coopetition.settings.training import TrainingSettings
+from coopetition.settings.yaml_files import as_plain
 
 
 @pytest.mark.parametrize("name", ["match_probability", "weight_decay", "label_noise"])

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast_settings
-from coopetition.knobs import calibrate, default_map
+from coopetition.forecasting.settings_map import calibrate, default_map
 from coopetition.logs import read_curves
 from coopetition.proposal import boundary, default_moves, propose
 from coopetition.proposal.design import gains

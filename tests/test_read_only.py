@@ -24,13 +24,13 @@ from coopetition import (
     random_start,
     read_curves,
 )  # fmt: skip
-from coopetition.compilation import compile_ode
+from coopetition.arrays import ReadOnlyMapping
+from coopetition.dynamics.phase import phase
+from coopetition.dynamics.solver.compilation import compile_ode
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.discrepancy import Discrepancy
-from coopetition.knobs import default_map
-from coopetition.phase import phase
+from coopetition.forecasting.settings_map import default_map
 from coopetition.proposal.knowledge import small_regression
-from coopetition.read_only import ReadOnlyMapping
 
 MODEL = CATALOGUE["coopetition"]
 TIMES = [0.0, 10.0, 500.0]

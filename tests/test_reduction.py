@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from problems import drawn_vectors, full_gradient, full_losses, own_ode, small_models
 from tolerances import FLOAT64, ROUNDING
 
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.model import Cost, Model, Strategy
+from coopetition.dynamics.reduction import reduce, squared_distance
+from coopetition.dynamics.starts import project
 from coopetition.errors import ModelError
-from coopetition.models import CATALOGUE, Cost, Model, Strategy, get
-from coopetition.reduction import reduce, squared_distance
-from coopetition.starts import project
 
 MODELS = tuple(CATALOGUE)
 

@@ -14,18 +14,18 @@ from click.testing import CliRunner
 from fitted_curves import TRUTH, made_by, noisy
 from made_proposals import lasting, passing, proposals_in, runs_of
 
-from coopetition.curves import Curve, Curves
+from coopetition.curves.curve import Curve, Curves
+from coopetition.curves.landmarks import landmarks
+from coopetition.dynamics.catalogue import get
 from coopetition.errors import CoopetitionError, LogError
 from coopetition.files import sha256_of
 from coopetition.fitting import FitSettings, fit, write_fits
 from coopetition.fitting.information import CONFIDENCE
 from coopetition.forecasting import forecast
-from coopetition.knobs import default_map
-from coopetition.landmarks import landmarks
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves, write_curves
-from coopetition.models import get
+from coopetition.proposal.verification import verify
 from coopetition.report import report, write_report
-from coopetition.verification import verify
 
 
 def test_a_run_is_shown_with_its_landmarks_verdict_and_source() -> None:

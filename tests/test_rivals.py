@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coopetition.rivals import EXTRAPOLATIONS, GaussianProcess, LastValue, LogitLinear
+from coopetition.forecasting.theories import EXTRAPOLATIONS, GaussianProcess, LastValue, LogitLinear
 
 TIMES = np.linspace(0.0, 10.0, 21)
 AHEAD = np.linspace(11.0, 30.0, 8)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coopetition import Curve
-from coopetition.smoothing import exact_curve, local_quadratic, narrow_smoother, smooth_curve
+from coopetition.curves.smoothing import exact_curve, local_quadratic, narrow_smoother, smooth_curve
 
 
 def accuracy(t, values, **given):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.spacing import bent
+from coopetition.arrays import bent
 
 ROUNDING = 1e-9  # relative
 

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import FLOAT64, STANDARD_ERRORS
 
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.starts import project, random_start, read_start
 from coopetition.errors import CoopetitionError
-from coopetition.models import get
 from coopetition.seeds import stream
-from coopetition.starts import project, random_start, read_start
 
 PAPER, INDUCTION = get("coopetition"), get("induction")
 

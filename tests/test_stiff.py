@@ -10,10 +10,10 @@ from problems import (
     STIFF_LINEAR,
 )
 
+from coopetition.dynamics.catalogue import get
+from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.trajectory import Outcome
 from coopetition.errors import IntegrationError
-from coopetition.integration import integrate
-from coopetition.models import get
-from coopetition.trajectory import Outcome
 
 PAPER = get("coopetition")
 

@@ -11,13 +11,13 @@ from tolerances import (
     OTHER_STEPS,
 )
 
-from coopetition.descent import descend, descend_tangents
-from coopetition.integration import integrate, integrate_tangents
-from coopetition.models import CATALOGUE, get
-from coopetition.reduction import reduce
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.descent import descend, descend_tangents
+from coopetition.dynamics.integration import integrate, integrate_tangents
+from coopetition.dynamics.reduction import reduce
+from coopetition.dynamics.starts import random_start
+from coopetition.dynamics.trajectory import Outcome
 from coopetition.seeds import stream
-from coopetition.starts import random_start
-from coopetition.trajectory import Outcome
 
 PAPER = get("coopetition")
 

@@ -10,7 +10,7 @@ from short_runs import StopAt, everything, go, small
 from coopetition.errors import TrainingError
 from coopetition.train import ensemble as ensembles
 from coopetition.train import loop
-from coopetition.train.capture import AHEAD, CudaGraphs, why_not_captured
+from coopetition.train.compute.gpu.capture import AHEAD, CudaGraphs, why_not_captured
 from coopetition.train.ensemble import Ensemble
 
 CPU = torch.device("cpu")

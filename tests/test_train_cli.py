@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from coopetition.logs import read_curves
+from coopetition.settings.training import DataSettings
+from coopetition.settings.yaml_files import read_settings
+from coopetition.train.compute.devices import choose_device
 from coopetition.train.data import make_dataset
-from coopetition.train.devices import choose_device
-from coopetition.train.settings import DataSettings
-from coopetition.train.settings_files import read_settings
 
 SMALL = [
     *("-s", "data.n_classes=12", "-s", "data.dim=4", "-s", "network.width=8"),

@@ -28,9 +28,9 @@ from small_sweeps import (
 
 from coopetition.errors import TrainingError
 from coopetition.logs import read_curves
-from coopetition.train import executors
-from coopetition.train.executors import SubmititExecutor, open_executor
-from coopetition.train.local_executor import LocalExecutor
+from coopetition.train.sweeps import executors
+from coopetition.train.sweeps.executors import SubmititExecutor, open_executor
+from coopetition.train.sweeps.local_executor import LocalExecutor
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="distributed is not installed"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from coopetition.errors import FitError, LogError
+from coopetition.settings.training import DataSettings
 from coopetition.train.data import make_dataset
 from coopetition.train.data.clustering import cluster
 from coopetition.train.data.embeddings import read_array, write_array
 from coopetition.train.data.omniglot import EDGE, characters, shrunk
-from coopetition.train.settings import DataSettings
 
 OMNIGLOT = Path(__file__).parents[1] / "../shared/data/omniglot_small/images_105.npz"
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from coopetition.errors import CheckpointError
+from coopetition.settings.training import DataSettings, TrainingSettings
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble, network_settings
-from coopetition.train.eqx import read_checkpoint as read_reference
+from coopetition.train.folder.eqx import read_checkpoint as read_reference
+from coopetition.train.folder.weights import read_weights
 from coopetition.train.loop import train
-from coopetition.train.settings import DataSettings, TrainingSettings
-from coopetition.train.weights import read_weights
 
 CPU = torch.device("cpu")
 REFERENCE = Path(__file__).parents[1] / "../shared/data/reference_checkpoint/00000000096.eqx"

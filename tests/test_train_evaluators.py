@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import FLOAT32, STANDARD_ERRORS
 
-from coopetition.train.batches import Exemplars
+from coopetition.settings.training import EvaluatorSettings, SequenceKind, TrainingSettings
 from coopetition.train.data import make_dataset
-from coopetition.train.evaluators import evaluate, make_evaluators, restored, stored
-from coopetition.train.metrics import METRICS, metrics
-from coopetition.train.settings import EvaluatorSettings, SequenceKind, TrainingSettings
+from coopetition.train.evaluation.evaluators import evaluate, make_evaluators, restored, stored
+from coopetition.train.evaluation.metrics import METRICS, metrics
+from coopetition.train.sequences.batches import Exemplars
 
 CPU = torch.device("cpu")
 N = 2_000

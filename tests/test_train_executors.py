@@ -14,15 +14,15 @@ from small_sweeps import COMMON, attempts, curves, eventually, go, half_way, swe
 
 from coopetition.errors import TrainingError
 from coopetition.logs import read_curves
-from coopetition.train import worker
-from coopetition.train.dispatch import Silence, dispatch
-from coopetition.train.local_executor import LocalExecutor
-from coopetition.train.ownership import FolderTaken, owned
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.sweep_run import RECORD
-from coopetition.train.sweep_tables import write_sweep_tables
-from coopetition.train.sweeps import make_sweep
-from coopetition.train.tasks import Outcome, Task, make_tasks
+from coopetition.settings.training import TrainingSettings
+from coopetition.train.folder.ownership import FolderTaken, owned
+from coopetition.train.sweeps import worker
+from coopetition.train.sweeps.dispatch import Silence, dispatch
+from coopetition.train.sweeps.local_executor import LocalExecutor
+from coopetition.train.sweeps.sweep import make_sweep
+from coopetition.train.sweeps.sweep_run import RECORD
+from coopetition.train.sweeps.sweep_tables import write_sweep_tables
+from coopetition.train.sweeps.tasks import Outcome, Task, make_tasks
 
 
 @pytest.fixture(scope="module")

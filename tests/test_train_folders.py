@@ -11,9 +11,9 @@ import torch
 from short_runs import StopAt, everything, files_of, go, small
 
 from coopetition.errors import CheckpointError, TrainingError
-from coopetition.train import ownership
-from coopetition.train.ownership import LOCK, FolderTaken, owned
-from coopetition.train.runs import ABOUT, CURVES, SETTINGS, RunFolder
+from coopetition.train.folder import ownership
+from coopetition.train.folder.ownership import LOCK, FolderTaken, owned
+from coopetition.train.folder.run_folder import ABOUT, CURVES, SETTINGS, RunFolder
 
 
 def full_disk(*args, **kwargs):

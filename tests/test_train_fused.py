@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from small_networks import random_batch, small_network
 from tolerances import FUSED_ADAM, FUSED_RATE, WRITTEN_GRADIENT
 
-from coopetition.train.batch import Batch
-from coopetition.train.fused import FusedStep, why_not_fused
-from coopetition.train.fused.fused_step import aligned
-from coopetition.train.fused.support import interpreted
-from coopetition.train.fused.tiles import choose_tiles
-from coopetition.train.schedules import learning_rates
-from coopetition.train.settings import NetworkSettings, OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import NetworkSettings, OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.compute.triton import FusedStep, why_not_fused
+from coopetition.train.compute.triton.fused_step import aligned
+from coopetition.train.compute.triton.support import interpreted
+from coopetition.train.compute.triton.tiles import choose_tiles
+from coopetition.train.optimisation.schedules import learning_rates
+from coopetition.train.sequences.batch import Batch
 
 pytestmark = pytest.mark.skipif(
     not interpreted(), reason="kernels are compiled in this process; TRITON_INTERPRET=1 runs these"
@@ -247,5 +247,5 @@ def test_tiles_hold_the_whole_problem(members, width, context):
 
 
 def test_triton_is_imported_only_for_a_step():
-    program = "import sys, coopetition.train.fused; sys.exit('triton' in sys.modules)"
+    program = "import sys, coopetition.train.compute.triton; sys.exit('triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -7,8 +7,8 @@ import torch
 from fused_cases import CASES, errors_of_gradients, fused, largest_difference, pair, shown
 from tolerances import FUSED_ADAM, FUSED_TF32, WRITTEN_GRADIENT
 
-from coopetition.train.fused import FusedStep
-from coopetition.train.settings import OptimisationSettings
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute.triton import FusedStep
 
 pytestmark = pytest.mark.gpu
 

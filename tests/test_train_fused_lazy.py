@@ -8,11 +8,11 @@ from fused_cases import largest_difference, pair, shown
 from small_networks import small_network
 from tolerances import FUSED_ADAM
 
-from coopetition.train.fused import FusedStep
-from coopetition.train.fused.lazy_labels import steps_that_count, why_not_lazy
-from coopetition.train.fused.support import interpreted
-from coopetition.train.settings import OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.compute.triton import FusedStep
+from coopetition.train.compute.triton.lazy_labels import steps_that_count, why_not_lazy
+from coopetition.train.compute.triton.support import interpreted
 
 pytestmark = pytest.mark.skipif(
     not interpreted(), reason="kernels are compiled in this process; TRITON_INTERPRET=1 runs these"

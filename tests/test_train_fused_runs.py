@@ -10,11 +10,12 @@ from recorded_graphs import Repeated
 from short_runs import StopAt, everything, go, small
 
 from coopetition.errors import TrainingError
-from coopetition.train import capture, loop
-from coopetition.train.checkpoints import newest_checkpoint
+from coopetition.train import loop
+from coopetition.train.compute.gpu import capture
+from coopetition.train.compute.triton import lazy_labels
+from coopetition.train.compute.triton.support import interpreted
 from coopetition.train.ensemble import Ensemble
-from coopetition.train.fused import lazy_labels
-from coopetition.train.fused.support import interpreted
+from coopetition.train.folder.checkpoints import newest_checkpoint
 
 pytestmark = pytest.mark.skipif(
     not interpreted(), reason="kernels are compiled in this process; TRITON_INTERPRET=1 runs these"

@@ -9,19 +9,19 @@ from short_runs import StopAt, everything
 from small_networks import member_of, random_batch, small_network
 from tolerances import BFLOAT16, GPU_LOSS, IMPROBABLE, TF32
 
+from coopetition.curves.landmarks import landmarks
 from coopetition.errors import TrainingError
-from coopetition.landmarks import landmarks
+from coopetition.settings.presets import preset
+from coopetition.settings.training import OptimisationSettings, TrainingSettings
 from coopetition.train import loop
-from coopetition.train.batch import Batch
-from coopetition.train.blocks import Exemplars
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.compute.triton import lazy_labels
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble
-from coopetition.train.evaluators import make_evaluators, stored
-from coopetition.train.fused import lazy_labels
+from coopetition.train.evaluation.evaluators import make_evaluators, stored
 from coopetition.train.loop import train
-from coopetition.train.presets import preset
-from coopetition.train.settings import OptimisationSettings, TrainingSettings
-from coopetition.train.step import TrainingStep
+from coopetition.train.sequences.batch import Batch
+from coopetition.train.sequences.blocks import Exemplars
 
 pytestmark = [
     pytest.mark.gpu,

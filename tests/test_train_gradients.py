@@ -9,10 +9,10 @@ import torch
 from small_networks import member_of, random_batch, small_network
 from tolerances import EXPONENTIAL, FLOAT32, WRITTEN_GRADIENT
 
-from coopetition.train.attention_kernels import exponential
-from coopetition.train.batch import Batch
-from coopetition.train.settings import OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute.cpu.attention_kernels import exponential
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.sequences.batch import Batch
 
 NETWORKS = {
     "the papers' two layers": {},

@@ -8,10 +8,16 @@ from small_networks import random_batch, small_network
 from tolerances import FLOAT32
 
 from coopetition.errors import CheckpointError
-from coopetition.train.batch import Batch
-from coopetition.train.interventions import Freeze, Graft, HeadIntervention, attach, from_settings
-from coopetition.train.settings import InterventionSettings, OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import InterventionSettings, OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.network.interventions import (
+    Freeze,
+    Graft,
+    HeadIntervention,
+    attach,
+    from_settings,
+)
+from coopetition.train.sequences.batch import Batch
 
 
 def patterns(kind: str, heads: tuple[str, ...], value: float = 1.0, context: int = 3):

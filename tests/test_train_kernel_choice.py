@@ -10,20 +10,22 @@ from small_networks import random_batch, small_network
 from tolerances import BFLOAT16, FLOAT32
 
 from coopetition.errors import TrainingError
-from coopetition.train import fused
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute import triton as fused
+from coopetition.train.compute.kernel_choice import choose_kernels
+from coopetition.train.compute.precision import check_precision, products
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.compute.triton.support import interpreted
 from coopetition.train.ensemble import Ensemble
-from coopetition.train.fused.support import interpreted
-from coopetition.train.kernel_choice import choose_kernels
-from coopetition.train.optimisation import Optimiser
-from coopetition.train.precision import check_precision, products
-from coopetition.train.settings import OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.train.optimisation.optimiser import Optimiser
 
 CPU, CUDA, SETTINGS = torch.device("cpu"), torch.device("cuda"), OptimisationSettings()
 
 
 class StandIn:
-    """Takes a step as `coopetition.train.fused.FusedStep` does, by PyTorch's operations."""
+    """Takes a step as `coopetition.train.compute.triton.FusedStep` does, by PyTorch's
+    operations.
+    """
 
     why_not_lazy = "a stand-in"
 

@@ -16,17 +16,18 @@ from short_runs import BATCH, StopAt, everything, go, small
 from coopetition.errors import CheckpointError, TrainingError
 from coopetition.files import PARTIAL
 from coopetition.logs import read_curves
-from coopetition.train import loop, runs
-from coopetition.train.checkpoints import (
+from coopetition.settings.yaml_files import write_settings
+from coopetition.train import loop
+from coopetition.train.folder import run_folder as runs
+from coopetition.train.folder.checkpoints import (
     FOLDER,
     newest_checkpoint,
     prune,
     read_checkpoint,
     write_checkpoint,
 )
-from coopetition.train.runs import CURVES, EVALUATIONS, MEASURES
-from coopetition.train.settings_files import write_settings
-from coopetition.train.tables import append_rows, begin_table, cut_table
+from coopetition.train.folder.run_folder import CURVES, EVALUATIONS, MEASURES
+from coopetition.train.folder.tables import append_rows, begin_table, cut_table
 
 
 def test_a_run_leaves_what_it_promises(unbroken):

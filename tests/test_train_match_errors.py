@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tolerances import DATA_ERROR, SOFTER
 
-from coopetition.train.match_errors import data_errors, match_error
-from coopetition.train.settings import DataSettings, SequenceSettings, TrainingSettings
+from coopetition.settings.training import DataSettings, SequenceSettings, TrainingSettings
+from coopetition.train.evaluation.match_errors import data_errors, match_error
 
 DIM = 64
 
@@ -81,7 +81,7 @@ def test_measuring_says_what_it_needs():
 
 
 def test_names_are_those_of_the_map():
-    from coopetition.knobs import covariates
+    from coopetition.settings.covariates import covariates
 
     errors = data_errors(task(spread=0.6, n_exemplars=20)).as_settings()
     values = covariates(errors)

@@ -12,10 +12,10 @@ from small_networks import member_of, random_batch, small_network
 from tolerances import FLOAT32
 
 from coopetition.errors import CheckpointError
-from coopetition.train.encoders import ResidualEncoder
-from coopetition.train.eqx import read_checkpoint
-from coopetition.train.interventions import HeadIntervention, attach
-from coopetition.train.measures import measure_circuits
+from coopetition.train.evaluation.measures import measure_circuits
+from coopetition.train.folder.eqx import read_checkpoint
+from coopetition.train.network.encoders import ResidualEncoder
+from coopetition.train.network.interventions import HeadIntervention, attach
 
 CHECKPOINT = SHARED_DATA / "reference_checkpoint" / "00000000096.eqx"
 

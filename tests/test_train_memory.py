@@ -8,14 +8,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from coopetition.errors import TrainingError
-from coopetition.train.batches import block_length
-from coopetition.train.capture import STRETCH
-from coopetition.train.ensemble import Ensemble
-from coopetition.train.evaluators import FIELDS
-from coopetition.train.fused.support import interpreted
-from coopetition.train.fused.tiles import choose_tiles
-from coopetition.train.fused.workspace import Workspace
-from coopetition.train.memory import (
+from coopetition.train.compute.gpu.capture import STRETCH
+from coopetition.train.compute.gpu.memory import (
     EVALUATED,
     EVALUATION_COPIES,
     WORKSPACES,
@@ -25,6 +19,12 @@ from coopetition.train.memory import (
     row_bytes,
     rows_at_once,
 )
+from coopetition.train.compute.triton.support import interpreted
+from coopetition.train.compute.triton.tiles import choose_tiles
+from coopetition.train.compute.triton.workspace import Workspace
+from coopetition.train.ensemble import Ensemble
+from coopetition.train.evaluation.evaluators import FIELDS
+from coopetition.train.sequences.batches import block_length
 
 CPU = torch.device("cpu")
 LOOSE = 2.5  # an estimate of what passes may be so many times the truth, and never below it

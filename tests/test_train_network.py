@@ -13,12 +13,12 @@ from small_networks import member_of, random_batch, small_network
 from tolerances import ADAM_LOSS, FLOAT32, GRADIENT
 
 from coopetition.errors import CheckpointError
-from coopetition.train.batch import Batch
-from coopetition.train.network import Network, build_network
-from coopetition.train.positions import Rotation, sinusoidal_table
+from coopetition.settings.training import NetworkSettings, OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.network.network import Network, build_network
+from coopetition.train.network.positions import Rotation, sinusoidal_table
 from coopetition.train.reference import network_from_parameters, our_name, our_parameters
-from coopetition.train.settings import NetworkSettings, OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.train.sequences.batch import Batch
 
 CASES = ("ape1", "ape2", "rope2", "sin4mlp")
 

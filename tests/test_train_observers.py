@@ -6,9 +6,9 @@ import types
 
 import pytest
 
+from coopetition.settings.training import TrainingSettings
 from coopetition.train.loop import train
 from coopetition.train.observers import ProgressBar
-from coopetition.train.settings import TrainingSettings
 
 
 def small(**run):

@@ -9,11 +9,11 @@ import torch
 from small_networks import member_of, random_batch, small_network
 from tolerances import FLOAT32
 
-from coopetition.train.batch import Batch
-from coopetition.train.decay import gradient_of_norm, in_part
-from coopetition.train.schedules import learning_rates
-from coopetition.train.settings import OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.optimisation.decay import gradient_of_norm, in_part
+from coopetition.train.optimisation.schedules import learning_rates
+from coopetition.train.sequences.batch import Batch
 
 PARAMETERS = dict(small_network(mlp_ratio=1.0).named_parameters())
 

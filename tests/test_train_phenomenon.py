@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tolerances import STANDARD_ERRORS
 
-from coopetition.landmarks import landmarks, verdict
+from coopetition.curves.landmarks import landmarks, verdict
 from coopetition.logs import read_curves
-from coopetition.train.evaluators import standard
+from coopetition.settings.presets import preset
+from coopetition.train.evaluation.evaluators import standard
 from coopetition.train.loop import train
-from coopetition.train.presets import preset
 
 pytestmark = pytest.mark.slow
 

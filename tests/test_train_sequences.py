@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from tolerances import IMPROBABLE
 
-from coopetition.train.batches import BatchStream, Exemplars, sequence_draws
-from coopetition.train.class_draws import class_draws
+from coopetition.settings.training import DataSettings, SequenceKind, TrainingSettings
 from coopetition.train.data import make_dataset
-from coopetition.train.settings import DataSettings, SequenceKind, TrainingSettings
+from coopetition.train.sequences.batches import BatchStream, Exemplars, sequence_draws
+from coopetition.train.sequences.class_draws import class_draws
 
 N = 40_000
 CPU = torch.device("cpu")

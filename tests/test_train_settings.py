@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.logs import read_curves, small_runs
-from coopetition.logs.settings import settings_of_ours
-from coopetition.train.idle_settings import without_effect
-from coopetition.train.presets import preset, preset_names
-from coopetition.train.settings import (
+from coopetition.settings.names import settings_of_ours
+from coopetition.settings.presets import preset, preset_names
+from coopetition.settings.short_names import from_short_names, unlike
+from coopetition.settings.training import (
     DataSettings,
     EvaluationSettings,
     EvaluatorSettings,
@@ -24,14 +24,14 @@ from coopetition.train.settings import (
     SequenceSettings,
     TrainingSettings,
 )
-from coopetition.train.settings_files import (
+from coopetition.settings.unused import without_effect
+from coopetition.settings.yaml_files import (
     as_plain,
     from_plain,
     read_settings,
     with_overrides,
     write_settings,
 )
-from coopetition.train.short_names import from_short_names, unlike
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_bursty_share_mixes_in_free_sequences():
 
 def test_settings_presets_and_data_are_read_without_torch():
     code = (
-        "import sys, coopetition.train.presets, coopetition.train.settings_files, "
+        "import sys, coopetition.settings.presets, coopetition.settings.yaml_files, "
         "coopetition.train.data; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

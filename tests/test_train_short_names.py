@@ -3,8 +3,8 @@
 import pytest
 
 from coopetition.logs import read_curves
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.short_names import from_short_names, with_short_names
+from coopetition.settings.short_names import from_short_names, with_short_names
+from coopetition.settings.training import TrainingSettings
 
 
 def test_short_names_reach_their_sections():

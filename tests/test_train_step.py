@@ -8,9 +8,9 @@ from small_networks import random_batch, small_network
 from tolerances import ADAM_LOSS
 
 from coopetition.errors import CheckpointError
-from coopetition.train.batch import Batch
-from coopetition.train.settings import OptimisationSettings
-from coopetition.train.step import TrainingStep
+from coopetition.settings.training import OptimisationSettings
+from coopetition.train.compute.step import TrainingStep
+from coopetition.train.sequences.batch import Batch
 
 FORGETFUL = OptimisationSettings(
     lr=1e-3, reinitialise_embeddings_every=3, reinitialise_embeddings_until=6

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.train.ownership import LOCK, FolderTaken, owned
-from coopetition.train.settings import TrainingSettings
-from coopetition.train.sweeps import Sweep, is_sweep, make_sweep, read_sweep
-from coopetition.train.tasks import FINISHED, Task, finished_runs, make_tasks
+from coopetition.settings.training import TrainingSettings
+from coopetition.train.folder.ownership import LOCK, FolderTaken, owned
+from coopetition.train.sweeps.sweep import Sweep, is_sweep, make_sweep, read_sweep
+from coopetition.train.sweeps.tasks import FINISHED, Task, finished_runs, make_tasks
 
 ROOT = Path(__file__).parents[1]
 
@@ -208,7 +208,7 @@ def test_a_folder_has_one_owner(tmp_path):
 def test_a_dead_process_owns_nothing(tmp_path):
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from coopetition.train.ownership import owned\n"
+        "from coopetition.train.folder.ownership import owned\n"
         "with owned(Path(sys.argv[1])):\n    print('mine', flush=True); time.sleep(60)\n"
     )
     holder = subprocess.Popen(

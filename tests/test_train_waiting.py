@@ -7,15 +7,15 @@ from recorded_graphs import NoWaiting, WaitsForDevice
 from short_runs import small
 from small_networks import random_batch, small_network
 
-from coopetition.train.batch import Batch
-from coopetition.train.batches import sequence_draws
-from coopetition.train.blocks import Exemplars
+from coopetition.settings.training import OptimisationSettings, TrainingSettings
+from coopetition.train.compute.step import TrainingStep
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble
-from coopetition.train.interventions import HeadIntervention
-from coopetition.train.schedules import Rates, learning_rates
-from coopetition.train.settings import OptimisationSettings, TrainingSettings
-from coopetition.train.step import TrainingStep
+from coopetition.train.network.interventions import HeadIntervention
+from coopetition.train.optimisation.schedules import Rates, learning_rates
+from coopetition.train.sequences.batch import Batch
+from coopetition.train.sequences.batches import sequence_draws
+from coopetition.train.sequences.blocks import Exemplars
 
 CPU = torch.device("cpu")
 

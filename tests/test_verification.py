@@ -8,7 +8,7 @@ import pytest
 from made_proposals import BUDGET, POINTS, lasting, passing, proposals_in, runs_of
 
 from coopetition.errors import CoopetitionError, Interrupted, TrainingError
-from coopetition.knobs import default_map
+from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal.storage import (
     PREDICTIONS,
@@ -18,9 +18,9 @@ from coopetition.proposal.storage import (
     require_new,
     write_proposals,
 )
-from coopetition.train.ownership import LOCK, FolderTaken
-from coopetition.train.settings_files import read_settings, write_settings
-from coopetition.verification import updated_map, verify
+from coopetition.proposal.verification import updated_map, verify
+from coopetition.settings.yaml_files import read_settings, write_settings
+from coopetition.train.folder.ownership import LOCK, FolderTaken
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,17 @@
 """
 
 from .comparison import Comparison, compare, rank
-from .diagnostics import ResidualDiagnostics
 from .information import FittedParameter
 from .joint_fit import fit
 from .measurements import Measurements, Target
+from .multistart import Optimum
 from .parameters import Parameter
 from .posterior import Posterior, sample_posterior
 from .prediction import Prediction, predict
 from .profiles import Profile, profile
+from .residuals import ResidualDiagnostics
 from .result import Fit
 from .settings import FitSettings
-from .starts import Optimum
 from .storage import read_fits, write_fits
 from .symmetry import gauge, scaling_symmetries
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..curves import Curves, one_run
-from ..models import Model, get
-from ..readout import is_predicted
+from ..curves.curve import Curves, one_run
+from ..dynamics.catalogue import get
+from ..dynamics.model import Model
+from ..dynamics.readout import is_predicted
 from .joint_fit import fit
 from .parameters import model_parameters
 from .result import Fit

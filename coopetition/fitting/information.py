@@ -4,7 +4,7 @@ At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Its eigenvectors with (al
 directions in which the data decide nothing: parameters that take part in one get no interval,
 rather than the false one a pseudo-inverse would give. Nor does one whose interval is as wide as its
 bounds: those were chosen, not measured. The residuals' size is estimated, their
-autocorrelation taken into account (`coopetition.fitting.noise`).
+autocorrelation taken into account (`coopetition.fitting.residuals`).
 
 Reference: Raue et al. 2009, Bioinformatics 25:1923 (identifiability); Seber & Wild 1989,
 Nonlinear Regression, section 5.1 (curvature and intervals).

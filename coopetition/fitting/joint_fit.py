@@ -8,22 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..curves import Curves, one_run, read_only
+from ..curves.curve import Curves, one_run, read_only
+from ..dynamics.catalogue import get
+from ..dynamics.model import Model
+from ..dynamics.readout import Key
 from ..errors import LogError
-from ..models import Model, get
-from ..readout import Key
 from ..version import __version__
-from .diagnostics import LARGE_RMSE, ResidualDiagnostics, diagnose
 from .information import Information, information
 from .measurements import Measurements, measurements
-from .noise import overstatement, residual_noise
+from .multistart import Optimum, one_blas_thread, waterfall
 from .parameters import Parameter, adjusted, gain_parameters, model_parameters
 from .problem import Problem, readout_form
+from .residuals import LARGE_RMSE, ResidualDiagnostics, diagnose, overstatement, residual_noise
 from .result import SAME_OPTIMUM, Fit
 from .settings import FitSettings
-from .starts import Optimum, waterfall
 from .symmetry import scaling_symmetries
-from .threads import one_blas_thread
 
 
 def fit(

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import Curve, Curves, head_start, read_only
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import Curve, Curves, head_start, read_only
+from ..dynamics.readout import Key, is_predicted, predicted_keys
 from ..errors import LogError
-from ..read_only import ReadOnlyArrays
-from ..readout import Key, is_predicted, predicted_keys
 from .settings import FitSettings
 
 MIN_POINTS = 8  # of a curve: fewer show no shape
@@ -116,7 +116,7 @@ def measurements(
 
     The weight of a point is 1/σ² with σ² = sem² + discrepancy²; where no standard error is known,
     sem is 0 and a note says so. A run that starts from weights of other training
-    (`coopetition.logs.settings.head_start`) begins there: so does the grid, and earlier points are
+    (`coopetition.settings.names.head_start`) begins there: so does the grid, and earlier points are
     left out.
 
     Raises

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from ..dynamics.model import Model
+from ..dynamics.readout import Readout, readout_parameters
 from ..errors import unknown_name
-from ..models import Model
-from ..readout import Readout, readout_parameters
 from .symmetry import RATE, gauge
 
 # Bounds span what the published runs reach with a decade or more to spare; they are the box the

@@ -14,13 +14,13 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import read_only
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import read_only
 from ..errors import CoopetitionError, unknown_name
-from ..read_only import ReadOnlyArrays
 from ..seeds import stream_seed
 from .draws import approximate_draws
+from .multistart import one_blas_thread
 from .result import Fit
-from .threads import one_blas_thread
 
 CONVERGED = 30.0  # chain length in autocorrelation times from which quantiles can be trusted
 

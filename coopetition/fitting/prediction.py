@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import Curves, read_only
+from ..arrays import ReadOnlyArrays, bent
+from ..curves.curve import Curves, read_only
+from ..curves.outcomes import (
+    LandmarkForecast,
+    distribution,
+    landmarks_of_paths,
+    verdict_probabilities,
+)
+from ..dynamics.readout import ACCURACY, Key
 from ..errors import FitError
-from ..outcomes import LandmarkForecast, distribution, landmarks_of_paths, verdict_probabilities
-from ..read_only import ReadOnlyArrays
-from ..readout import ACCURACY, Key
 from ..seeds import stream
-from ..spacing import bent
 from .draws import approximate_draws
+from .multistart import one_blas_thread
 from .result import Fit, predicted_curves
-from .threads import one_blas_thread
 
 if TYPE_CHECKING:
     import pandas as pd

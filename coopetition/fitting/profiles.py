@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import read_only
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import read_only
 from ..errors import unknown_name
-from ..read_only import ReadOnlyArrays
+from .multistart import one_blas_thread, polished
 from .problem import Problem
 from .result import Fit
-from .starts import polished
-from .threads import one_blas_thread
 
 Verdict = Literal["identifiable", "practically non-identifiable", "structurally non-identifiable"]
 

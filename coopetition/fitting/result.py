@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..curves import Curve, Curves
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import Curve, Curves
+from ..dynamics.model import Model
+from ..dynamics.readout import Key, Readout
 from ..errors import unknown_name
-from ..models import Model
-from ..read_only import ReadOnlyArrays
-from ..readout import Key, Readout
-from .diagnostics import ResidualDiagnostics
 from .information import CONFIDENCE, FittedParameter
 from .measurements import Measurements
-from .noise import HYPERPARAMETERS, Noise
+from .multistart import Optimum
 from .parameters import Parameter
 from .problem import Problem
+from .residuals import HYPERPARAMETERS, Noise, ResidualDiagnostics
 from .settings import FitSettings
-from .starts import Optimum
 
 SAME_OPTIMUM = 1e-3  # relative difference of χ² below which two starts found the same optimum
 

@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from ..curves import read_only
+from ..curves.curve import read_only
+from ..dynamics.model import Cost, Model, Strategy
 from ..errors import LogError
 from ..files import plain, provenance, write_atomically
-from ..models import Cost, Model, Strategy
-from .diagnostics import ResidualDiagnostics
 from .information import FittedParameter
 from .measurements import Measurements, Target
-from .noise import Noise
+from .multistart import Optimum
 from .parameters import Parameter
+from .residuals import Noise, ResidualDiagnostics
 from .result import Fit
 from .settings import FitSettings
-from .starts import Optimum
 
 FORMAT = "coopetition fits 1"
 

@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping
 
 import sympy as sp
 
-from ..models import Model
+from ..dynamics.model import Model
 
 RATE = "sequences_per_time"
 
@@ -51,7 +51,7 @@ def scaling_symmetries(model: Model, fixed: Collection[str]) -> tuple[Mapping[st
 
     Examples
     --------
-    >>> from coopetition.models import get
+    >>> from coopetition.dynamics.catalogue import get
     >>> model = get("coopetition")
     >>> targets = [f"S_{v}" for v in model.vectors]
     >>> len(scaling_symmetries(model, targets))
@@ -90,7 +90,7 @@ def gauge(model: Model, fixed: Collection[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from coopetition.models import get
+    >>> from coopetition.dynamics.catalogue import get
     >>> gauge(get("coopetition"), ["S_a", "S_b", "S_c", "S_d"])
     ('n_a', 'n_b', 'n_c')
     """

@@ -3,13 +3,13 @@
 `forecast` is the verb, `forecast_settings` the same for a run that has not begun.
 """
 
-from ..outcomes import LandmarkForecast
+from ..curves.outcomes import LandmarkForecast
 from .discrepancy import Discrepancy
+from .forecasts import forecast, forecast_settings
 from .prior import ParameterPrior
 from .result import Band, Forecast
-from .theory import Theory, TheoryParameter, parameter_names
-from .toy_theory import ToyTheory, toy_theory
-from .verbs import forecast, forecast_settings
+from .theories.dynamical import ToyTheory, toy_theory
+from .theories.theory import Theory, TheoryParameter, parameter_names
 
 __all__ = [
     "Band",

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..read_only import ReadOnlyMapping
+from ..arrays import ReadOnlyMapping
 
 Array = NDArray[np.float64]
 

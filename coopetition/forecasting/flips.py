@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import BEND, bent
 from ..seeds import stream
-from ..spacing import BEND, bent
 from .discrepancy import Discrepancy
 from .paths import unseen, with_discrepancy
 from .prior import ParameterPrior
-from .theory import Theory
+from .theories.theory import Theory
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .discrepancy import Discrepancy
-from .evidence import Evidence, Record
-from .theory import Theory
+from .observations import Evidence, Record
+from .theories.theory import Theory
 
 Array = NDArray[np.float64]
 

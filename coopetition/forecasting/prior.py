@@ -8,7 +8,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from ..read_only import ReadOnlyArrays
+from ..arrays import ReadOnlyArrays
 
 Array = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..landmarks import Verdict
-from ..outcomes import LandmarkForecast, most_probable
-from ..read_only import ReadOnlyArrays
-from ..readout import ACCURACY
+from ..arrays import ReadOnlyArrays
+from ..curves.landmarks import Verdict
+from ..curves.outcomes import LandmarkForecast, most_probable
+from ..dynamics.readout import ACCURACY
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..landmarks import VERDICTS
-from ..outcomes import RARE, verdicts_of_paths
+from ..curves.landmarks import VERDICTS
+from ..curves.outcomes import RARE, verdicts_of_paths
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import ACCURACIES, EVALUATORS, METRICS, PROBABILITIES, Curve, Curves
+from ..curves.curve import ACCURACIES, EVALUATORS, METRICS, PROBABILITIES, Curve, Curves
 from ..errors import LogError
 
 Array = NDArray[np.float64]

@@ -6,22 +6,15 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from ..curves import EVALUATORS, METRICS, TABLE_COLUMNS, headline_metric
+from ..curves.curve import EVALUATORS, METRICS, TABLE_COLUMNS, headline_metric
+from ..curves.evaluators import EVALUATOR_NAMES, known_evaluator
 from ..errors import unknown_name
 
 Key = tuple[str, str]  # evaluator, metric
 
-# the reference's names of the evaluators, as they stand in its log.h5 and in its W&B runs
-REFERENCE_EVALUATORS = {
-    "train_eval": "train",
-    "icl": "icl",
-    "iwl_copy_avail": "ciwl",
-    "flip_icl": "flip",
-    "pure_iwl": "iwl",
-}
-_NAMES = {**{name: name for name in EVALUATORS}, **REFERENCE_EVALUATORS}
 _COLUMN = re.compile(
-    rf"({'|'.join(sorted(_NAMES, key=len, reverse=True))})(?:[/_.\- ]({'|'.join(METRICS)}))?"
+    rf"({'|'.join(sorted(EVALUATOR_NAMES, key=len, reverse=True))})"
+    rf"(?:[/_.\- ]({'|'.join(METRICS)}))?"
 )
 _FACTOR = re.compile(r"(.*\S)\s*\*\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)")
 _TIDY = tuple(name for name in TABLE_COLUMNS if name not in ("run", "sequences"))
@@ -168,28 +161,8 @@ def recognised(column: str) -> Key | None:
     match = _COLUMN.fullmatch(column.strip().lower())
     if match is None:
         return None
-    evaluator = _NAMES[match[1]]
+    evaluator = EVALUATOR_NAMES[match[1]]
     return evaluator, match[2] or headline_metric(evaluator)
-
-
-def known_evaluator(name: str) -> str:
-    """Our name of an evaluator written in capitals or as the reference does; others unchanged."""
-    return _NAMES.get(name.strip().lower(), name.strip())
-
-
-def lasting_evaluator(name: str) -> str:
-    """An evaluator's name, if a log that holds it is read back under the same.
-
-    Raises
-    ------
-    ValueError
-        If it would be read as another: as a standard one, or without the blanks around it.
-    """
-    if known_evaluator(name) != name:
-        raise ValueError(
-            f"evaluator {name!r} would be read back as {known_evaluator(name)!r}: rename it"
-        )
-    return name
 
 
 def _split(text: str) -> list[str]:

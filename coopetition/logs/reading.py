@@ -8,19 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..curves import Curves
+from ..curves.curve import Curves
 from ..errors import LogError, unknown_name
 from ..files import sha256_of
+from ..settings.names import settings_of_ours
 from .cleaning import clean_run
 from .columns import Columns, columns_from, entries_of
-from .published import (
-    PREFIX,
-    published_file,
-    published_notes,
-    published_settings,
-    published_source,
-)
-from .settings import settings_of_ours
+from .published import PREFIX, published_file, published_notes, published_settings, published_source
 from .small_runs import PREFIX as SMALL
 from .small_runs import small_settings, small_table
 from .tables import RawRun, raw_runs

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import METRICS
+from ..curves.curve import METRICS
+from ..curves.evaluators import REFERENCE_EVALUATORS
 from ..errors import LogError, unknown_name
+from ..settings.names import settings_of_reference
 from .cleaning import RawCurve
-from .columns import REFERENCE_EVALUATORS, Columns, Key
-from .settings import settings_of_reference
+from .columns import Columns, Key
 from .tables import RawRun
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import EVALUATORS
+from ..curves.curve import EVALUATORS
+from ..curves.evaluators import known_evaluator
 from ..errors import LogError, unknown_name
 from .cleaning import RawCurve
-from .columns import Columns, Key, known_evaluator, recognised
+from .columns import Columns, Key, recognised
 
 if TYPE_CHECKING:
     import pandas as pd

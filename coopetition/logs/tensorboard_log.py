@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..curves import EVALUATORS
+from ..curves.curve import EVALUATORS
 from ..errors import LogError
 from .columns import Columns, recognised
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..curves import EVALUATORS, Curves, runs_in
+from ..curves.curve import EVALUATORS, Curves, runs_in
+from ..curves.evaluators import lasting_evaluator
 from ..files import write_atomically
-from .columns import lasting_evaluator
 
 
 def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..curves import Curves
-from ..landmarks import Verdict, verdict
+from ..curves.curve import Curves
+from ..curves.landmarks import Verdict, verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import read_only
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import read_only
 from ..errors import CoopetitionError
-from ..knobs import KnobMap
-from ..read_only import ReadOnlyArrays
+from ..forecasting.settings_map import KnobMap
 from .candidates import plain
 from .moves import Move
 from .screening import verdict_chances
 
 if TYPE_CHECKING:
-    from ..train.settings import TrainingSettings
+    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
 

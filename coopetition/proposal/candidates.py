@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import unknown_name
-from ..knobs.covariates import data_kind
-from ..logs.settings import short_names
+from ..settings.covariates import data_kind
+from ..settings.names import short_names
 from .moves import Move, cost_of
 
 if TYPE_CHECKING:
-    from ..train.settings import TrainingSettings
+    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
 

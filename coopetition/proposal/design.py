@@ -2,7 +2,8 @@
 
 A run at covariates z whose log determines its parameters with information H adds to the effects'
 precision the term (Ω − Ω (H + Ω)⁻¹ Ω) ⊗ z zᵀ, Ω⁻¹ the variance of runs' own deviations
-(`coopetition.knobs.regression`). By the determinant lemma the effects' entropy falls by
+(`coopetition.forecasting.settings_map.regression`). By the determinant lemma the effects' entropy
+falls by
 
     gain = ½ log det(1 + M V),   M = Ω − Ω (H + Ω)⁻¹ Ω,   V = covariance of E z,
 
@@ -20,18 +21,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves import Curve, Curves
-from ..fitting.threads import one_blas_thread
-from ..forecasting.evidence import evidence
+from ..curves.curve import Curve, Curves
+from ..dynamics.readout import ACCURACY
+from ..fitting.multistart import one_blas_thread
+from ..forecasting.observations import evidence
 from ..forecasting.prior import ParameterPrior
-from ..knobs import KnobMap, covariates
-from ..knobs.covariates import data_kind
-from ..readout import ACCURACY
+from ..forecasting.settings_map import KnobMap
+from ..settings.covariates import covariates
+from ..settings.covariates import data_kind
 from .candidates import Candidate, plain
 from .screening import require_begun
 
 if TYPE_CHECKING:
-    from ..train.settings import TrainingSettings
+    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
 

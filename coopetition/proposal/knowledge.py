@@ -6,13 +6,13 @@ import dataclasses
 import functools
 from collections.abc import Iterable
 
-from ..curves import Curves
+from ..curves.curve import Curves
+from ..curves.landmarks import verdict
 from ..files import provenance
-from ..knobs import KnobMap
-from ..knobs.distinct_runs import distinct
-from ..knobs.foresight import with_verdicts
-from ..knobs.further_runs import joined
-from ..landmarks import verdict
+from ..forecasting.settings_map import KnobMap
+from ..forecasting.settings_map.cross_validation import with_verdicts
+from ..forecasting.settings_map.distinct_runs import distinct
+from ..forecasting.settings_map.further_runs import joined
 from ..logs import read_curves, small_runs
 from .outcome_regression import OutcomeRegression, regress_outcomes
 
@@ -47,8 +47,8 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
 
     Each new run's parameters are fitted under what the map predicts of its settings, to as much of
     its log as of the map's other runs, and its quadratic log-likelihood joins the map's
-    (`coopetition.knobs.further_runs`). Effects follow anew; the deviations' variances, which a few
-    runs cannot change much, stay.
+    (`coopetition.forecasting.settings_map.further_runs`). Effects follow anew; the deviations'
+    variances, which a few runs cannot change much, stay.
 
     Parameters
     ----------

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fitting.multistart import one_blas_thread
 from ..fitting.symmetry import RATE
-from ..fitting.threads import one_blas_thread
-from ..forecasting.theory import Theory
-from ..knobs import KnobMap
+from ..forecasting.settings_map import KnobMap
+from ..forecasting.theories.theory import Theory
 
 Array = NDArray[np.float64]
 
@@ -119,7 +119,7 @@ def mechanism(
 
     Examples
     --------
-    >>> from coopetition.knobs import default_map
+    >>> from coopetition.forecasting.settings_map import default_map
     >>> from coopetition.logs import read_curves
     >>> base = dict(read_curves("published:main")[0].settings)
     >>> matched = {**base, "match_probability": 1.0}

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import unknown_name
-from ..logs.settings import short_names
+from ..settings.names import short_names
 
 if TYPE_CHECKING:
-    from ..train.settings import TrainingSettings
+    from ..settings.training import TrainingSettings
 
 DIGITS = 2  # significant digits of a proposed number: nobody trains 3,187 classes
 FACTOR = 4.0  # how far a number on a logarithmic scale may move by default, either way

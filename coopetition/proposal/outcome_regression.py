@@ -4,9 +4,9 @@ Multinomial logistic regression with a normal prior on its weights,
 
     log p(v | z) = w_v · z − log Σ_u exp(w_u · z),   w_v ~ N(0, τ²),
 
-z the covariates of `coopetition.knobs` that differ between the runs, standardised, and a constant
-(whose prior is wide). It predicts no curves and gives no reasons: a map that does not beat it has
-learnt nothing from its theory.
+z the covariates of `coopetition.forecasting.settings_map` that differ between the runs,
+standardised, and a constant (whose prior is wide). It predicts no curves and gives no reasons: a
+map that does not beat it has learnt nothing from its theory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import ReadOnlyArrays
+from ..curves.landmarks import VERDICTS
 from ..errors import unknown_name
-from ..knobs import covariates
-from ..knobs.logistic import Scaling, fit_multinomial, softmax
-from ..landmarks import VERDICTS
-from ..read_only import ReadOnlyArrays
+from ..forecasting.settings_map.logistic import Scaling, fit_multinomial, softmax
+from ..settings.covariates import covariates
 
 Array = NDArray[np.float64]
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..curves.outcomes import verdict_probabilities
 from ..errors import CoopetitionError
-from ..fitting.threads import one_blas_thread
+from ..fitting.multistart import one_blas_thread
 from ..forecasting.flips import possible_flips
-from ..forecasting.futures import LEAST_SHARE
+from ..forecasting.prediction import LEAST_SHARE
 from ..forecasting.prior import ParameterPrior
-from ..knobs import KnobMap
-from ..outcomes import verdict_probabilities
+from ..forecasting.settings_map import KnobMap
 
 Array = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def verdict_chances(
 
     Examples
     --------
-    >>> from coopetition.knobs import default_map
+    >>> from coopetition.forecasting.settings_map import default_map
     >>> from coopetition.logs import read_curves
     >>> base = dict(read_curves("published:main")[0].settings)
     >>> both = [{**base, "match_probability": share} for share in (0.0, 1.0)]

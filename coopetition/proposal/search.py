@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..curves import Curves
+from ..curves.curve import Curves
 from ..errors import CoopetitionError
 from ..forecasting import Forecast, forecast_settings
-from ..forecasting.verbs import require_map
-from ..knobs import KnobMap, covariates
+from ..forecasting.forecasts import require_map
+from ..forecasting.settings_map import KnobMap
+from ..settings.covariates import covariates
 from ..version import __version__
 from .base_log import base_log
 from .candidates import Candidate, candidates, plain
@@ -22,7 +23,7 @@ from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
 
 if TYPE_CHECKING:
-    from ..train.settings import TrainingSettings
+    from ..settings.training import TrainingSettings
 
 SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
 SPARE = 1.5  # so many times the wanted proposals are looked at closely

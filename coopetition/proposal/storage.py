@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..curves.landmarks import Verdict
+from ..curves.outcomes import most_probable
 from ..errors import CoopetitionError
 from ..files import provenance, sha256_of, write_atomically
-from ..knobs import KnobMap, save_map
-from ..landmarks import Verdict
-from ..outcomes import most_probable
+from ..forecasting.settings_map import KnobMap, save_map
 from .result import Proposal, Proposals
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = "coopetition proposals 1"
 PREDICTIONS, MAP, FRONTIER = "proposals.json", "map.json", "frontier.csv"
-RUNS, VERDICTS = "runs", "verdicts.json"  # what `coopetition.verification` adds
+RUNS, VERDICTS = "runs", "verdicts.json"  # what `coopetition.proposal.verification` adds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

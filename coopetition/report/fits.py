@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..dynamics.readout import ACCURACY
 from ..errors import LogError
 from ..files import sha256_of
-from ..readout import ACCURACY
 from .section import Section, Table, in_words, interval, picture
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _content(path: str) -> Any:
 def _of_fit(fit: Fit, source: Mapping[str, Any]) -> Section:
     """A fit: model over data, parameters with intervals, residuals, warnings."""
     from ..fitting.information import CONFIDENCE
-    from ..plot import fit_figure
+    from .figures import fit_figure
 
     rows = []
     for p in fit.parameters:
@@ -132,7 +132,7 @@ def _bands(fit: Fit, path: Path) -> bytes:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from ..plot import plot_bands
+    from .figures import plot_bands
 
     table: pd.DataFrame = pd.read_csv(path)
     data = fit.measurements

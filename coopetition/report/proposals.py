@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..dynamics.readout import ACCURACY
 from ..files import sha256_of
 from ..proposal.storage import PREDICTIONS, RUNS, VERDICTS, Prediction, read_predictions
-from ..readout import ACCURACY
-from ..verification import finished, read_verdicts
+from ..proposal.verification import finished, read_verdicts
 from .section import Section, Table, in_words, picture
 
 
@@ -83,7 +83,7 @@ def _compared(folder: Path, prediction: Prediction) -> tuple[bytes, str]:
     """The predicted curves, and the measured ones where the run is finished."""
     from matplotlib.figure import Figure
 
-    from ..plot import plot_bands
+    from .figures import plot_bands
 
     run = finished(folder / RUNS / prediction.name, prediction.budget)
     seen = {

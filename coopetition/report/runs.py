@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..curves import Curves
-from ..landmarks import NAMES, Landmark, Landmarks, landmarks, verdict
+from ..curves.curve import Curves
+from ..curves.landmarks import NAMES, Landmark, Landmarks, landmarks, verdict
 from .section import Section, Table, interval, picture
 
 
@@ -11,7 +11,7 @@ def of_curves(curves: Curves) -> Section:
     """A measured run: its curves, landmarks and verdict."""
     from matplotlib.figure import Figure
 
-    from ..plot import plot_curves
+    from .figures import plot_curves
 
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     plot_curves(curves, ax=figure.subplots())

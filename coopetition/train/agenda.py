@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from .settings import TrainingSettings
+from ..settings.training import TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,20 +9,26 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..seeds import stream_seed
-from .batches import BatchStream
-from .blocks import Exemplars
-from .capture import STRETCH, CapturedSteps, CudaGraphs, Recorder, why_not_captured
+from ..settings.training import DataSettings, NetworkSettings, TrainingSettings
+from .compute.devices import on_device
+from .compute.gpu.capture import STRETCH, CapturedSteps, CudaGraphs, Recorder, why_not_captured
+from .compute.gpu.memory import (
+    MemoryNeed,
+    memory_explained,
+    memory_need,
+    require_memory,
+    rows_at_once,
+)
+from .compute.precision import products
+from .compute.step import TrainingStep
 from .data import Dataset, make_dataset
-from .devices import on_device
-from .evaluators import Evaluator, Values, evaluate, make_evaluators, shown
-from .interventions import from_settings
-from .measures import CircuitMeasures, measure_circuits
-from .memory import MemoryNeed, memory_explained, memory_need, require_memory, rows_at_once
-from .network import build_network
-from .precision import products
-from .settings import DataSettings, NetworkSettings, TrainingSettings
-from .step import TrainingStep
-from .weights import STEP, read_weights, start_state
+from .evaluation.evaluators import Evaluator, Values, evaluate, make_evaluators, shown
+from .evaluation.measures import CircuitMeasures, measure_circuits
+from .folder.weights import STEP, read_weights, start_state
+from .network.interventions import from_settings
+from .network.network import build_network
+from .sequences.batches import BatchStream
+from .sequences.blocks import Exemplars
 
 SHARED = (
     "network",

@@ -11,18 +11,18 @@ import numpy as np
 
 from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
+from ..settings.training import TrainingSettings
 from .agenda import Event, events
-from .capture import STRETCH
-from .checkpoints import newest_checkpoint, prune, write_checkpoint
-from .devices import choose_device, cpu_threads
+from .compute.devices import choose_device, cpu_threads
+from .compute.gpu.capture import STRETCH
+from .compute.gpu.memory import forget_peak, memory_explained, peak_memory
 from .ensemble import Ensemble
-from .ensemble_folder import begin, members_to_train, record_continuation, reopen
+from .folder.checkpoints import newest_checkpoint, prune, write_checkpoint
+from .folder.ensemble_folder import begin, members_to_train, record_continuation, reopen
+from .folder.ownership import owned
+from .folder.run_folder import RunFolder
 from .interruption import Interruption
-from .memory import forget_peak, memory_explained, peak_memory
 from .observers import Observer, observers_of, require_extras
-from .ownership import owned
-from .runs import RunFolder
-from .settings import TrainingSettings
 from .trained_run import TrainedRun
 
 
@@ -100,7 +100,7 @@ def train_owned(
     observers: Sequence[Observer] = (),
     about: Mapping[str, Any] | None = None,
 ) -> tuple[TrainedRun, ...]:
-    """As `train`, in a folder that the caller owns (`coopetition.train.ownership.owned`)."""
+    """As `train`, in a folder that the caller owns (`coopetition.train.folder.ownership.owned`)."""
     members = (settings,) if isinstance(settings, TrainingSettings) else tuple(settings)
     members, continuing = members_to_train(folder, members, resume=resume)
     chosen = choose_device(device)

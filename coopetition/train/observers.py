@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .settings import TrainingSettings
+from ..settings.training import TrainingSettings
 
 SHOWN = ("train", "icl", "ciwl", "flip")  # accuracies beside the progress bar
 

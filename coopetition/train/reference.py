@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, unknown_name
-from .network import LEARNED_POSITIONS, Network
-from .settings import NetworkSettings
+from ..settings.training import NetworkSettings
+from .network.network import LEARNED_POSITIONS, Network
 
 POSITIONS = {"ape": "learned", "rope": "rotary"}  # the reference's words for ours
 OUTER = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ..curves import Curves, headline_metric
-from .settings import TrainingSettings
+from ..curves.curve import Curves, headline_metric
+from ..settings.training import TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..settings import DataSettings
+from ...settings.training import DataSettings
 from .dataset import Dataset
 from .embeddings import embeddings
 from .gaussian import gaussian, onehot

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...seeds import stream
-from ..settings import DataSettings, Part
+from ...settings.training import DataSettings, Part
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..settings import DataSettings
+from ...settings.training import DataSettings
 from .dataset import Dataset, data_stream, split, wanted_shape
 
 

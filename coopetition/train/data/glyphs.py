@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..settings import DataSettings
+from ...settings.training import DataSettings
 from .dataset import Dataset, data_stream, split, wanted_shape
 
 STROKES = 4  # most strokes of a glyph

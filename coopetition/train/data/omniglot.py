@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import LogError
-from ..settings import DataSettings
+from ...settings.training import DataSettings
 from .dataset import Dataset, data_stream, split
 
 EDGE = 105

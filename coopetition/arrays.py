@@ -1,0 +1,178 @@
+"""What results are made of: mappings and arrays that cannot be written to, nor in their copies.
+
+`types.MappingProxyType` can be neither pickled, copied nor hashed, and NumPy's arrays are writable
+again once they are; both matter to whoever works with many processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key = TypeVar("Key")
+Value = TypeVar("Value", covariant=True)
+
+
+class ReadOnlyMapping(Mapping[Key, Value]):
+    """A mapping that stays what it is; equal to any mapping of the same items.
+
+    Parameters
+    ----------
+    items
+        A mapping, or pairs of key and value.
+
+    Examples
+    --------
+    >>> ReadOnlyMapping({"a": 20}) == {"a": 20}
+    True
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[Key, Value] | Iterable[tuple[Key, Value]]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: Key) -> Value:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    # the views of a dictionary, which unlike those of `Mapping` are reversible
+    def keys(self) -> KeysView[Key]:
+        """The keys, in their order."""
+        return self._items.keys()
+
+    def values(self) -> ValuesView[Value]:
+        """The values, in the keys' order."""
+        return self._items.values()
+
+    def items(self) -> ItemsView[Key, Value]:
+        """Pairs of key and value, in their order."""
+        return self._items.items()
+
+    def __reversed__(self) -> Iterator[Key]:
+        return reversed(self._items)
+
+    def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
+        return {**self, **other}
+
+    def __ror__(self, other: Mapping[Any, Any]) -> dict[Any, Any]:
+        return {**other, **self}
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._items!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._items,)
+
+
+class ReadOnlyArrays:
+    """Base of dataclasses whose arrays, also those in dictionaries, cannot be written to.
+
+    Pickles and copies hold the fields alone; what is derived from them is derived again.
+    """
+
+    def __post_init__(self) -> None:
+        self.__setstate__(self.__getstate__())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update({name: _read_only(value) for name, value in state.items()})
+
+
+def _read_only(value: Any) -> Any:
+    """An array as a view that cannot be written to; anything else as it is."""
+    if isinstance(value, np.ndarray) and value.flags.writeable:
+        value = value.view()
+        value.flags.writeable = False
+    elif type(value) is dict and any(isinstance(v, np.ndarray) for v in value.values()):
+        return {key: _read_only(inner) for key, inner in value.items()}
+    return value
+
+
+Array = NDArray[np.float64]
+
+BEND = 4e6  # sequences at the base time scale (learning rate 1e-5, batch 32): ICL has come by then
+
+
+def bent(end: float, bend: float, steps: int) -> Array:
+    """The times, from 0 to the end.
+
+    Parameters
+    ----------
+    end
+        Last time, positive.
+    bend
+        Where equal steps of t turn into equal steps of log t, positive.
+    steps
+        How many.
+
+    Returns
+    -------
+    ndarray
+        bend · sinh(i u / steps) with u = asinh(end / bend), shape ``(steps + 1,)``.
+
+    Raises
+    ------
+    ValueError
+        If the end or the bend is not a positive number.
+
+    Examples
+    --------
+    >>> bent(100.0, 1e9, 4).round(3).tolist()
+    [0.0, 25.0, 50.0, 75.0, 100.0]
+    >>> bent(100.0, 1.0, 4).round(1).tolist()
+    [0.0, 1.7, 7.0, 26.6, 100.0]
+    """
+    for name, value in (("end", end), ("bend", bend)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} = {value!r}: must be a positive number")
+    times = bend * np.sinh(np.linspace(0.0, math.asinh(end / bend), steps + 1))
+    times[-1] = end
+    return np.asarray(times)
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """A function as numba compiles it, kept on disk where numba finds a place for that.
+
+    Parameters
+    ----------
+    function
+        Of arrays and numbers.
+    options
+        As `numba.njit` takes them.
+    """
+    import numba
+
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        # neither the package's folder nor the home can be written: compiled in each process
+        return numba.njit(**options)(function)
+
+
+def compile_for(function: Any, arguments: tuple[Any, ...]) -> None:
+    """Have the machine code of a compiled function made before it is called.
+
+    For code that is called while subnormal numbers are flushed to zero, where Python should not
+    run. Does nothing for a plain function, and for one that was compiled before.
+    """
+    if getattr(function, "signatures", True):
+        return
+    import numba
+
+    function.compile(tuple(numba.typeof(argument) for argument in arguments))

@@ -1,0 +1,300 @@
+"""Landmarks of a run: when in-context learning (ICL) emerges, peaks, crosses over and vanishes.
+
+All are read off the ``flip`` and ``icl`` accuracies. Curves that a model made are taken as they
+are; measured ones are smoothed first, and their landmarks get intervals
+(`coopetition.curves.bootstrap`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..seeds import stream
+from .bootstrap import Bounds, central_interval, highest, open_below
+from .crossings import first_fall, first_rise, top
+from .curve import Curve, Curves, one_run
+from .smoothing import SmoothCurve, smooth_curve, track
+
+Array = NDArray[np.float64]
+Verdict = Literal["never", "transient", "persistent"]
+VERDICTS: tuple[Verdict, ...] = ("persistent", "transient", "never")
+
+EMERGED = 0.6  # flip accuracy from which ICL has emerged
+CROSSED = 0.5  # flip accuracy below which CIWL answers more often
+MARGIN = 0.05  # icl accuracy above chance below which ICL has vanished
+NAMES = ("emergence", "peak", "peak_flip", "crossover", "vanishing")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Landmark:
+    """A value and the interval it lies in.
+
+    Parameters
+    ----------
+    value
+        The estimate.
+    lower, upper
+        Bounds of the interval; None where the data set no bound, or the curve has no noise.
+    """
+
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """The landmarks of one run; None where there is none within the data.
+
+    Parameters
+    ----------
+    run
+        The run's name.
+    emergence
+        Sequences at which flip is first ≥ 0.6.
+    peak, peak_flip
+        Sequences at which flip is highest, and how high.
+    crossover
+        Sequences at which flip falls through 0.5 after emergence.
+    vanishing
+        Sequences at which icl falls to within 0.05 of chance after emergence.
+    final
+        Last value of every curve: by evaluator for its accuracy, by ``evaluator/metric`` else.
+    horizon
+        Last sequences of the flip curve as it was logged: nothing is said beyond.
+    level
+        Probability with which an interval is meant to hold the true value.
+    notes
+        Those of the curves, how these were smoothed and what was missing.
+    """
+
+    run: str
+    emergence: Landmark | None
+    peak: Landmark | None
+    peak_flip: Landmark | None
+    crossover: Landmark | None
+    vanishing: Landmark | None
+    final: Mapping[str, Landmark]
+    horizon: float
+    level: float
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON: values by name, null where none; ``intervals``; ``final``."""
+        marks = {name: getattr(self, name) for name in NAMES}
+        return {
+            **{name: mark and mark.value for name, mark in marks.items()},
+            "intervals": {name: mark and [mark.lower, mark.upper] for name, mark in marks.items()},
+            "final": {name: mark.value for name, mark in self.final.items()},
+            "horizon": self.horizon,
+        }
+
+    def summary(self, *, unit: str = "sequences") -> str:
+        """One line a landmark; of the final values, accuracies and losses."""
+        lines = []
+        for name in NAMES:
+            mark = getattr(self, name)
+            lines.append(f"{name:<10} {_words(mark, name == 'peak_flip')}")
+        told = {n: mark for n, mark in self.final.items() if "/" not in n or n.endswith("/loss")}
+        lines += [f"final {name:<10} {_words(mark, True)}" for name, mark in told.items()]
+        return "\n".join([f"{self.run} (to {self.horizon:,.0f} {unit})", *lines])
+
+
+def landmarks(
+    curves: Curves,
+    *,
+    exact: bool | None = None,
+    chance: float = 0.5,
+    level: float = 0.9,
+    replicates: int = 200,
+    rng: np.random.Generator | None = None,
+) -> Landmarks:
+    """Find the landmarks of a run.
+
+    Values that are no numbers are left out. Curves are linear between their points, and a parabola
+    through three at the peak. Measured ones are smoothed first (`coopetition.curves.smoothing`) and
+    measured anew ``replicates`` times with their own noise; intervals are the central ``level`` of
+    those landmarks. A replicate without the landmark counts as one beyond the data, so a bound may
+    be missing; so is the lower one where the log begins too late to show it. Noise raises a
+    maximum: the peak's height is lowered by the bias that the replicates show.
+
+    Parameters
+    ----------
+    curves
+        The run. Accuracies are ``in_context_acc``, or ``acc`` where that is missing.
+    exact
+        Whether the curves are free of noise; by default, whether a model made them.
+    chance
+        Accuracy of guessing on the icl evaluator.
+    level
+        Coverage of the intervals, between 0 and 1.
+    replicates
+        How many times measured curves are measured anew.
+    rng
+        Where the noise of the replicates comes from; by default always the same.
+
+    Raises
+    ------
+    ValueError
+        If ``level`` or ``replicates`` is out of range.
+
+    Examples
+    --------
+    >>> from coopetition.logs import read_curves
+    >>> (main,) = read_curves("published:main")
+    >>> round(landmarks(main).crossover.value / 1e6, 1)
+    6.3
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level = {level}: must lie between 0 and 1, such as 0.9")
+    if replicates < 20:
+        raise ValueError(f"replicates = {replicates}: an interval needs at least 20")
+    curves = one_run(curves)
+    exact = "model" in curves.source if exact is None else exact
+    rng = stream(0, "landmarks") if rng is None else rng
+    curves = curves.finite()
+    tracks = {name: track(curves, name, exact=exact) for name in ("flip", "icl")}
+    notes = list(curves.notes)
+    for name, one in tracks.items():
+        notes += one.notes if one else [f"no {name} accuracy, so no landmark that needs it"]
+    logged = tracks["flip"]
+    flip, icl = (None if one is None else one.smooth for one in tracks.values())
+    found: dict[str, float | None] = dict.fromkeys(NAMES)
+    intervals: dict[str, Bounds] = dict.fromkeys(NAMES, (None, None))
+    if flip is not None:
+        values = None if icl is None else icl.values
+        found = _found(flip, flip.values, icl, values, chance)
+        if not exact:
+            again = []
+            for _ in range(replicates):
+                values = None if icl is None else icl.replicate(rng)
+                again.append(_found(flip, flip.replicate(rng), icl, values, chance))
+            intervals = {name: central_interval([a[name] for a in again], level) for name in NAMES}
+            height, *heights = (float(a["peak_flip"] or 0.0) for a in (found, *again))
+            height, lower, upper = flip.within(np.array(highest(height, heights, level)))
+            found["peak_flip"], intervals["peak_flip"] = float(height), (float(lower), float(upper))
+    if logged is not None and logged.begins_late:
+        for name, state in (("emergence", "at least 0.6"), ("peak", "highest")):
+            intervals[name] = open_below(intervals[name], logged.first)
+            if found[name] == logged.first:
+                where = f"where the log begins, at {logged.first:,.0f}"
+                notes.append(f"{name}: flip is {state} {where}")
+        if found["peak"] == logged.first:  # it may have been higher
+            intervals["peak_flip"] = (intervals["peak_flip"][0], None)
+    return Landmarks(
+        run=curves.run,
+        **{name: _landmark(value, *intervals[name]) for name, value in found.items()},
+        final={c.label: _final(c, exact, level) for c in curves if len(c)},
+        horizon=curves.last_sequence if logged is None else logged.last,
+        level=level,
+        notes=tuple(notes),
+    )
+
+
+def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None = None) -> Verdict:
+    """What becomes of ICL by a horizon.
+
+    ``never``: flip is not ≥ 0.6 anywhere up to the horizon; ``transient``: it was, and is < 0.5 at
+    the horizon; ``persistent``: it was, and is ≥ 0.5 there.
+
+    Parameters
+    ----------
+    curves
+        The run, with a flip accuracy.
+    horizon
+        Training sequences; by default the end of the flip curve, as far as it holds numbers. It
+        may lie beyond that by no more than the curve's last interval.
+    exact
+        As in `landmarks`.
+
+    Raises
+    ------
+    ValueError
+        If there is no flip accuracy, or the horizon lies outside the data.
+
+    Examples
+    --------
+    >>> from coopetition.logs import read_curves
+    >>> verdict(*read_curves("published:main"), horizon=5e6)
+    'persistent'
+    >>> verdict(*read_curves("published:main"), horizon=2e7)
+    'transient'
+    """
+    curves = one_run(curves)
+    exact = "model" in curves.source if exact is None else exact
+    found = track(curves.finite(), "flip", exact=exact)
+    if found is None or len(found.logged) < 2:
+        have = ", ".join(f"{e}/{m}" for e, m in curves.curves) or "no curve"
+        raise ValueError(f"run {curves.run} has {have}; a verdict needs 2 points of flip accuracy")
+    flip = found.smooth
+    first, before_last, last = (float(found.logged.sequences[i]) for i in (0, -2, -1))
+    horizon = last if horizon is None else horizon
+    if not first <= horizon <= last + (last - before_last):
+        raise ValueError(
+            f"horizon = {horizon:g}: the flip curve of run {curves.run} covers {first:g} to "
+            f"{last:g} sequences; choose a horizon within, or fit and forecast"
+        )
+    at_horizon = float(np.interp(horizon, flip.sequences, flip.values))
+    before = flip.values[flip.sequences <= horizon]
+    emerged = np.max(before, initial=at_horizon) >= EMERGED
+    return VERDICTS[int(verdict_indices(emerged, at_horizon))]
+
+
+def verdict_indices(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
+    """Verdicts, as indices of `VERDICTS`, of runs that emerged or not, with flip at the horizon."""
+    return np.where(emerged, np.where(np.asarray(flip) >= CROSSED, 0, 1), 2)
+
+
+def _found(
+    flip: SmoothCurve, flip_values: Array, icl: SmoothCurve | None, icl_values: Array | None,
+    chance: float,
+) -> dict[str, float | None]:  # fmt: skip
+    """The landmarks of one pair of curves."""
+    x = flip.sequences
+    at, height = top(x, flip_values)
+    found: dict[str, float | None] = {**dict.fromkeys(NAMES), "peak": at, "peak_flip": height}
+    emergence = first_rise(x, flip_values, EMERGED)
+    if emergence is None:
+        return found
+    found["emergence"] = emergence
+    found["crossover"] = first_fall(x, flip_values, CROSSED, after=emergence)
+    if icl is not None and icl_values is not None:
+        found["vanishing"] = first_fall(icl.sequences, icl_values, chance + MARGIN, after=emergence)
+    return found
+
+
+def _landmark(value: float | None, lower: float | None, upper: float | None) -> Landmark | None:
+    """The landmark, its interval reaching at least to the estimate."""
+    if value is None:
+        return None
+    lower = None if lower is None else min(lower, value)
+    upper = None if upper is None else max(upper, value)
+    return Landmark(value=value, lower=lower, upper=upper)
+
+
+def _final(curve: Curve, exact: bool, level: float) -> Landmark:
+    """The last value, with a normal interval where the curve was measured."""
+    if exact:
+        return Landmark(value=float(curve.values[-1]))
+    smooth = smooth_curve(curve)
+    reach = statistics.NormalDist().inv_cdf((1 + level) / 2) * smooth.error[-1]
+    bounds = smooth.within(smooth.values[-1] + np.array([-reach, reach]))
+    return Landmark(value=float(smooth.values[-1]), lower=float(bounds[0]), upper=float(bounds[1]))
+
+
+def _words(mark: Landmark | None, fraction: bool) -> str:
+    if mark is None:
+        return "none"
+
+    def word(value: float | None) -> str:
+        return "?" if value is None else f"{value:.3f}" if fraction else f"{value:,.0f}"
+
+    bounds = (mark.lower, mark.upper)
+    interval = "" if bounds == (None, None) else f" [{word(bounds[0])}, {word(bounds[1])}]"
+    return word(mark.value) + interval

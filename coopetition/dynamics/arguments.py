@@ -1,0 +1,193 @@
+"""Checks of what an integration is given: each returns the checked value or says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import unknown_name
+from ..seeds import stream
+from .catalogue import get
+from .model import Model
+from .solver.compilation import CompiledODE
+from .starts import Start, random_start
+from .trajectory import Floats
+
+if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
+    from .reduction import ReducedODE
+
+MAX_STEPS = 100_000
+_SMALLEST_STEP = 1e-14  # relative to the span
+
+
+def declared(model: Model | ReducedODE | str) -> Model | ReducedODE:
+    """The catalogue's model where its name is given; unknown names are refused with the nearest."""
+    return get(model) if isinstance(model, str) else model
+
+
+def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:
+    """rtol, atol, smallest relative step and most steps, as the loop takes them."""
+    if not 1e-14 <= rtol < 1:
+        raise ValueError(f"rtol must lie in [1e-14, 1), not {rtol!r}")
+    if not (np.isfinite(atol) and atol > 0):
+        raise ValueError(f"atol must be positive, not {atol!r}")
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, not {max_steps!r}")
+    return np.array([rtol, atol, _SMALLEST_STEP, float(max_steps)])
+
+
+def checked_times(times: ArrayLike, until: float) -> Floats:
+    """Sampling times, increasing, within [0, until]."""
+    t = np.array(times, dtype=np.float64, ndmin=1)
+    if t.ndim != 1 or len(t) == 0:
+        raise ValueError(f"times must be a list of at least one time, not of shape {t.shape}")
+    if not np.all(np.isfinite(t)) or np.any(np.diff(t) < 0) or t[0] < 0 or t[-1] > until:
+        raise ValueError(f"times must increase within [0, {until:g}]")
+    return t
+
+
+def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
+    """One parameter's value or values: known, finite, and of the sign its symbol has."""
+    if name not in ode.parameter_names:
+        raise unknown_name(f"parameter of {ode.name}", name, ode.parameter_names)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameter {name} must be a number, not {values!r}") from error
+    _require_all(name, array, np.isfinite(array), "finite")
+    if ode.signs[name] == "positive":
+        _require_all(name, array, array > 0, "positive")
+    if ode.signs[name] == "nonnegative":
+        _require_all(name, array, array >= 0, "at least 0")
+    return array
+
+
+def _require_all(name: str, values: Floats, good: NDArray[np.bool_], must: str) -> None:
+    """Refuse a parameter by the first of its values that is not what it must be."""
+    if not np.all(good):
+        raise ValueError(f"parameter {name} must be {must}, not {float(values[~good].flat[0])!r}")
+
+
+def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:
+    """The parameters a start fixes; it must be of the model's own vectors, in their order."""
+    own = [name for name in ode.parameter_names if name in start.parameters]
+    given = [name for name in start.parameters if name.startswith("n_")]
+    if len(own) < len(start.parameters) or [n for n in own if n.startswith("n_")] != given:
+        vectors = ", ".join(name.removeprefix("n_") for name in given)
+        raise ValueError(
+            f"start is of vectors {vectors}, not of those of {ode.name}: draw or project it with "
+            "the model that is integrated"
+        )
+    return dict(start.parameters)
+
+
+def parameter_values(
+    ode: CompiledODE, parameters: Mapping[str, float] | None, start: Start | ArrayLike | None
+) -> Floats:
+    """Parameters in the code's order, from the caller, the start and the defaults; ``(p,)``."""
+    values = dict(ode.defaults)
+    if isinstance(start, Start):
+        values.update(fixed_by_start(ode, start))
+    for name, value in (parameters or {}).items():
+        if np.ndim(value):
+            raise ValueError(f"parameter {name} must be a number; integrate_many takes arrays")
+        values[name] = float(check_parameter(ode, name, value))
+    return np.array([values[name] for name in ode.parameter_names])
+
+
+def parameter_rows(
+    ode: CompiledODE,
+    parameters: Mapping[str, ArrayLike] | None,
+    starts: Start | Sequence[Start] | ArrayLike | None,
+) -> Floats:
+    """Parameters of each member, shape ``(batch or 1, p)``."""
+    given = dict(parameters or {})
+    columns: dict[str, Floats] = {n: np.array([v]) for n, v in ode.defaults.items()}
+    many = [starts] if isinstance(starts, Start) else _starts(starts)
+    fixed = [fixed_by_start(ode, s) for s in many]
+    for name in fixed[0] if fixed else ():
+        columns[name] = np.array([values[name] for values in fixed])
+    for name, values in given.items():
+        columns[name] = np.atleast_1d(check_parameter(ode, name, values))
+        if columns[name].ndim != 1:
+            raise ValueError(f"parameter {name} must be a number or one-dimensional")
+    sizes = {name: len(column) for name, column in columns.items() if len(column) != 1}
+    if len(set(sizes.values())) > 1:
+        said = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ValueError(f"batch sizes of parameters differ ({said}); give equal lengths")
+    members = next(iter(sizes.values()), 1)
+    return np.stack([np.broadcast_to(columns[n], (members,)) for n in ode.parameter_names], axis=-1)
+
+
+def _starts(starts: object) -> list[Start]:
+    if isinstance(starts, Sequence) and starts and all(isinstance(s, Start) for s in starts):
+        return list(starts)
+    return []
+
+
+def given_start(model: Model | ReducedODE, start: Any) -> Any:
+    """What the caller gave, or the model's random start of seed 0."""
+    if start is not None:
+        return start
+    if not isinstance(model, Model):
+        raise ValueError(f"start is needed: {model.name} has no vectors to draw one from")
+    return random_start(model, stream(0, "start"), description="random, seed 0")
+
+
+def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
+    """The start's state, shape ``(state,)``."""
+    if isinstance(start, Start) and len(start.state) == len(ode.state_names):
+        return start.state.copy()
+    rows = state_rows(ode, start)
+    if len(rows) != 1:
+        raise ValueError("start must be a single state; integrate_many takes many")
+    values: Floats = rows[0].copy()
+    return values
+
+
+def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Floats:
+    """States of each member, shape ``(batch or 1, state)``."""
+    many = [starts] if isinstance(starts, Start) else _starts(starts)
+    given = [s.state for s in many] if many else starts
+    rows = np.array(given, dtype=np.float64, ndmin=2)
+    if rows.ndim != 2 or rows.shape[1] != len(ode.state_names):
+        raise ValueError(
+            f"a start of {ode.name} has {len(ode.state_names)} numbers "
+            f"({', '.join(ode.state_names)}), not shape {rows.shape}"
+        )
+    if not np.all(np.isfinite(rows)):
+        raise ValueError("start must be finite")
+    return rows
+
+
+def directions_of(start_tangents: ArrayLike, parameter_tangents: ArrayLike) -> tuple[int, int]:
+    """The number k of directions, and that number padded to whole vector registers of 8."""
+    shapes = [np.shape(start_tangents), np.shape(parameter_tangents)]
+    if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+        raise ValueError(
+            "start_tangents and parameter_tangents must have shapes (state, k) and (parameter, k) "
+            f"with the same k, not {shapes[0]} and {shapes[1]}"
+        )
+    directions = shapes[0][1]
+    return directions, max(8, -(-directions // 8) * 8)
+
+
+def with_tangents(
+    name: str, values: ArrayLike, tangents: ArrayLike, count: int, padded: int
+) -> Floats:
+    """Values and tangents as dual numbers, shape ``(count, 1 + padded)``."""
+    value, tangent = np.asarray(values, dtype=np.float64), np.asarray(tangents, dtype=np.float64)
+    if value.shape != (count,) or len(tangent) != count:
+        raise ValueError(
+            f"{name} must have shape ({count},) and its tangents ({count}, k), "
+            f"not {value.shape} and {tangent.shape}"
+        )
+    if not (np.all(np.isfinite(value)) and np.all(np.isfinite(tangent))):
+        raise ValueError(f"{name} and its tangents must be finite")
+    result = np.zeros((count, 1 + padded))
+    result[:, 0] = value
+    result[:, 1 : 1 + tangent.shape[1]] = tangent
+    return result

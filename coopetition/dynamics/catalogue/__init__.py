@@ -1,0 +1,41 @@
+"""The toy models that come with the package, one a file, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ...errors import unknown_name
+from ..model import Model
+from .coopetition import COOPERATION, COOPETITION, INDEPENDENT
+from .decay import DECAY
+from .induction import INDUCTION
+from .three_strategies import THREE_STRATEGIES
+
+__all__ = ["CATALOGUE", "get"]
+
+
+CATALOGUE: Mapping[str, Model] = MappingProxyType(
+    {
+        model.name: model
+        for model in (COOPETITION, INDUCTION, INDEPENDENT, COOPERATION, DECAY, THREE_STRATEGIES)
+    }
+)
+
+
+def get(name: str) -> Model:
+    """The catalogue's model of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message names the nearest.
+
+    Examples
+    --------
+    >>> get("coopetition").vectors
+    ('a', 'b', 'c', 'd')
+    """
+    if name not in CATALOGUE:
+        raise unknown_name("model", name, CATALOGUE)
+    return CATALOGUE[name]

@@ -1,0 +1,225 @@
+"""Exact gradient descent of the toy models, a handful of numbers a step.
+
+v ← v − η ∂L/∂v in the full vectors is y ← y + η f(y) in the reduced state, exactly; a step costs
+about 15 ns instead of a tensor of 20×20×160 entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arguments import (
+    declared,
+    directions_of,
+    given_start,
+    parameter_values,
+    state_values,
+    with_tangents,
+)
+from .model import Model
+from .solver.arithmetic import Dual, Lanes
+from .solver.compilation import CompiledODE, compile_ode
+from .starts import Start
+from .trajectory import Floats, Outcome, TangentTrajectory, Trajectory
+
+if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
+    from .reduction import ReducedODE
+
+_ROWS = 65536  # states kept at a time
+_LARGEST = 2**30  # bytes of all states kept; what is computed from them takes four times as much
+
+
+def descend(
+    model: Model | ReducedODE | str,
+    *,
+    parameters: Mapping[str, float] | None = None,
+    start: Start | ArrayLike | None = None,
+    step_size: float = 1.0,
+    until: float = 16000.0,
+    stop_below: float | None = None,
+    every: int = 1,
+) -> Trajectory:
+    """Follow gradient descent step by step.
+
+    Parameters
+    ----------
+    model
+        A declared model or the name of one in the catalogue, or a reduced ODE.
+    parameters, start
+        As in `integration.integrate`.
+    step_size
+        η.
+    until
+        The horizon in time, step size × step; the paper's 16,000 steps of size 1 by default.
+    stop_below
+        Stop at the first step whose total loss (without floors, before the update) is below.
+    every
+        Keep every so many steps; the first and the last are kept always.
+
+    Returns
+    -------
+    Trajectory
+        ``times`` are step size × step, ``stopped_at`` is the step. The outcome is NOT_FINITE where
+        descent diverged; states are kept up to there.
+
+    Raises
+    ------
+    ValueError
+        If an argument is unfit, or the states to keep would take more than 1 GiB.
+
+    References
+    ----------
+    arXiv 2503.05631, section 6 (η = 1, 16,000 steps, stop at 1e-6).
+
+    Examples
+    --------
+    >>> from coopetition.dynamics.catalogue import get
+    >>> descend(get("induction"), stop_below=1e-6).outcome.name
+    'STOPPED'
+    """
+    count = _steps(step_size, until)
+    if every < 1:
+        raise ValueError(f"every must be at least 1, not {every!r}")
+    if stop_below is not None and not (np.isfinite(stop_below) and stop_below > 0):
+        raise ValueError(f"stop_below must be a positive loss, not {stop_below!r}")
+    model = declared(model)
+    ode = compile_ode(model, Lanes(1))
+    start = given_start(model, start)
+    p, y = parameter_values(ode, parameters, start), state_values(ode, start)
+    _require_room(count, every, y.nbytes)
+    threshold = -np.inf if stop_below is None else stop_below
+    steps, states, outcome = _descend(ode, y, p, count, step_size, threshold, every)
+    return Trajectory(
+        ode=ode,
+        method="descent",
+        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
+        times=step_size * steps,
+        states=states,
+        outcome=outcome,
+        horizon=step_size * count,
+        reached=float(step_size * steps[-1]),
+        steps=int(steps[-1]),
+        stopped_at=float(steps[-1]) if outcome is Outcome.STOPPED else None,
+    )
+
+
+def _steps(step_size: float, until: float) -> int:
+    if not (np.isfinite(step_size) and step_size > 0):
+        raise ValueError(f"step_size must be positive, not {step_size!r}")
+    if not (np.isfinite(until) and until > 0):
+        raise ValueError(f"until must be a positive time, not {until!r}")
+    return max(1, round(until / step_size))
+
+
+def _require_room(count: int, every: int, state_bytes: int) -> None:
+    """Refuse to keep more states than fit; in numbers of steps, for they are what is chosen."""
+    needed = count // every * state_bytes
+    if needed > _LARGEST:
+        enough = -(-count * state_bytes // _LARGEST)
+        raise ValueError(
+            f"every = {every}: of {count:,} steps the states kept would take "
+            f"{needed / 2**30:,.1f} GiB; keep every {enough}th or fewer, or lower until"
+        )
+
+
+def _descend(
+    ode: CompiledODE, y: Floats, p: Floats, count: int, step_size: float, threshold: float,
+    every: int,
+) -> tuple[Floats, Floats, Outcome]:  # fmt: skip
+    """Kept steps, their states, and how it ended."""
+    descend_some = ode.functions["descend"]
+    every = min(every, count)
+    steps, states = [np.zeros(1)], [y[None].copy()]
+    outcome, done = Outcome.REACHED, 0
+    while done < count and outcome is Outcome.REACHED:
+        wanted = min(every * _ROWS, count - done)
+        rows = np.empty((wanted // every, len(y)))
+        made = descend_some(
+            wanted, step_size, threshold, every, y.ctypes.data, p.ctypes.data, rows.ctypes.data
+        )
+        lost = made < 0 or not np.isfinite(y).all()
+        made = -1 - made if made < 0 else made
+        rows = rows[: made // every]
+        if lost:
+            outcome = Outcome.NOT_FINITE
+            rows = rows[np.isfinite(rows).all(axis=1)]
+        elif made < wanted:
+            outcome = Outcome.STOPPED
+        steps.append(done + every * np.arange(1.0, len(rows) + 1))
+        states.append(rows)
+        done += made
+        if not lost and made % every:  # the last step is kept always
+            steps.append(np.array([float(done)]))
+            states.append(y[None].copy())
+    if outcome is Outcome.REACHED and threshold > 0:
+        # the state after the last update is a step of its own: it may be the first below
+        made = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
+        outcome = Outcome.STOPPED if made == 0 else outcome
+    return np.concatenate(steps), np.concatenate(states), outcome
+
+
+def descend_tangents(
+    model: Model | ReducedODE | str,
+    *,
+    steps: ArrayLike,
+    start: ArrayLike,
+    start_tangents: ArrayLike,
+    parameters: ArrayLike,
+    parameter_tangents: ArrayLike,
+    step_size: float = 1.0,
+) -> TangentTrajectory:
+    """Follow gradient descent with its exact derivatives in k directions.
+
+    Parameters
+    ----------
+    model
+        A declared model or the name of one in the catalogue, or a reduced ODE.
+    steps
+        Increasing steps to keep, shape ``(time,)``.
+    start, start_tangents, parameters, parameter_tangents
+        As in `integration.integrate_tangents`.
+    step_size
+        η.
+
+    Returns
+    -------
+    TangentTrajectory
+        ``times`` are step size × step.
+
+    Raises
+    ------
+    ValueError
+        If steps or shapes do not fit.
+    """
+    _steps(step_size, 1.0)
+    wanted = np.array(steps, dtype=np.int64, ndmin=1)
+    if wanted.ndim != 1 or np.any(wanted < 0) or np.any(np.diff(wanted) <= 0):
+        raise ValueError("steps must be increasing integers of at least 0")
+    directions, padded = directions_of(start_tangents, parameter_tangents)
+    ode = compile_ode(declared(model), Dual(padded))
+    y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
+    p = with_tangents(
+        "parameters", parameters, parameter_tangents, len(ode.parameter_names), padded
+    )
+    kept = np.full((len(wanted), *y.shape), np.nan)
+    outcome, done = Outcome.REACHED, 0
+    for k, step in enumerate(wanted):
+        made = ode.functions["descend"](
+            int(step) - done, step_size, -np.inf, 0, y.ctypes.data, p.ctypes.data, 0
+        )
+        if made < step - done or not np.isfinite(y).all():
+            outcome = Outcome.NOT_FINITE
+            break
+        done = int(step)
+        kept[k] = y
+    return TangentTrajectory(
+        times=float(step_size) * wanted.astype(np.float64),
+        states=kept[:, :, 0],
+        tangents=kept[:, :, 1 : 1 + directions],
+        outcome=outcome,
+        steps=done,
+    )

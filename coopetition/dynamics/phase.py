@@ -1,0 +1,299 @@
+"""Phase diagrams: over a grid of parameters, whether ICL emerges and whether it lasts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import ReadOnlyArrays, bent
+from ..curves.landmarks import CROSSED, EMERGED, MARGIN, VERDICTS, verdict_indices
+from ..errors import unknown_name
+from ..seeds import stream
+from .arguments import MAX_STEPS
+from .integration import integrate_many
+from .model import Model
+from .observation import read
+from .readout import SHARED_FLIP, Readout
+from .starts import Start, random_start
+from .trajectory import Floats, Outcome
+
+_STEPS = 400  # between samples
+_BEND = 50.0  # times the smallest n_v, a sub-circuit's time to learn: ICL takes longer to come
+_CHUNK = 2048  # trajectories held in memory at once
+_MOST = 10_000_000  # points of a grid, whose table then takes a gigabyte
+MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "crossover", "vanishing")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Phase(ReadOnlyArrays):
+    """What happens over a grid of parameters.
+
+    Parameters
+    ----------
+    model
+        The model's name.
+    axes
+        The values along each axis, by parameter.
+    fixed
+        Parameters held fixed.
+    horizon
+        The time up to which ICL was followed: *persistent* means until then.
+    starts
+        Number of starts averaged over.
+    readout
+        Gains of the accuracies.
+    measures
+        Each of `MEASURES`, shape ``(len(axis) for each axis)``: the share of starts with that
+        verdict; medians over the starts of times (inf where the event does not happen for half of
+        them) and of the highest flip accuracy.
+    failed
+        Share of trajectories that did not reach the horizon; they count in nothing else, and
+        measures are NaN where all failed.
+    """
+
+    model: str
+    axes: Mapping[str, Floats]
+    fixed: Mapping[str, float]
+    horizon: float
+    starts: int
+    readout: Readout
+    measures: Mapping[str, Floats] = dataclasses.field(repr=False)
+    failed: Floats = dataclasses.field(repr=False)
+
+    def columns(self) -> dict[str, Floats]:
+        """The diagram as a long table: parameters, measures, failed; one row a grid point."""
+        grid = np.meshgrid(*self.axes.values(), indexing="ij")
+        coordinates = {name: values.ravel() for name, values in zip(self.axes, grid, strict=True)}
+        return {
+            **coordinates,
+            **{name: self.measures[name].ravel() for name in MEASURES},
+            "failed": self.failed.ravel(),
+        }
+
+    def summary(self) -> str:
+        """How much of the grid has which majority verdict."""
+        shares = np.stack([self.measures[name] for name in ("persistent", "transient", "never")])
+        known = np.isfinite(shares[0])
+        leading = np.argmax(shares[:, known], axis=0)
+        counts = [int(np.sum(leading == k)) for k in range(3)]
+        return (
+            f"{self.model} to time {self.horizon:g}, {self.starts} start(s): of {known.size} "
+            f"points ICL is persistent at {counts[0]}, transient at {counts[1]}, "
+            f"never there at {counts[2]}"
+            + (f"; {np.mean(self.failed):.1%} of trajectories failed" if self.failed.any() else "")
+        )
+
+
+def parse_axis(text: str) -> Floats:
+    """The values that ``0.1``, ``0.1,0.3,1``, ``log:1e-3:1:64`` or ``lin:0:1:11`` stand for.
+
+    Raises
+    ------
+    ValueError
+        If the text is none of these, or the axis has no logarithm or too many points.
+
+    Examples
+    --------
+    >>> parse_axis("log:0.01:1:3").tolist()
+    [0.01, 0.1, 1.0]
+    """
+    usage = "use a number, a list 0.1,0.3, lin:FROM:TO:COUNT or log:FROM:TO:COUNT"
+    try:
+        if not text.startswith(("log:", "lin:")):
+            return np.array([float(part) for part in text.split(",")])
+        kind, first, last, count = text.split(":")
+        low, high, size = float(first), float(last), int(count)
+    except ValueError:
+        raise ValueError(f"cannot read the values {text!r}: {usage}") from None
+    if size < 2 or not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"the values {text!r} need finite ends and a count of at least 2: {usage}")
+    if size > _MOST:
+        raise ValueError(f"the values {text!r} are too many: take at most {_MOST:,}")
+    if kind == "lin":
+        return np.linspace(low, high, size)
+    if low <= 0 or high <= 0:
+        raise ValueError(
+            f"{min(low, high):g} in {text!r} has no logarithm: give log: positive ends, "
+            f"or write lin:{first}:{last}:{count}"
+        )
+    return np.geomspace(low, high, size)
+
+
+def phase(
+    model: Model,
+    axes: Mapping[str, Floats],
+    *,
+    fixed: Mapping[str, float] | None = None,
+    starts: int = 8,
+    until: float = 16000.0,
+    readout: Readout = SHARED_FLIP,
+    seed: int = 0,
+    rtol: float = 1e-6,
+    max_steps: int = 4 * MAX_STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Phase:
+    """Follow ICL over a grid of parameters.
+
+    Curves are linear between samples that are close at first and, later on, at most some fiftieth
+    of the time passed apart: what came early is seen whatever the horizon.
+
+    Parameters
+    ----------
+    model
+        A model with the strategies ``icl`` and ``ciwl``.
+    axes
+        Values of each varied parameter.
+    fixed
+        Other parameters' values.
+    starts
+        Random starts (standard normal vectors and targets), the same at every grid point.
+    until
+        The horizon.
+    readout
+        Gains of the accuracies.
+    seed
+        Of the starts.
+    rtol, max_steps
+        As in `integrate_many`.
+    progress
+        Called with trajectories done and all there are.
+
+    Raises
+    ------
+    ValueError
+        If the model has no flip curve, an axis is unknown, or the grid has too many points.
+    """
+    if not {"icl", "ciwl"} <= set(model.strategy_names):
+        raise ValueError(
+            f"model {model.name!r} has no strategies icl and ciwl, so no flip accuracy to map"
+        )
+    if not axes:
+        raise ValueError("a phase diagram needs at least one axis, e.g. mu1=log:1e-3:1:32")
+    if starts < 1:
+        raise ValueError(f"starts must be at least 1, not {starts!r}")
+    if not (math.isfinite(until) and until > 0):
+        raise ValueError(f"until must be a positive time, not {until!r}")
+    for name in (*axes, *(fixed or {})):
+        known_axis(model, name)
+    points = math.prod(len(values) for values in axes.values())
+    if points > _MOST:
+        sizes = " x ".join(f"{name}: {len(values):,}" for name, values in axes.items())
+        raise ValueError(
+            f"a grid of {points:,} points ({sizes}) is too large: take at most {_MOST:,} in all"
+        )
+    drawn = [random_start(model, stream(seed, f"start/{k}")) for k in range(starts)]
+    grid = [g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij")]
+    shape = tuple(len(values) for values in axes.values())
+    rows: list[Floats] = []
+    chunk = max(1, _CHUNK // starts)
+    for first in range(0, points, chunk):
+        here = slice(first, min(first + chunk, points))
+        rows.append(
+            _measured(
+                model,
+                {name: values[here] for name, values in zip(axes, grid, strict=True)},
+                dict(fixed or {}),
+                drawn,
+                until,
+                readout,
+                rtol,
+                max_steps,
+            )
+        )
+        if progress is not None:
+            progress(here.stop * starts, points * starts)
+    table = np.concatenate(rows, axis=1)
+    return Phase(
+        model=model.name,
+        axes={name: np.array(values) for name, values in axes.items()},
+        fixed=dict(fixed or {}),
+        horizon=float(until),
+        starts=starts,
+        readout=readout,
+        measures={n: row.reshape(shape) for n, row in zip(MEASURES, table[:-1], strict=True)},
+        failed=table[-1].reshape(shape),
+    )
+
+
+def _measured(
+    model: Model,
+    varied: Mapping[str, Floats],
+    fixed: Mapping[str, float],
+    drawn: list[Start],
+    until: float,
+    readout: Readout,
+    rtol: float,
+    max_steps: int,
+) -> Floats:
+    """The measures of some grid points, then the failed share: ``(measure + 1, point)``."""
+    points, count = len(next(iter(varied.values()))), len(drawn)
+    # what the start fixes (targets, dimensions), unless it is varied or fixed
+    parameters: dict[str, Floats | float] = {
+        name: np.tile([s.parameters[name] for s in drawn], points) for name in drawn[0].parameters
+    }
+    parameters |= fixed
+    parameters |= {name: np.repeat(values, count) for name, values in varied.items()}
+    batch = integrate_many(
+        model,
+        parameters=parameters,
+        starts=np.tile([s.state for s in drawn], (points, 1)),
+        until=until,
+        times=bent(until, _BEND * min(model.dimensions.values()), _STEPS),
+        rtol=rtol,
+        max_steps=max_steps,
+    )
+    flip = read(("flip", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
+    icl = read(("icl", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
+    verdicts, times = _verdicts_and_times(batch.times, flip, icl)
+    ok = (batch.outcomes == Outcome.REACHED).reshape(points, count)
+    per_start = [*verdicts, times[0], np.max(flip, axis=1), *times[1:]]
+    kept = [np.where(ok, values.reshape(points, count), np.nan) for values in per_start]
+    result = np.full((len(kept) + 1, points), np.nan)
+    some = ok.any(axis=1)
+    for k, values in enumerate(kept):
+        middle = np.nanmean if k < len(verdicts) else np.nanmedian
+        result[k, some] = middle(values[some], axis=1)
+    result[-1] = 1.0 - ok.mean(axis=1)
+    return result
+
+
+def _verdicts_and_times(
+    times: Floats, flip: Floats, icl: Floats
+) -> tuple[list[NDArray[np.bool_]], list[Floats]]:
+    """Verdicts (persistent, transient, never) and times of emergence, crossover, vanishing."""
+    emergence = _first(times, flip - EMERGED, np.zeros(len(flip)))
+    crossover = _first(times, CROSSED - flip, emergence)
+    vanishing = _first(times, 0.5 + MARGIN - icl, emergence)
+    emerged = np.isfinite(emergence)
+    found = verdict_indices(emerged, flip[:, -1])
+    return [found == i for i in range(len(VERDICTS))], [emergence, crossover, vanishing]
+
+
+def _first(times: Floats, above: Floats, after: Floats) -> Floats:
+    """The time from ``after`` on at which ``above`` is first ≥ 0, between samples on a line."""
+    hit = (above >= 0) & (times >= after[:, None])
+    k = np.argmax(hit, axis=1)
+    rows = np.arange(len(above))
+    before = np.maximum(k - 1, 0)
+    rise = above[rows, k] - above[rows, before]
+    share = np.where(rise > 0, above[rows, k] / np.where(rise > 0, rise, 1.0), 0.0)
+    found = times[k] - np.clip(share, 0, 1) * (times[k] - times[before])
+    return np.where(hit.any(axis=1) & np.isfinite(after), np.maximum(found, after), np.inf)
+
+
+def known_axis(model: Model, name: str) -> str:
+    """The parameter's name if the model has it.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    known = [*model.parameters, *(f"{kind}_{v}" for kind in ("n", "S") for v in model.vectors)]
+    if name not in known:
+        raise unknown_name(f"parameter of {model.name}", name, known)
+    return name

@@ -1,0 +1,280 @@
+"""One adaptive step of Dormand–Prince 5(4), emitted for several trajectories in step.
+
+Everything a step needs — stages, error norm, acceptance, the next step size, the interpolant — is
+straight-line code over lanes, so trajectories of different step sizes run side by side in one
+vector register and a failing one leaves the others alone. The loop around it is in `stepping`.
+
+References: Dormand & Prince (1980), J. Comput. Appl. Math. 6, 19–26; Hairer, Nørsett & Wanner,
+Solving Ordinary Differential Equations I, II.4 (step control, eq. 4.13 and 4.14) and II.6 (dense
+output).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction as F
+from typing import Any
+
+from llvmlite import ir
+
+from ..reduction import ReducedODE
+from .arithmetic import INT64, POINTER, Arithmetic, Dual, constant, intrinsic, load, store, vector
+from .codegen import Program, function, read_all, write_all
+from .workspace import DENSE_ROWS, Workspace
+
+STAGES = (
+    (F(1, 5),),
+    (F(3, 40), F(9, 40)),
+    (F(44, 45), F(-56, 15), F(32, 9)),
+    (F(19372, 6561), F(-25360, 2187), F(64448, 6561), F(-212, 729)),
+    (F(9017, 3168), F(-355, 33), F(46732, 5247), F(49, 176), F(-5103, 18656)),
+    (F(35, 384), F(0), F(500, 1113), F(125, 192), F(-2187, 6784), F(11, 84)),
+)
+ERROR = (F(71, 57600), F(0), F(-71, 16695), F(71, 1920), F(-17253, 339200), F(22, 525), F(-1, 40))
+DENSE = (
+    F(-12715105075, 11282082432),
+    F(0),
+    F(87487479700, 32700410799),
+    F(-10690763975, 1880347072),
+    F(701980252875, 199316789632),
+    F(-1453857185, 822651844),
+    F(69997945, 29380423),
+)
+SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
+TANGENT_SLACK = 1e3  # relative error of tangents a step, in units of rtol
+# PI control: h · safety · err^−α · err_old^β
+BETA = 0.04
+ALPHA = 0.2 - 0.75 * BETA
+
+
+class _Emitter:
+    """What `add_begin` and `add_step` share: the function's memory and the right-hand side."""
+
+    def __init__(self, module: ir.Module, name: str, ode: ReducedODE, a: Arithmetic) -> None:
+        self.a = a
+        self.layout = Workspace(
+            lanes=a.lanes, size=a.size, states=len(ode.state), parameters=len(ode.parameters)
+        )
+        self.program = Program(ode.rhs, ode.state, ode.parameters)
+        made, self.b = function(module, name, [POINTER], INT64)
+        self.work = made.args[0]
+        self.p = self.numbers(self.layout.p, len(ode.parameters))
+        self.y = self.numbers(self.layout.y, len(ode.state))
+
+    def numbers(self, start: int, count: int) -> list[Any]:
+        return read_all(self.b, self.a, self.work, start, count)
+
+    def control(self, name: str) -> ir.Value:
+        return load(self.b, self.work, self.layout.control(name), self.a.lanes)
+
+    def set_control(self, name: str, value: ir.Value) -> None:
+        store(self.b, value, self.work, self.layout.control(name))
+
+    def rhs(self, state: Sequence[Any]) -> list[Any]:
+        return self.program.emit(self.b, self.a, state, self.p)
+
+    def plain(self, value: float) -> ir.Constant:
+        return constant(value, self.a.lanes)
+
+    def moved(
+        self, h: ir.Value, weights: Sequence[F], slopes: Sequence[Sequence[Any]]
+    ) -> list[Any]:
+        """Y + h Σ_j weights_j k_j for every state."""
+        change = self.combined(weights, slopes)
+        return [
+            self.a.add(self.b, y, self.a.scale(self.b, h, c))
+            for y, c in zip(self.y, change, strict=True)
+        ]
+
+    def combined(self, weights: Sequence[F], slopes: Sequence[Sequence[Any]]) -> list[Any]:
+        """Σ_j weights_j k_j for every state."""
+        sums = []
+        for k in zip(*slopes, strict=True):
+            total = None
+            for weight, slope in zip(weights, k, strict=True):
+                if weight:
+                    term = self.a.scale(self.b, self.plain(float(weight)), slope)
+                    total = term if total is None else self.a.add(self.b, total, term)
+            sums.append(total)
+        return sums
+
+    def norm(self, vectors: Sequence[ir.Value], scales: Sequence[ir.Value]) -> ir.Value:
+        """Root of the mean of (vector/scale)²."""
+        total = self.plain(0.0)
+        for part, scale in zip(vectors, scales, strict=True):
+            ratio = self.b.fdiv(part, scale)
+            total = self.b.fadd(total, self.b.fmul(ratio, ratio))
+        mean = self.b.fmul(total, self.plain(1.0 / len(vectors)))
+        return intrinsic(self.b, "sqrt", mean)
+
+    def scales(self, *states: Sequence[Any]) -> list[ir.Value]:
+        """Atol + rtol · max|y| over the given states."""
+        rtol, atol = self.control("rtol"), self.control("atol")
+        result = []
+        for versions in zip(*states, strict=True):
+            sizes = [intrinsic(self.b, "fabs", self.a.value(v)) for v in versions]
+            largest = sizes[0]
+            for size in sizes[1:]:
+                largest = intrinsic(self.b, "maxnum", largest, size)
+            result.append(self.b.fadd(atol, self.b.fmul(rtol, largest)))
+        return result
+
+    def tangent_error(
+        self, a: Dual, h: ir.Value, errors: Sequence[Any], moved: Sequence[Any]
+    ) -> ir.Value:
+        """The largest over directions of |error|/(atol + slack · rtol · |tangent|), maximum norms.
+
+        Near an equilibrium steps are as long as stability allows, and may be a little longer until
+        the error of the values, which have all but arrived, is seen again. Tangents, which have
+        not, would meanwhile grow without bound. On other trajectories the slack keeps this from
+        shortening a step.
+        """
+        rtol = self.b.fmul(self.control("rtol"), self.plain(TANGENT_SLACK))
+        error = a.largest_slope(self.b, errors)
+        size = a.largest_slope(self.b, [*self.y, *moved])
+        worst = self.plain(0.0)
+        for one, of in zip(error, size, strict=True):
+            scale = self.b.fadd(self.control("atol"), self.b.fmul(rtol, of))
+            ratio = self.b.fdiv(self.b.fmul(h, one), scale)
+            worst = intrinsic(self.b, "maxnum", worst, ratio)
+        return worst
+
+    def power(self, base: ir.Value, exponent: float) -> ir.Value:
+        """base^exponent to about 2 %, from the bits of the floating-point exponent.
+
+        Enough for a step size's factor, and two orders cheaper than a power in every lane.
+        """
+        lanes = self.a.lanes
+        integers: ir.Type = INT64 if lanes == 1 else ir.VectorType(INT64, lanes)
+        bits = self.b.sitofp(self.b.bitcast(base, integers), vector(lanes))
+        one = (1023.0 - 0.043) * 2.0**52
+        scaled = self.b.fmul(self.b.fsub(bits, self.plain(one)), self.plain(exponent))
+        back = self.b.fptosi(self.b.fadd(scaled, self.plain(one)), integers)
+        return self.b.bitcast(back, vector(lanes))
+
+    def lanes_as_bits(self, condition: ir.Value) -> ir.Value:
+        if self.a.lanes == 1:
+            return self.b.zext(condition, INT64)
+        return self.b.zext(self.b.bitcast(condition, ir.IntType(self.a.lanes)), INT64)
+
+
+def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
+    """Emit ``int64 begin(work)``: slope and first step size in the lanes marked ``fresh``.
+
+    The first step is Hairer's (II.4, algorithm (a)–(f)): from the sizes of y, y' and, by an Euler
+    step, y''.
+    """
+    e = _Emitter(module, "begin", ode, a)
+    b = e.b
+    fresh = b.fcmp_ordered(">", e.control("fresh"), e.plain(0.5))
+    slope = e.rhs(e.y)
+    scales = e.scales(e.y)
+    size = e.norm([a.value(y) for y in e.y], scales)
+    rate = e.norm([a.value(k) for k in slope], scales)
+    tiny = b.or_(b.fcmp_ordered("<", size, e.plain(1e-5)), b.fcmp_ordered("<", rate, e.plain(1e-5)))
+    guess = b.select(tiny, e.plain(1e-6), b.fdiv(b.fmul(e.plain(0.01), size), rate))
+    span = b.fsub(e.control("end"), e.control("time"))
+    guess = intrinsic(b, "minnum", guess, span)
+    after = e.rhs(e.moved(guess, (F(1),), (slope,)))
+    bend = [b.fsub(a.value(n), a.value(o)) for n, o in zip(after, slope, strict=True)]
+    bend_rate = b.fdiv(e.norm(bend, scales), guess)
+    fastest = intrinsic(b, "maxnum", intrinsic(b, "maxnum", rate, bend_rate), e.plain(1e-15))
+    step = e.power(b.fdiv(e.plain(0.01), fastest), 0.2)
+    step = intrinsic(b, "minnum", step, b.fmul(e.plain(100.0), guess))
+    step = intrinsic(b, "minnum", step, span)
+    kept = e.numbers(e.layout.slope, len(slope))
+    chosen = [a.select(b, fresh, n, o) for n, o in zip(slope, kept, strict=True)]
+    write_all(b, a, chosen, e.work, e.layout.slope)
+    e.set_control("step", b.select(fresh, step, e.control("step")))
+    e.set_control("error_old", b.select(fresh, e.plain(1e-4), e.control("error_old")))
+    e.set_control("fresh", e.plain(0.0))
+    b.ret(INT64(0))
+
+
+def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
+    """Emit ``int64 step(work)``: try one step in every lane.
+
+    Returns a bit for each lane at which the loop must look: it reached its ``stop``, its step is
+    smaller than allowed (also where nothing finite comes of it), or it used up its steps.
+    """
+    e = _Emitter(module, "step", ode, a)
+    b = e.b
+    time, end = e.control("time"), e.control("end")
+    remaining = b.fsub(end, time)
+    last = b.fcmp_ordered(">=", b.fmul(e.control("step"), e.plain(1.0 + 1e-10)), remaining)
+    h = b.select(last, remaining, e.control("step"))
+
+    slopes = [e.numbers(e.layout.slope, len(e.y))]
+    moved: list[Any] = []
+    for weights in STAGES:
+        moved = e.moved(h, weights, slopes)
+        slopes.append(e.rhs(moved))
+
+    error_slopes = e.combined(ERROR, slopes)
+    errors = [b.fmul(h, a.value(error)) for error in error_slopes]
+    error = e.norm(errors, e.scales(e.y, moved))
+    if isinstance(a, Dual):
+        error = intrinsic(b, "maxnum", error, e.tangent_error(a, h, error_slopes, moved))
+    accepted = b.fcmp_ordered("<=", error, e.plain(1.0))
+    _control_step(e, h, last, error, accepted)
+    arrival = b.select(last, end, b.fadd(time, h))
+    new_time = b.select(accepted, arrival, time)
+    e.set_control("time", new_time)
+    e.set_control("time_old", b.select(accepted, time, e.control("time_old")))
+    e.set_control("step_old", b.select(accepted, h, e.control("step_old")))
+    steps = b.fadd(e.control("steps"), e.plain(1.0))
+    e.set_control("steps", steps)
+
+    _write_interpolant(e, h, slopes, moved, accepted)
+    kept = [a.select(b, accepted, n, o) for n, o in zip(moved, e.y, strict=True)]
+    write_all(b, a, kept, e.work, e.layout.y)
+    first = [a.select(b, accepted, n, o) for n, o in zip(slopes[-1], slopes[0], strict=True)]
+    write_all(b, a, first, e.work, e.layout.slope)
+
+    arrived = b.and_(accepted, b.fcmp_ordered(">=", new_time, e.control("stop")))
+    stuck = b.fcmp_unordered("<", e.control("step"), e.control("smallest_step"))
+    spent = b.fcmp_ordered(">=", steps, e.control("steps_limit"))
+    b.ret(e.lanes_as_bits(b.or_(arrived, b.or_(stuck, spent))))
+
+
+def _control_step(
+    e: _Emitter, h: ir.Value, last: ir.Value, error: ir.Value, accepted: ir.Value
+) -> None:
+    """The next step size: PI control where accepted, plain reduction where not."""
+    b = e.b
+    bounded = intrinsic(b, "maxnum", error, e.plain(1e-10))
+    grown = b.fmul(e.power(bounded, -ALPHA), e.power(e.control("error_old"), BETA))
+    grown = b.fmul(grown, e.plain(SAFETY))
+    grown = intrinsic(
+        b, "maxnum", e.plain(SMALLEST), intrinsic(b, "minnum", grown, e.plain(LARGEST))
+    )
+    # a NaN compares false and so takes the strongest reduction
+    finite = b.fcmp_ordered("<", error, e.plain(1e10))
+    shrunk = b.fmul(e.power(bounded, -0.2), e.plain(SAFETY))
+    shrunk = b.select(finite, intrinsic(b, "maxnum", shrunk, e.plain(SMALLEST)), e.plain(SMALLEST))
+    # the last step is cut to the end; the controller goes on from the size it had chosen
+    following = b.select(last, e.control("step"), b.fmul(h, grown))
+    e.set_control("step", b.select(accepted, following, b.fmul(h, shrunk)))
+    floor = intrinsic(b, "maxnum", error, e.plain(1e-4))
+    e.set_control("error_old", b.select(accepted, floor, e.control("error_old")))
+
+
+def _write_interpolant(
+    e: _Emitter, h: ir.Value, slopes: Sequence[Any], moved: Sequence[Any], accepted: ir.Value
+) -> None:
+    """y(t + θh) = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))), kept where the step was accepted."""
+    a, b = e.a, e.b
+    bends = e.combined(DENSE, slopes)
+    rows: list[list[Any]] = [[] for _ in range(DENSE_ROWS)]
+    for y, new, first, final, bend in zip(e.y, moved, slopes[0], slopes[-1], bends, strict=True):
+        rise = a.subtract(b, new, y)
+        departure = a.subtract(b, a.scale(b, h, first), rise)
+        arrival = a.subtract(b, a.subtract(b, rise, a.scale(b, h, final)), departure)
+        for row, value in zip(
+            rows, (y, rise, departure, arrival, a.scale(b, h, bend)), strict=True
+        ):
+            row.append(value)
+    old = e.numbers(e.layout.dense, DENSE_ROWS * len(e.y))
+    new_values = [value for row in rows for value in row]
+    kept = [a.select(b, accepted, n, o) for n, o in zip(new_values, old, strict=True)]
+    write_all(b, a, kept, e.work, e.layout.dense)

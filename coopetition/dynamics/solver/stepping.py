@@ -1,0 +1,264 @@
+"""The loop around a generated step: refill lanes, sample the interpolant, tell how each one ended.
+
+The functions here are plain Python. A single short trajectory may run them as they are (nothing
+need be compiled); `compiled()` gives their numba versions, kept on disk by numba. They know nothing
+of any model, so they are compiled once per installation.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import arrays
+
+# how a trajectory ended
+REACHED, STEP_UNDERFLOW, NOT_FINITE, TOO_MANY_STEPS = 0, 1, 2, 3
+
+# positions of workspace.CONTROLS, as constants numba can fold (a test compares them)
+TIME, STEP, END, STOP, SMALLEST, RTOL, ATOL = 0, 1, 2, 3, 5, 6, 7
+STEPS, STEPS_LIMIT, TIME_OLD, STEP_OLD, FRESH = 8, 9, 10, 11, 12
+CONTROL_COUNT = 13
+
+
+def advance(
+    step: Any,
+    begin: Any,
+    work: Any,
+    lanes: int,
+    starts: Any,
+    parameters: Any,
+    span: Any,
+    times: Any,
+    tolerances: Any,
+    first: int,
+    count: int,
+    samples: Any,
+    outcome: Any,
+    reached: Any,
+    steps: Any,
+) -> None:
+    """Integrate the members ``first … first + count − 1``, ``lanes`` at a time.
+
+    Parameters
+    ----------
+    step, begin
+        Generated functions of the address of the memory.
+    work
+        The step's memory, see `workspace.Workspace`.
+    lanes
+        Trajectories side by side.
+    starts, parameters
+        ``(members, states, parts)`` and ``(members, parameters, parts)``; parts are a value and its
+        derivatives.
+    span
+        Start and end time.
+    times
+        Times to sample at, increasing, within the span.
+    tolerances
+        rtol, atol, smallest step relative to the span, most steps.
+    first, count
+        Which members.
+    samples
+        ``(members, times, states, parts)``, filled with NaN from the failing time on.
+    outcome, reached, steps
+        How each member ended, the time it reached and the steps it took.
+    """
+    states, parts = starts.shape[1], starts.shape[2]
+    size = lanes * parts
+    p0 = CONTROL_COUNT * lanes
+    y0 = p0 + parameters.shape[1] * size
+    dense0 = y0 + 2 * states * size
+    member = np.full(lanes, -1, np.int64)
+    cursor = np.zeros(lanes, np.int64)
+    waiting, running = first, 0
+    for lane in range(lanes):
+        _idle(work, lanes, lane)
+    while True:
+        refilled = False
+        for lane in range(lanes):
+            if member[lane] < 0 and waiting < first + count:
+                member[lane] = waiting
+                cursor[lane] = _put(
+                    work, lanes, lane, starts[waiting], parameters[waiting], span, times,
+                    tolerances, samples[waiting], p0, y0,
+                )  # fmt: skip
+                waiting += 1
+                running += 1
+                refilled = True
+        if running == 0:
+            return
+        if refilled:
+            begin(work.ctypes.data)
+        attention = 0
+        while attention == 0:
+            attention = step(work.ctypes.data)
+        for lane in range(lanes):
+            if (attention >> lane) & 1 == 0:
+                continue
+            who = member[lane]
+            if who < 0:
+                _idle(work, lanes, lane)
+                continue
+            cursor[lane] = _sample(
+                work, lanes, lane, parts, times, cursor[lane], samples[who], dense0
+            )
+            ending = _ending(work, lanes, lane, y0, states * size, span[1])
+            if ending >= 0:
+                outcome[who] = ending
+                reached[who] = work[TIME * lanes + lane]
+                steps[who] = np.int64(work[STEPS * lanes + lane])
+                samples[who, cursor[lane] :] = np.nan
+                member[lane] = -1
+                running -= 1
+                _idle(work, lanes, lane)
+            elif cursor[lane] < times.shape[0]:
+                work[STOP * lanes + lane] = times[cursor[lane]]
+            else:
+                work[STOP * lanes + lane] = span[1]
+
+
+def _idle(work: Any, lanes: int, lane: int) -> None:
+    """Let a lane without a trajectory stand still: no time to pass, never asking for attention."""
+    work[TIME * lanes + lane] = 0.0
+    work[END * lanes + lane] = 0.0
+    work[STEP * lanes + lane] = 1.0
+    work[STOP * lanes + lane] = np.inf
+    work[SMALLEST * lanes + lane] = -np.inf
+    work[STEPS * lanes + lane] = 0.0
+    work[STEPS_LIMIT * lanes + lane] = np.inf
+    work[RTOL * lanes + lane] = 1.0
+    work[ATOL * lanes + lane] = 1.0
+    work[FRESH * lanes + lane] = 0.0
+
+
+def _put(
+    work: Any, lanes: int, lane: int, start: Any, parameters: Any, span: Any, times: Any,
+    tolerances: Any, samples: Any, p0: int, y0: int,
+) -> int:  # fmt: skip
+    """Put a member into a lane; returns how many samples lie at its start."""
+    work[TIME * lanes + lane] = span[0]
+    work[END * lanes + lane] = span[1]
+    work[RTOL * lanes + lane] = tolerances[0]
+    work[ATOL * lanes + lane] = tolerances[1]
+    work[SMALLEST * lanes + lane] = tolerances[2] * (span[1] - span[0])
+    work[STEPS_LIMIT * lanes + lane] = tolerances[3]
+    work[STEPS * lanes + lane] = 0.0
+    work[FRESH * lanes + lane] = 1.0
+    parts = start.shape[1]
+    for i in range(parameters.shape[0]):
+        for part in range(parts):
+            work[p0 + (i * parts + part) * lanes + lane] = parameters[i, part]
+    for i in range(start.shape[0]):
+        for part in range(parts):
+            work[y0 + (i * parts + part) * lanes + lane] = start[i, part]
+    cursor = 0
+    while cursor < times.shape[0] and times[cursor] <= span[0]:
+        samples[cursor] = start
+        cursor += 1
+    work[STOP * lanes + lane] = times[cursor] if cursor < times.shape[0] else span[1]
+    return cursor
+
+
+def _sample(
+    work: Any, lanes: int, lane: int, parts: int, times: Any, cursor: int, samples: Any, dense0: int
+) -> int:
+    """Write the samples that the last accepted step passed; returns the next one's index."""
+    now = work[TIME * lanes + lane]
+    before, size = work[TIME_OLD * lanes + lane], work[STEP_OLD * lanes + lane]
+    states = samples.shape[1]
+    row = states * parts * lanes
+    while cursor < times.shape[0] and times[cursor] <= now:
+        theta = (times[cursor] - before) / size
+        rest = 1.0 - theta
+        for i in range(states):
+            for part in range(parts):
+                at = dense0 + (i * parts + part) * lanes + lane
+                samples[cursor, i, part] = work[at] + theta * (
+                    work[at + row]
+                    + rest
+                    * (
+                        work[at + 2 * row]
+                        + theta * (work[at + 3 * row] + rest * work[at + 4 * row])
+                    )
+                )
+        cursor += 1
+    return cursor
+
+
+def _ending(work: Any, lanes: int, lane: int, y0: int, width: int, end: float) -> int:
+    """How the lane's trajectory ended, −1 while it goes on."""
+    if work[TIME * lanes + lane] >= end:
+        return REACHED
+    slope0 = y0 + width
+    if not work[STEP * lanes + lane] >= work[SMALLEST * lanes + lane]:
+        # a step that shrinks to nothing at finite slopes is stiffness or a pole; else it blew up
+        for i in range(lane, width, lanes):
+            if not np.isfinite(work[y0 + i]) or not np.abs(work[slope0 + i]) < 1e100:
+                return NOT_FINITE
+        return STEP_UNDERFLOW
+    if work[STEPS * lanes + lane] >= work[STEPS_LIMIT * lanes + lane]:
+        return TOO_MANY_STEPS
+    return -1
+
+
+def record(
+    step: Any, begin: Any, work: Any, y0: int, width: int, times: Any, rows: Any
+) -> tuple[int, int]:
+    """Take steps of the single trajectory in ``work`` until it ends or the record is full.
+
+    Parameters
+    ----------
+    step, begin, work
+        As in `advance`.
+    y0, width
+        Where the state begins in the memory, and its length.
+    times
+        ``(capacity + 1,)``: the ends of the accepted steps; its first entry is set by the caller.
+    rows
+        ``(capacity, 5, states)``: the interpolant of each step.
+
+    Returns
+    -------
+    int, int
+        Steps recorded, and how the trajectory ended (−1: it did not, the record is full).
+    """
+    begin(work.ctypes.data)
+    dense0 = y0 + 2 * width
+    count, ending = 0, -1
+    while count < rows.shape[0] and ending < 0:
+        before = work[TIME]
+        step(work.ctypes.data)
+        if work[TIME] > before:
+            times[count + 1] = work[TIME]
+            rows[count] = work[dense0 : dense0 + 5 * width].reshape(5, width)
+            count += 1
+        ending = _ending(work, 1, 0, y0, width, work[END])
+    return count, ending
+
+
+class Loops:
+    """The loop functions, interpreted or compiled."""
+
+    def __init__(
+        self, advance: Callable[..., None], record: Callable[..., tuple[int, int]]
+    ) -> None:
+        self.advance, self.record = advance, record
+
+
+INTERPRETED = Loops(advance, record)
+
+
+@functools.cache
+def compiled() -> Loops:
+    """The loops compiled by numba: about two seconds the first time, then from numba's cache."""
+    # a namespace of its own, in which calls go to compiled functions; the plain ones stay plain
+    scope = dict(globals())
+    for function in (_idle, _put, _sample, _ending, advance, record):
+        copy = types.FunctionType(function.__code__, scope, function.__name__)
+        scope[function.__name__] = arrays.compiled(copy, nogil=True, error_model="numpy")
+    return Loops(scope["advance"], scope["record"])

@@ -1,0 +1,105 @@
+"""Stiff systems by scipy's LSODA and Radau, with the derived Jacobian in generated code."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ...arrays import ReadOnlyArrays
+from ..trajectory import Floats, Outcome, Trajectory
+from .compilation import CompiledODE
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DenseOutput(ReadOnlyArrays):
+    """The interpolant of such a trajectory.
+
+    Parameters
+    ----------
+    start
+        The first state, shape ``(state,)``.
+    solution
+        Scipy's own interpolant; None where no step was taken.
+    """
+
+    start: Floats
+    solution: Any
+
+    def __call__(self, times: Floats) -> Floats:
+        """States ``(…, state)`` at times ``(…,)``."""
+        flat = np.atleast_1d(times).ravel()
+        if self.solution is None or len(flat) == 0:
+            states = np.tile(self.start, (len(flat), 1))
+        else:
+            states = self.solution(flat).T
+        return states.reshape(*np.shape(times), len(self.start))
+
+
+def integrate_stiff(
+    ode: CompiledODE,
+    method: str,
+    y0: Floats,
+    p: Floats,
+    span: Floats,
+    samples: Floats | None,
+    tolerances: Floats,
+    *,
+    notes: tuple[str, ...] = (),
+) -> Trajectory:
+    """Integrate by ``lsoda`` or ``radau``, stepwise, so that the step limit holds."""
+    from scipy.integrate import LSODA, OdeSolution, Radau
+
+    states = len(ode.state_names)
+    slope, jacobian = np.empty(states), np.empty((states, states))
+    address = p.ctypes.data
+
+    def rhs(_: float, y: Floats) -> Floats:
+        y = np.ascontiguousarray(y)
+        ode.functions["rhs"](1, y.ctypes.data, address, 0, slope.ctypes.data)
+        return slope.copy()
+
+    def jac(_: float, y: Floats) -> Floats:
+        y = np.ascontiguousarray(y)
+        ode.functions["jacobian"](1, y.ctypes.data, address, 0, jacobian.ctypes.data)
+        return jacobian.copy()
+
+    kind = {"lsoda": LSODA, "radau": Radau}[method]
+    solver = kind(rhs, span[0], y0, span[1], rtol=max(tolerances[0], 1e-13), atol=tolerances[1],
+                  jac=jac)  # fmt: skip
+    times, points, pieces = [span[0]], [y0], []
+    outcome = Outcome.REACHED
+    while solver.status == "running":
+        if len(times) > tolerances[3]:
+            outcome = Outcome.TOO_MANY_STEPS
+            break
+        with warnings.catch_warnings():
+            # what the method complains of is told by the outcome below
+            warnings.simplefilter("ignore")
+            solver.step()
+        blown = not np.all(np.isfinite(solver.y))
+        # before a pole lsoda may succeed with a step that does not move
+        if solver.status == "failed" or blown or solver.t <= times[-1]:
+            outcome = Outcome.NOT_FINITE if blown else Outcome.STEP_UNDERFLOW
+            break
+        pieces.append(solver.dense_output())
+        times.append(solver.t)
+        points.append(solver.y.copy())
+    interpolant = DenseOutput(y0, OdeSolution(times, pieces) if pieces else None)
+
+    kept = np.array(times) if samples is None else samples[samples <= times[-1]]
+    return Trajectory(
+        ode=ode,
+        method=method,
+        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
+        times=kept,
+        states=np.array(points) if samples is None else interpolant(kept),
+        outcome=outcome,
+        horizon=float(span[1]),
+        reached=float(times[-1]),
+        steps=len(times) - 1,
+        interpolant=interpolant if samples is None else None,
+        notes=notes,
+    )

@@ -1,0 +1,137 @@
+"""Where a trajectory starts: full vectors and targets, and the few numbers of them that matter.
+
+For each vector v with target v* only x_v = v·v*/(|v*|√n_v) and the length y_v of the rest,
+y_v = √(|v|²/n_v − x_v²), enter the dynamics, and of the target only S_v = |v*|²/n_v.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import read_only
+from ..errors import CoopetitionError
+from .model import Model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Start(ReadOnlyArrays):
+    """The reduced start of a trajectory.
+
+    Parameters
+    ----------
+    state
+        x_v and y_v of each vector in turn, shape ``(2·vectors,)``.
+    parameters
+        What the start fixes of the parameters: ``S_v`` and ``n_v`` of each vector.
+    description
+        Where it came from: a seed, a file.
+    """
+
+    state: NDArray[np.float64]
+    parameters: Mapping[str, float]
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", read_only(self.state))
+
+
+def project(
+    model: Model,
+    initial: Mapping[str, ArrayLike],
+    target: Mapping[str, ArrayLike],
+    *,
+    description: str = "",
+) -> Start:
+    """The reduced start of full vectors.
+
+    Parameters
+    ----------
+    model
+        The model whose vectors they are.
+    initial, target
+        v and v* of each vector, shape ``(n_v,)`` each; the lengths override the model's dimensions.
+    description
+        Where the vectors came from.
+
+    Raises
+    ------
+    ValueError
+        If a vector is missing, lengths differ, an entry is not finite or a target is zero.
+
+    Examples
+    --------
+    >>> from coopetition.dynamics.catalogue import get
+    >>> ones = {v: [1.0] * 4 for v in "abc"}
+    >>> project(get("induction"), ones, ones).state.tolist()
+    [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    """
+    state: list[float] = []
+    parameters: dict[str, float] = {}
+    for vector in model.vectors:
+        for kind, given in (("initial", initial), ("target", target)):
+            if vector not in given:
+                raise ValueError(f"{kind} vector {vector!r} of model {model.name!r} is missing")
+        v = np.asarray(initial[vector], dtype=np.float64)
+        w = np.asarray(target[vector], dtype=np.float64)
+        if v.ndim != 1 or v.shape != w.shape or len(v) == 0:
+            raise ValueError(
+                f"vector {vector!r} has shape {v.shape} and its target {w.shape}; "
+                "both must be one-dimensional and equally long"
+            )
+        if not (np.all(np.isfinite(v)) and np.all(np.isfinite(w)) and np.any(w)):
+            raise ValueError(f"vector {vector!r} must be finite and its target not zero")
+        n = len(v)
+        along = w / np.linalg.norm(w)
+        x = v @ along
+        state += [float(x / np.sqrt(n)), float(np.linalg.norm(v - x * along) / np.sqrt(n))]
+        parameters[f"S_{vector}"] = float(w @ w / n)
+        parameters[f"n_{vector}"] = float(n)
+    return Start(state=np.array(state), parameters=parameters, description=description)
+
+
+def random_start(
+    model: Model, rng: np.random.Generator, *, scale: float = 1.0, description: str = ""
+) -> Start:
+    """A start with standard normal targets and initial vectors of standard deviation ``scale``.
+
+    Reference: arXiv 2503.05631, section 6 (both standard normal).
+    """
+    target = {v: rng.normal(size=n) for v, n in model.dimensions.items()}
+    initial = {v: scale * rng.normal(size=n) for v, n in model.dimensions.items()}
+    return project(model, initial, target, description=description or "random")
+
+
+def read_start(path: str | Path, model: Model) -> Start:
+    """The start in an .npz file with ``init_v`` and ``true_v`` for each vector v.
+
+    Raises
+    ------
+    CoopetitionError
+        If the file cannot be read.
+    ValueError
+        If an array is missing or unfit; the message names it.
+    """
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            archive = np.load(file)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise CoopetitionError(f"cannot read start {path}: it is no .npz archive")
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CoopetitionError(f"cannot read start {path}: {error}") from error
+    for vector in model.vectors:
+        for name in (f"init_{vector}", f"true_{vector}"):
+            if name not in arrays:
+                have = ", ".join(sorted(arrays)) or "nothing"
+                raise ValueError(f"start {path} has no array {name!r} (it has {have})")
+    initial = {v: arrays[f"init_{v}"] for v in model.vectors}
+    target = {v: arrays[f"true_{v}"] for v in model.vectors}
+    return project(model, initial, target, description=str(path))

@@ -1,0 +1,285 @@
+"""What an integration gives back: states against time, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import ReadOnlyArrays
+from ..errors import IntegrationError, unknown_name
+from .solver.compilation import CompiledODE
+
+Floats = NDArray[np.float64]
+
+
+class Outcome(enum.IntEnum):
+    """How a trajectory ended; only the first two reached what was asked for."""
+
+    REACHED = 0
+    STEP_UNDERFLOW = 1
+    NOT_FINITE = 2
+    TOO_MANY_STEPS = 3
+    STOPPED = 4
+
+    @property
+    def ok(self) -> bool:
+        """Whether the horizon or the stopping condition was reached."""
+        return self in (Outcome.REACHED, Outcome.STOPPED)
+
+    @property
+    def explanation(self) -> str:
+        """What happened and what to do about it."""
+        return {
+            Outcome.REACHED: "reached the horizon",
+            Outcome.STOPPED: "met the stopping condition",
+            Outcome.STEP_UNDERFLOW: (
+                "the step size shrank to nothing: the system is stiff or has a singularity; "
+                "try method='lsoda' or a larger rtol"
+            ),
+            Outcome.NOT_FINITE: (
+                "the state left the finite numbers: for descent take a smaller step size, for a "
+                "flow check the parameters"
+            ),
+            Outcome.TOO_MANY_STEPS: (
+                "the step limit was used up: raise max_steps, or try method='lsoda' if stiff"
+            ),
+        }[self]
+
+
+def outputs_at(ode: CompiledODE, states: ArrayLike, parameters: Floats) -> dict[str, Floats]:
+    """The outputs for states ``(…, state)`` under parameters ``(p,)``, shape ``(…,)`` each."""
+    flat = np.ascontiguousarray(states, dtype=np.float64)
+    rows = flat.reshape(-1, len(ode.state_names))
+    result = np.empty((len(rows), len(ode.output_names)))
+    ode.functions["outputs"](
+        len(rows), rows.ctypes.data, parameters.ctypes.data, 0, result.ctypes.data
+    )
+    result.flags.writeable = False
+    shape = flat.shape[:-1]
+    return {name: result[:, k].reshape(shape) for k, name in enumerate(ode.output_names)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Trajectory(ReadOnlyArrays):
+    """One trajectory of a model.
+
+    Parameters
+    ----------
+    ode
+        The compiled system.
+    method
+        ``dopri5``, ``lsoda``, ``radau`` or ``descent``.
+    parameters
+        Every parameter's value, by name.
+    times
+        Times of the states, shape ``(time,)``; for descent step size × step.
+    states
+        Shape ``(time, state)``, columns named by ``state_names``.
+    outcome
+        How it ended.
+    horizon
+        The time asked for.
+    reached
+        The time the integration came to, also where nothing was sampled there.
+    steps
+        Steps taken (of the integrator, or of descent).
+    stopped_at
+        Time (for descent the step) at which ``stop_below`` was met, or None.
+    interpolant
+        The method's own continuous solution, from times ``(…,)`` to states ``(…, state)``, or None
+        where only samples were asked for.
+    notes
+        What the caller should know, a sentence each: another method had to be used, …
+    """
+
+    ode: CompiledODE = dataclasses.field(repr=False)
+    method: str
+    parameters: Mapping[str, float]
+    times: Floats
+    states: Floats = dataclasses.field(repr=False)
+    outcome: Outcome
+    horizon: float
+    reached: float
+    steps: int
+    stopped_at: float | None = None
+    interpolant: Callable[[Floats], Floats] | None = dataclasses.field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.ode.name
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the columns of ``states``."""
+        return self.ode.state_names
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Names of the strategies, in the order of `strengths`."""
+        suffix = "_strength"
+        return tuple(n[: -len(suffix)] for n in self.ode.output_names if n.endswith(suffix))
+
+    @functools.cached_property
+    def outputs(self) -> Mapping[str, Floats]:
+        """Total and strategies' losses without floors, cost and strengths, ``(time,)`` each."""
+        return self.outputs_of(self.states)
+
+    @property
+    def strengths(self) -> Floats:
+        """Normalised overlap Π x_v/√S_v of each strategy, shape ``(time, strategy)``."""
+        return np.stack([self.outputs[f"{name}_strength"] for name in self.strategies], axis=-1)
+
+    def outputs_of(self, states: ArrayLike) -> dict[str, Floats]:
+        """The outputs for other states ``(…, state)`` under this trajectory's parameters."""
+        values = np.array([self.parameters[name] for name in self.ode.parameter_names])
+        return outputs_at(self.ode, states, values)
+
+    def __call__(self, times: ArrayLike) -> Floats:
+        """States at any times within the trajectory, by the method's own interpolant.
+
+        Parameters
+        ----------
+        times
+            Shape ``(…,)``.
+
+        Returns
+        -------
+        ndarray
+            Shape ``(…, state)``.
+
+        Raises
+        ------
+        ValueError
+            If a time lies outside, or only samples were kept.
+        """
+        if self.interpolant is None:
+            raise ValueError(
+                "this trajectory holds samples only; integrate without `times` to evaluate anywhere"
+            )
+        t = np.asarray(times, dtype=np.float64)
+        first, last = self.times[0], self.times[-1]
+        if np.any((t < first) | (t > last)) or not np.all(np.isfinite(t)):
+            raise ValueError(f"times must lie within [{first:g}, {last:g}]")
+        if len(self.times) == 1:
+            return np.tile(self.states[0], (*t.shape, 1))
+        return self.interpolant(t)
+
+    def output(self, name: str) -> Floats:
+        """One of the outputs by name, shape ``(time,)``."""
+        if name not in self.outputs:
+            raise unknown_name("output", name, self.outputs)
+        return self.outputs[name]
+
+    def require(self) -> Trajectory:
+        """The trajectory itself if it ended well.
+
+        Raises
+        ------
+        IntegrationError
+            If it did not; the message says what happened and the way out.
+        """
+        if not self.outcome.ok:
+            raise IntegrationError(
+                f"{self.ode.name}: {self.method} ended at time {self.reached:g} of "
+                f"{self.horizon:g}: {self.outcome.explanation}"
+            )
+        return self
+
+    def summary(self) -> str:
+        """A few lines of text: method, end, final losses and strengths."""
+        last = {name: values[-1:].tolist() for name, values in self.outputs.items()}
+        final = {name: value[0] for name, value in last.items() if value}
+        lines = [
+            f"{self.ode.name} by {self.method}: {self.outcome.explanation} at time "
+            f"{self.reached:g} after {self.steps} steps",
+            *(f"  {name} = {value:.6g}" for name, value in final.items()),
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Batch(ReadOnlyArrays):
+    """Many trajectories of one model, sampled at common times.
+
+    Parameters
+    ----------
+    ode
+        The compiled system.
+    times
+        Shape ``(time,)``.
+    states
+        Shape ``(batch, time, state)``; NaN from the time on at which a member failed.
+    parameters
+        Shape ``(batch, parameter)``, columns named by ``ode.parameter_names``.
+    outcomes
+        An `Outcome` for each member, shape ``(batch,)``.
+    reached
+        The time each member reached, shape ``(batch,)``.
+    steps
+        Steps of each member, shape ``(batch,)``.
+    """
+
+    ode: CompiledODE = dataclasses.field(repr=False)
+    times: Floats
+    states: Floats = dataclasses.field(repr=False)
+    parameters: Floats = dataclasses.field(repr=False)
+    outcomes: NDArray[np.int64]
+    reached: Floats
+    steps: NDArray[np.int64]
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which members reached the horizon, shape ``(batch,)``."""
+        reached: NDArray[np.bool_] = self.outcomes == Outcome.REACHED
+        return reached
+
+    @functools.cached_property
+    def outputs(self) -> Mapping[str, Floats]:
+        """Losses, cost and strengths, shape ``(batch, time)`` each."""
+        members, times, _ = self.states.shape
+        result = np.empty((members, times, len(self.ode.output_names)))
+        for states, parameters, rows in zip(self.states, self.parameters, result, strict=True):
+            self.ode.functions["outputs"](
+                times, states.ctypes.data, parameters.ctypes.data, 0, rows.ctypes.data
+            )
+        result.flags.writeable = False
+        return {name: result[..., k] for k, name in enumerate(self.ode.output_names)}
+
+    def summary(self) -> str:
+        """How many members ended how."""
+        counts = {o: int(np.sum(self.outcomes == o)) for o in Outcome}
+        said = (f"{count} {outcome.explanation}" for outcome, count in counts.items() if count)
+        return f"{self.ode.name}: {len(self.outcomes)} trajectories: " + "; ".join(said)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TangentTrajectory(ReadOnlyArrays):
+    """A sampled trajectory with exact directional derivatives.
+
+    Parameters
+    ----------
+    times
+        Shape ``(time,)``.
+    states
+        Shape ``(time, state)``.
+    tangents
+        Derivative of the states in each direction, shape ``(time, state, direction)``.
+    outcome
+        How it ended; where not well, states and tangents are NaN from the failure on.
+    steps
+        Steps taken.
+    """
+
+    times: Floats
+    states: Floats = dataclasses.field(repr=False)
+    tangents: Floats = dataclasses.field(repr=False)
+    outcome: Outcome
+    steps: int

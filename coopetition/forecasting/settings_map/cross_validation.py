@@ -1,0 +1,93 @@
+"""What a map would have said of each of its runs, had those of the same settings not been in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...curves.curve import Curves
+from ...curves.landmarks import verdict
+from ...curves.outcomes import verdict_probabilities
+from ...fitting.multistart import one_blas_thread
+from ..flips import flips_of, path_times
+from .run_information import VerdictRecord
+from .settings_map import KnobMap
+
+Array = NDArray[np.float64]
+
+DRAWS = 500
+SHARES = (0.25, 0.5, 1.0)  # of a run's log, at whose ends its verdict is taken
+
+
+def with_verdicts(
+    knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 0, progress: bool = False
+) -> KnobMap:
+    """The map with the verdicts of the runs whose logs are given; the others keep theirs.
+
+    Runs whose log tells no verdict (no flip) get none, and none gets any where all runs have the
+    same settings: without them nothing is left to foresee from.
+
+    Parameters
+    ----------
+    knob_map
+        The map.
+    logs
+        The runs' curves by name.
+    seed
+        Of the futures.
+    progress
+        Whether to show progress on stderr.
+    """
+    from tqdm.auto import tqdm
+
+    if len(knob_map.combinations) < 2:
+        return knob_map
+    found: dict[str, tuple[VerdictRecord, ...]] = {}
+    with one_blas_thread():
+        for combination in tqdm(
+            knob_map.combinations, desc="foreseeing", leave=False, disable=not progress
+        ):
+            alike = [run for run in knob_map.runs if run.combination == combination]
+            new = [run for run in alike if run.run in logs]
+            if not new:
+                continue
+            others = knob_map.without(*(run.run for run in alike))
+            futures: dict[float, tuple[Array, Array]] = {}  # by their end: seeds share them
+            for run in new:
+                log = logs[run.run]
+                if run.until not in futures:
+                    futures[run.until] = _futures(others, log, run.until, seed)
+                found[run.run] = _records(log, run.until, *futures[run.until])
+    runs = tuple(
+        dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts)) for run in knob_map.runs
+    )
+    return dataclasses.replace(knob_map, runs=runs)
+
+
+def _futures(others: KnobMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
+    """Futures of such a run by the other runs: sequences and flips, ``(draws, times)``."""
+    theory, prior = others.the_theory(), others.predict(log.settings)
+    flips = flips_of(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
+    return prior.origin + path_times(prior, until), flips
+
+
+def _records(
+    log: Curves, until: float, sequences: Array, flips: Array
+) -> tuple[VerdictRecord, ...]:
+    """Verdicts at shares of the log, with what the futures said of them."""
+    found = []
+    for share in SHARES:
+        horizon = share * until
+        steps = int(np.searchsorted(sequences, horizon * (1 + 1e-9), side="right"))
+        if steps == 0 or not len(flips):
+            continue
+        try:
+            happened = verdict(log.until(horizon))
+        except ValueError:  # no flip, or fewer than two points of it by then
+            continue
+        chances = verdict_probabilities(flips[:, :steps])
+        found.append(VerdictRecord(horizon=horizon, verdict=happened, foreseen=chances))
+    return tuple(found)

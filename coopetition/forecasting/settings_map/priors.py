@@ -1,0 +1,139 @@
+"""Beliefs that a map started from: what each parameter is like, and what each setting may do to it.
+
+They are part of a map as much as its runs are, so they are kept in its file and used from there;
+`coopetition.forecasting.settings_map.effects` holds those that new maps start from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ...arrays import ReadOnlyMapping
+from ..theories.theory import TheoryParameter
+
+_POSITIVE = ("centre", "spread", "seed_spread", "setting_spread")  # of a parameter
+_WHOLE = ("kind_reach", "settings_reach", "pace_spread")  # of the map as a whole
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Beliefs:
+    """Priors of a map, all of natural logarithms of parameters.
+
+    Parameters
+    ----------
+    parameters
+        What is believed of each, in the order of θ.
+    reach
+        By covariate: how far one unit can move a parameter, in its ``setting_spread``.
+    unknown
+        By covariate: its standard deviation where settings do not say it.
+    directed
+        Mean and standard deviation of the effects that have a direction, by covariate and
+        parameter.
+    kind_reach, settings_reach
+        Of another kind of data, and of what a sum of effects misses at one combination of settings,
+        in the parameters' ``setting_spread``.
+    pace_spread
+        Standard deviation of the power with which rates follow batch size / learning rate.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite or a spread is not positive.
+    """
+
+    parameters: tuple[TheoryParameter, ...]
+    reach: Mapping[str, float]
+    unknown: Mapping[str, float]
+    directed: Mapping[tuple[str, str], tuple[float, float]]
+    kind_reach: float
+    settings_reach: float
+    pace_spread: float
+
+    def __post_init__(self) -> None:
+        for name in ("reach", "unknown", "directed"):
+            object.__setattr__(self, name, ReadOnlyMapping(getattr(self, name)))
+        positive = {name: getattr(self, name) for name in _WHOLE}
+        positive |= {f"reach of {name}": value for name, value in self.reach.items()}
+        positive |= {f"spread of {a} on {b}": v for (a, b), (_, v) in self.directed.items()}
+        positive |= {
+            f"{field} of {p.name}": getattr(p, field)
+            for p in self.parameters
+            for field in _POSITIVE
+        }
+        for name, value in positive.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} = {value!r} in a map's priors: must be positive")
+        finite = {f"mean of {a} on {b}": mean for (a, b), (mean, _) in self.directed.items()}
+        finite |= {f"unknown of {name}": value for name, value in self.unknown.items()}
+        finite |= {f"pace of {p.name}": p.pace for p in self.parameters}
+        for name, value in finite.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} = {value!r} in a map's priors: must be a number")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a map's file says, by parameter and by covariate."""
+        directed: dict[str, dict[str, dict[str, float]]] = {name: {} for name in self.reach}
+        for (covariate, parameter), (mean, spread) in self.directed.items():
+            directed[covariate][parameter] = {"mean": mean, "spread": spread}
+        return {
+            **{name: getattr(self, name) for name in _WHOLE},
+            "parameters": {
+                p.name: {k: v for k, v in dataclasses.asdict(p).items() if k != "name"}
+                for p in self.parameters
+            },
+            "covariates": {
+                name: {"reach": reach, "unknown": self.unknown[name], "effects": directed[name]}
+                for name, reach in self.reach.items()
+            },
+        }
+
+
+def beliefs_from(content: Mapping[str, Any]) -> Beliefs:
+    """Beliefs from what `Beliefs.as_dict` made.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If something is missing, of another type or out of range.
+    """
+    covariates = dict(content["covariates"])
+    return Beliefs(
+        parameters=tuple(
+            TheoryParameter(name=name, **{field: float(v) for field, v in dict(row).items()})
+            for name, row in dict(content["parameters"]).items()
+        ),
+        reach={name: float(row["reach"]) for name, row in covariates.items()},
+        unknown={name: float(row["unknown"]) for name, row in covariates.items()},
+        directed={
+            (name, parameter): (float(effect["mean"]), float(effect["spread"]))
+            for name, row in covariates.items()
+            for parameter, effect in dict(row["effects"]).items()
+        },
+        **{name: float(content[name]) for name in _WHOLE},
+    )
+
+
+def completed(own: Beliefs, present: Beliefs) -> tuple[Beliefs, tuple[str, ...]]:
+    """Beliefs with those of covariates that came later taken from the present ones, and which.
+
+    Raises
+    ------
+    ValueError
+        If they speak of covariates that are no longer known.
+    """
+    gone = sorted(set(own.reach) - set(present.reach))
+    if gone:
+        raise ValueError(f"its priors are of covariates that this version lacks: {', '.join(gone)}")
+    new = tuple(name for name in present.reach if name not in own.reach)
+    added = {key: value for key, value in present.directed.items() if key[0] in new}
+    filled = dataclasses.replace(
+        own,
+        reach={name: own.reach.get(name, reach) for name, reach in present.reach.items()},
+        unknown={name: own.unknown.get(name, value) for name, value in present.unknown.items()},
+        directed={**own.directed, **added},
+    )
+    return filled, new

@@ -1,0 +1,143 @@
+"""Effects of settings from what each run's log says about its parameters.
+
+Near its optimum a run's log-likelihood is quadratic, b·θ − ½ θᵀ H θ. With θ = E z + d, covariates
+z, effects E and a run's own deviation d ~ N(0, Ω⁻¹), d integrates out exactly, leaving for E
+
+    −½ mᵀ (Ω − Ω G Ω) m + mᵀ Ω G b,    m = E z,  G = (H + Ω)⁻¹,
+
+a linear regression in which each run weighs by what its log determines: one that never showed ICL
+says nothing of the gain of ICL.
+
+Reference: Lindstrom & Bates 1990, Biometrics 46:673.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import ReadOnlyArrays
+from .effects import EffectPrior
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Effects(ReadOnlyArrays):
+    """The posterior of all effects, jointly normal.
+
+    Parameters
+    ----------
+    columns
+        Names of the covariates and offsets.
+    mean
+        Shape ``(k, columns)``.
+    covariance
+        Shape ``(k, columns, k, columns)``.
+    """
+
+    columns: tuple[str, ...]
+    mean: Array
+    covariance: Array
+
+    def at(self, z: Array) -> tuple[Array, Array]:
+        """Mean ``(k,)`` and covariance ``(k, k)`` of E z at covariates z, shape ``(columns,)``."""
+        return self.mean @ z, np.einsum("acb,c->ab", self.covariance @ z, z)
+
+
+def regress(
+    prior: EffectPrior, deviation: Array, designs: Array, informations: Array, scores: Array
+) -> Effects:
+    """The posterior of the effects.
+
+    Parameters
+    ----------
+    prior
+        Of the effects.
+    deviation
+        Variances of runs' own deviations, shape ``(k,)``.
+    designs
+        Covariates of the runs, shape ``(runs, columns)``.
+    informations, scores
+        H and b of the runs, shapes ``(runs, k, k)`` and ``(runs, k)``.
+    """
+    k, columns = prior.mean.shape
+    # a column that no run has stays as the prior has it; leaving it out keeps the system small
+    used = np.flatnonzero(np.any(designs != 0, axis=0)) if len(designs) else np.zeros(0, np.intp)
+    precision = prior.precision(used)
+    linear = np.einsum("acbd,bd->ac", precision, prior.mean[:, used], optimize=True)
+    omega, rows = np.diag(1.0 / deviation), np.arange(k)
+    for z, information, score in zip(designs[:, used], informations, scores, strict=True):
+        inner = np.linalg.inv(information + omega)
+        there = np.flatnonzero(z)  # a run has few of the covariates, and its own settings
+        known = omega - omega @ inner @ omega
+        precision[np.ix_(rows, there, rows, there)] += np.einsum(
+            "ab,c,d->acbd", known, z[there], z[there]
+        )
+        linear[:, there] += np.outer(omega @ inner @ score, z[there])
+    precision, linear = precision.reshape(linear.size, linear.size), linear.ravel()
+    covariance = np.linalg.inv(precision)
+    mean = prior.mean.copy()
+    mean[:, used] = (covariance @ linear).reshape(k, len(used))
+    full = np.zeros((k, columns, k, columns))
+    for column in range(columns):
+        full[rows, column, rows, column] = prior.spread[:, column] ** 2
+    grid = np.ix_(rows, used, rows, used)
+    full[grid] = covariance.reshape(k, len(used), k, len(used))
+    return Effects(columns=prior.columns, mean=mean, covariance=full)
+
+
+def expected_deviations(
+    effects: Effects, deviation: Array, designs: Array, informations: Array, scores: Array
+) -> Array:
+    """Sum over the runs of the expected squares of their deviations, shape ``(k,)``."""
+    omega = np.diag(1.0 / deviation)
+    total = np.zeros(len(deviation))
+    for z, information, score in zip(designs, informations, scores, strict=True):
+        inner = np.linalg.inv(information + omega)
+        mean, spread = effects.at(z)
+        own = inner @ (score - information @ mean)
+        through = inner @ information
+        total += own**2 + np.diag(inner) + np.diag(through @ spread @ through.T)
+    return total
+
+
+ADD = (
+    "add runs that differ in what you may change (match_probability, n_classes, n_exemplars, "
+    "spread), and some that differ in their seed only; published:* and cpu:* ship with the package"
+)
+
+
+def too_alike(
+    names: Sequence[str], combinations: Sequence[Hashable], own: float
+) -> tuple[str, ...]:
+    """A sentence where effects of settings come from priors alone, and what to add.
+
+    Parameters
+    ----------
+    names
+        Of the runs.
+    combinations
+        What each has in common with runs that differ in their seed only.
+    own
+        Share that the runs have in the estimate of how much runs differ; the rest is believed.
+
+    Examples
+    --------
+    >>> too_alike(["a", "b"], [1, 2], 0.2)
+    ()
+    >>> too_alike(["mine"], [1], 0.1)[0].split(":")[0]
+    'only one run (mine)'
+    """
+    if len(set(combinations)) > 1:
+        return ()
+    if len(names) > 1:
+        who = f"the {len(names)} runs differ in no setting that the map knows"
+        spread = f"the spread between runs is {100 * (1 - own):.0f} % the one believed beforehand"
+    else:
+        who = f"only one run ({names[0]})" if names else "no run"
+        spread = "the spread between runs is the one believed beforehand"
+    return (f"{who}: effects of settings come from priors alone, and {spread}; {ADD}",)

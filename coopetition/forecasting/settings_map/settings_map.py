@@ -1,0 +1,304 @@
+"""The map from training settings to a theory's parameters, calibrated on runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import ReadOnlyArrays
+from ...curves.curve import Curves
+from ...errors import unknown_name
+from ...fitting.multistart import one_blas_thread
+from ...settings.covariates import (
+    BASE_KIND,
+    COVARIATES,
+    covariates,
+    data_kind,
+    head_start,
+    pace_of,
+    unusable,
+)
+from ...settings.names import not_read, short_names
+from ..discrepancy import Discrepancy
+from ..prior import ParameterPrior
+from ..theories.dynamical import toy_theory
+from ..theories.theory import Theory
+from .correlation import Combination, kinship
+from .distinct_runs import same_run
+from .effects import EffectPrior, effect_prior
+from .priors import Beliefs
+from .regression import Effects, regress, too_alike
+from .run_information import RunInformation
+from .verdict_odds import VerdictOdds, fit_odds
+
+if TYPE_CHECKING:
+    from ...settings.training import TrainingSettings
+
+Array = NDArray[np.float64]
+
+BEYOND = 0.5  # of the runs' range of a covariate: how far outside it effects are relied on
+GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class KnobMap(ReadOnlyArrays):
+    """A calibrated map from settings to the distribution of a theory's parameters.
+
+    Parameters
+    ----------
+    theory
+        Name of the theory.
+    parameters
+        Its parameters, in the order of θ.
+    deviation
+        Variance of a run's own deviation in θ, shape ``(k,)``.
+    runs
+        What each run's log says.
+    excluded
+        Runs that were given but could not be used, with the reason.
+    discrepancy
+        The random function between theory and curves.
+    beliefs
+        What was believed of parameters and effects before any run was seen.
+    provenance
+        Version, command, settings and time of the calibration, and what it warned of.
+    declared
+        The theory, where it is not a toy model of the catalogue.
+    """
+
+    theory: str
+    parameters: tuple[str, ...]
+    deviation: Array
+    runs: tuple[RunInformation, ...]
+    excluded: Mapping[str, str]
+    discrepancy: Discrepancy
+    beliefs: Beliefs
+    provenance: Mapping[str, Any]
+    declared: Theory | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of data of the runs, other than the base's."""
+        return tuple(sorted({run.kind for run in self.runs} - {BASE_KIND}))
+
+    @functools.cached_property
+    def combinations(self) -> tuple[tuple[Any, ...], ...]:
+        """The different settings of the runs."""
+        return tuple(dict.fromkeys(run.combination for run in self.runs))
+
+    @functools.cached_property
+    def longest(self) -> float:
+        """Sequences of the longest log, at the base's learning rate and batch size; 0 if none."""
+        lengths = (run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
+        return max(lengths, default=0.0)
+
+    @functools.cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What the runs cannot teach, a sentence each."""
+        own = len(self.runs) / (len(self.runs) + GUESS_WEIGHT)
+        return too_alike(
+            [run.run for run in self.runs], [run.combination for run in self.runs], own
+        )
+
+    def the_theory(self) -> Theory:
+        """The theory itself."""
+        return self.declared or toy_theory(self.theory)
+
+    @functools.cached_property
+    def prior(self) -> EffectPrior:
+        """What is believed of the effects without the runs."""
+        return effect_prior(self.beliefs, self.kinds, self.combinations)
+
+    @functools.cached_property
+    def effects(self) -> Effects:
+        """The effects of settings, given the runs."""
+        designs = np.array([self.design(run.settings, run.kind) for run in self.runs])
+        with one_blas_thread():  # whose digits depend on no one else's work
+            return regress(
+                self.prior,
+                self.deviation,
+                designs.reshape(len(self.runs), len(self.prior.columns)),
+                np.array([run.information for run in self.runs]),
+                np.array([run.score for run in self.runs]),
+            )
+
+    def design(self, values: Mapping[str, float | None], kind: str) -> Array:
+        """The row of covariates, data and combination of settings, shape ``(columns,)``."""
+        row = {"base": 1.0, f"data:{kind}": 1.0}
+        row |= {c.name: values.get(c.name) or 0.0 for c in COVARIATES}
+        weights, _ = self.relatives((kind, *(values.get(c.name) for c in COVARIATES)))
+        row |= {f"settings:{number}": weight for number, weight in enumerate(weights)}
+        return np.array([row.get(column, 0.0) for column in self.prior.columns])
+
+    def relatives(self, combination: Combination) -> tuple[Array, float]:
+        """What settings have from those of the runs: weights, and the share of variance left.
+
+        Weights are κ⁻¹ κ(z), the best linear prediction of the offset at z from those of the runs'
+        combinations, and 1 − κ(z)ᵀ κ⁻¹ κ(z) is left
+        (`coopetition.forecasting.settings_map.correlation`).
+        """
+        if combination in self.combinations:
+            return np.eye(len(self.combinations))[self.combinations.index(combination)], 0.0
+        near = kinship([combination], self.combinations, self.beliefs.reach, self.beliefs.unknown)
+        weights = np.linalg.solve(self.prior.kinship, near[0])
+        return weights, float(max(0.0, 1.0 - near[0] @ weights))
+
+    @functools.cached_property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Least and largest value of the covariates in which runs differ, but the time scale."""
+        found = {}
+        for covariate in COVARIATES:
+            told = (run.settings.get(covariate.name) for run in self.runs)
+            seen = [value for value in told if value is not None]
+            if seen and max(seen) > min(seen) and covariate.name != "pace":
+                found[covariate.name] = (min(seen), max(seen))
+        return found
+
+    def nearby(
+        self, values: Mapping[str, float | None]
+    ) -> tuple[dict[str, float | None], tuple[str, ...]]:
+        """Covariates no further from the runs' than `BEYOND` of their range, and which were.
+
+        An effect that a few doublings of classes have shown need not hold for ten. Time scales are
+        left as they are.
+        """
+        found, far = dict(values), []
+        for name, (low, high) in self.ranges.items():
+            value, room = values[name], BEYOND * (high - low)
+            if value is not None and not low - room <= value <= high + room:
+                found[name] = float(np.clip(value, low - room, high + room))
+                far.append(name)
+        return found, tuple(far)
+
+    def predict(self, settings: Mapping[str, Any] | TrainingSettings) -> ParameterPrior:
+        """The distribution of a run's parameters from its settings alone.
+
+        Parameters
+        ----------
+        settings
+            As in `Curves.settings`: of a published run, our trainer's or the reference's; or our
+            trainer's own.
+
+        Raises
+        ------
+        ValueError
+            If a setting has a value outside its range.
+
+        Examples
+        --------
+        >>> from coopetition.forecasting.settings_map import default_map
+        >>> unmatched, matched = (
+        ...     default_map().predict({"match_probability": p}).median("mu1") for p in (0.0, 1.0)
+        ... )
+        >>> matched < unmatched / 10
+        True
+        """
+        settings = short_names(settings)
+        values, kind = covariates(settings), data_kind(settings)
+        values, far = self.nearby(values)
+        mean, covariance = self.effects.at(self.design(values, kind))
+        moves = np.array([p.setting_spread for p in self.beliefs.parameters])
+        variance = self.deviation.copy()
+        notes = [*self.warnings, *not_read(settings)]
+        strange = unusable(settings)
+        if strange is not None:
+            notes.append(f"{strange}: the map does not describe such training")
+        if far:
+            notes.append(
+                f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
+                "calibrate a map on runs like yours"
+            )
+        _, left = self.relatives((kind, *(values[c.name] for c in COVARIATES)))
+        variance = variance + left * (self.beliefs.settings_reach * moves) ** 2
+        if kind not in (BASE_KIND, *self.kinds):
+            variance = variance + (self.beliefs.kind_reach * moves) ** 2
+        if kind not in {run.kind for run in self.runs}:
+            notes.append(f"no run of the map was trained on data of kind {kind!r}")
+        covariance = covariance + np.diag(variance)
+        unsaid = self.beliefs.unknown
+        missing = [name for name, value in values.items() if value is None and unsaid[name] > 0]
+        for name in missing:
+            column = self.prior.columns.index(name)
+            effect = self.effects.mean[:, column]
+            spread = self.effects.covariance[:, column, :, column]
+            covariance = covariance + unsaid[name] ** 2 * (np.outer(effect, effect) + spread)
+        if missing:
+            notes.append(
+                f"the settings do not say {', '.join(missing)}: predictions are wider for it"
+            )
+        return ParameterPrior(
+            names=self.parameters,
+            mean=mean,
+            covariance=covariance,
+            pace=pace_of(settings),
+            origin=head_start(settings),
+            notes=tuple(notes),
+        )
+
+    @functools.cached_property
+    def odds(self) -> VerdictOdds | None:
+        """How the verdicts of the runs correct the theory's; None if the runs hold none."""
+        with one_blas_thread():
+            return fit_odds(self.runs)
+
+    def odds_at(
+        self, settings: Mapping[str, Any], chances: Mapping[str, float], *, horizon: float
+    ) -> Mapping[str, float]:
+        """Probabilities of the verdicts at a horizon, from the theory's at the same settings."""
+        if self.odds is None:
+            return chances
+        values, _ = self.nearby(covariates(settings))
+        return self.odds.correct(chances, values, horizon)
+
+    def names_of(self, curves: Curves) -> tuple[str, ...]:
+        """Names under which the map holds a run; other runs of the same log are not meant."""
+        own = (curves.run, curves.source)
+        return tuple(run.run for run in self.runs if same_run(own, (run.run, run.source)))
+
+    def without(self, *names: str) -> KnobMap:
+        """The map without some runs.
+
+        Their influence on deviations, and on optima and foreseen verdicts of the others, remains.
+
+        Raises
+        ------
+        ValueError
+            If a run is not in the map.
+        """
+        for name in names:
+            if name not in {run.run for run in self.runs}:
+                raise unknown_name("run of the map", name, [run.run for run in self.runs])
+        kept = tuple(run for run in self.runs if run.run not in names)
+        return dataclasses.replace(self, runs=kept)
+
+    def effect(self, covariate: str, parameter: str) -> tuple[float, float]:
+        """Mean and standard deviation of one effect on the logarithm of a parameter."""
+        for kind, name, known in (
+            ("effect", covariate, self.prior.columns),
+            ("parameter", parameter, self.parameters),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+        row, column = self.parameters.index(parameter), self.prior.columns.index(covariate)
+        variance = self.effects.covariance[row, column, row, column]
+        return float(self.effects.mean[row, column]), float(np.sqrt(variance))
+
+    def summary(self) -> str:
+        """The base's parameters, deviations and the effects that the runs speak of, as text."""
+        base = self.effects.mean[:, 0]
+        lines = [
+            f"{self.theory}: {len(self.runs)} runs, {len(self.combinations)} different settings"
+        ]
+        for row, name in enumerate(self.parameters):
+            spread = np.sqrt(self.deviation[row])
+            lines.append(f"  {name:<18} {np.exp(base[row]):<10.3g} ± {100 * spread:.0f} % by seed")
+        if self.odds is not None:
+            lines.append(f"  {self.odds.summary()}")
+        lines += [f"  left out: {name} ({why})" for name, why in self.excluded.items()]
+        return "\n".join(lines)

@@ -1,0 +1,61 @@
+"""The maps that ship with the package, and which of them is for whom."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from ...settings.covariates import data_kind
+from ...settings.names import short_names
+from .settings_map import KnobMap
+from .storage import map_from_json
+
+if TYPE_CHECKING:
+    from ...settings.training import TrainingSettings
+
+DEFAULT_FILE = "knob_map.json"
+SMALL_FILE = "small_map.json"
+
+
+@functools.cache
+def default_map() -> KnobMap:
+    """The map calibrated on the published runs.
+
+    Examples
+    --------
+    >>> "main" in {run.run for run in default_map().runs}
+    True
+    """
+    return _shipped(DEFAULT_FILE)
+
+
+@functools.cache
+def small_map() -> KnobMap:
+    """The map calibrated on the small runs of our trainer, ``cpu:*``.
+
+    Examples
+    --------
+    >>> small_map().kinds
+    ('gaussian',)
+    """
+    return _shipped(SMALL_FILE)
+
+
+def map_for(settings: Mapping[str, Any] | TrainingSettings) -> KnobMap:
+    """The map whose runs are of the settings' kind of data.
+
+    Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
+
+    Examples
+    --------
+    >>> map_for({"data_kind": "gaussian"}) is small_map()
+    True
+    """
+    return small_map() if data_kind(short_names(settings)) in small_map().kinds else default_map()
+
+
+def _shipped(file: str) -> KnobMap:
+    text = (resources.files("coopetition.data") / file).read_text(encoding="utf-8")
+    return map_from_json(text, file)

@@ -1,0 +1,146 @@
+"""Odds of the verdicts, put right by what became of ICL in the map's runs.
+
+A toy model bends where a run falls over an edge: its parameters, smooth functions of the settings,
+say too little of which side. What the map would have said of each of its runs, and what became of
+them, teaches how far to trust it and where it leans:
+
+    log q(v) = a · log p(v) + w_v · z + const,   w_v ~ N(0, τ²),  a ~ N(1, ½²)
+
+p are the theory's probabilities from settings alone, q the corrected ones, z the standardised
+covariates, the logarithm of the horizon and a constant. τ is chosen by the evidence: few runs teach
+no more than how sure to be. Of horizons before those of the runs nothing is learnt: towards half of
+the first the correction fades, log q − log p multiplied by a number from 1 to 0. Given a log, the
+theory's futures keep their probabilities within each verdict and take q's ratios between them
+(Jeffrey's rule):
+
+    P(future | log) ∝ P_theory(future | log) · q(v)/p(v),   v the future's verdict.
+
+References: Wolpert 1992, Neural Networks 5:241 (stacking); Diaconis & Zabell 1982, J. Am. Stat.
+Assoc. 77:822 (Jeffrey's rule).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import ReadOnlyArrays
+from ...curves.landmarks import VERDICTS
+from ...curves.outcomes import RARE
+from ...settings.covariates import COVARIATES
+from .logistic import Scaling, fit_multinomial, softmax
+from .run_information import RunInformation
+
+Array = NDArray[np.float64]
+
+WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5)  # τ
+A_RUN = 1.5  # as how many observations the verdicts of one run at several horizons count
+LEAN = 0.1  # weight from which a covariate is worth naming
+EARLY = 0.05  # share of the verdicts that may lie before the first horizon
+FADES = 2.0  # factor below it within which the correction fades
+HORIZON = "horizon"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class VerdictOdds(ReadOnlyArrays):
+    """A fitted correction.
+
+    Parameters
+    ----------
+    scaling
+        Of the covariates that differ between the runs.
+    weights
+        w, shape ``(verdicts, names + 1)``, the constant's last.
+    power
+        a; above 1 where the map is right more often than it says.
+    width
+        τ.
+    horizons
+        Between which nearly all verdicts were, the longest included.
+    """
+
+    scaling: Scaling
+    weights: Array
+    power: float
+    width: float
+    horizons: tuple[float, float]
+
+    def correct(
+        self,
+        chances: Mapping[str, float],
+        values: Mapping[str, float | None],
+        horizon: float,
+    ) -> dict[str, float]:
+        """The corrected probabilities, q, from p.
+
+        Parameters
+        ----------
+        chances
+            The theory's probabilities from settings alone.
+        values
+            Covariates, as far from the runs' as effects are relied on (`KnobMap.nearby`).
+        horizon
+            In sequences. Verdicts at longer ones than the runs' are corrected as at the longest;
+            at shorter ones less, and at half the first not at all.
+        """
+        first, last = self.horizons
+        row, theory = _row(values, float(np.clip(horizon, first, last))), _logarithms(chances)
+        share = float(np.clip(1 + math.log(horizon / first) / math.log(FADES), 0.0, 1.0))
+        corrected = self.weights @ self.scaling.z(row) + self.power * theory
+        logits = theory + share * (corrected - theory)
+        return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
+
+    def summary(self) -> str:
+        """How the theory's verdicts are put right, in a line."""
+        how = "surer" if self.power > 1 else "less sure"
+        lean = {
+            name: float(np.max(np.abs(self.weights[:, i])))
+            for i, name in enumerate(self.scaling.names)
+        }
+        most = [name for name in sorted(lean, key=lambda n: -lean[n]) if lean[name] >= LEAN][:3]
+        said = f", and lean with {', '.join(most)}" if most else ""
+        return f"verdicts are {how} than the theory's (power {self.power:.2f}){said}"
+
+
+def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
+    """The correction that runs' verdicts teach; None if there are none."""
+    seen = [(run, record) for run in runs for record in run.verdicts]
+    if not seen:
+        return None
+    rows = [_row(run.settings, record.horizon) for run, record in seen]
+    scaling = Scaling.of(rows)
+    z = np.array([scaling.z(row) for row in rows])
+    happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in seen])
+    log_first = np.array([_logarithms(record.foreseen) for _, record in seen])
+    counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in seen])
+    fits = {
+        width: fit_multinomial(
+            z, happened, np.full(z.shape[1], width), log_first=log_first, counts=counts
+        )
+        for width in WIDTHS
+    }
+    width = max(fits, key=lambda one: fits[one].log_evidence)
+    horizons = np.array([record.horizon for _, record in seen])
+    return VerdictOdds(
+        scaling=scaling,
+        weights=fits[width].weights,
+        power=fits[width].power,
+        width=width,
+        horizons=(float(np.quantile(horizons, EARLY)), float(np.max(horizons))),
+    )
+
+
+def _row(values: Mapping[str, float | None], horizon: float) -> dict[str, float]:
+    """Covariates, unknown ones 0, and the logarithm of the horizon."""
+    known = {covariate.name: values.get(covariate.name) or 0.0 for covariate in COVARIATES}
+    return {**known, HORIZON: math.log(horizon)}
+
+
+def _logarithms(chances: Mapping[str, float]) -> Array:
+    """Logarithms of p in the order of the verdicts, none of them impossible."""
+    p = np.array([chances[verdict] for verdict in VERDICTS])
+    return np.asarray(np.log(RARE + (1 - len(VERDICTS) * RARE) * p))

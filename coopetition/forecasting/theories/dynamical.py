@@ -1,0 +1,246 @@
+"""The toy models as theories of a run: from log parameters to accuracy curves, with derivatives.
+
+Vectors that take part in the same strategies and costs are interchangeable and start alike. S_v =
+1, y_v = 0 and dimensions that a scaling symmetry makes meaningless are held (`gauge`). The readout
+is that of `coopetition.dynamics.readout` with gains of its own for flip, written as multiples of
+the shared ones, because runs agree far better on the multiple than on the gain.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dynamics.catalogue import CATALOGUE, get
+from ...dynamics.integration import integrate_many, integrate_tangents
+from ...dynamics.model import Model
+from ...dynamics.observation import in_sequences, logistic
+from ...dynamics.readout import ACCURACY, NEEDS, SIGNS
+from ...dynamics.reduction import reduce
+from ...fitting.problem import OutputTable
+from ...fitting.symmetry import RATE, gauge
+from .theory import Theory, TheoryParameter
+
+Array = NDArray[np.float64]
+
+MAX_STEPS = 40_000  # fast relaxation seen to a late horizon takes ten thousands
+BATCH_RTOL = 1e-4  # accuracies to about 1e-4, a tenth of the smallest error they are compared with
+SLOPE_RTOL = 1e-6
+ATOL = 1e-8
+
+# name: centre, spread, seed_spread, setting_spread, pace
+_BELIEFS: Mapping[str, tuple[float, float, float, float, float]] = {
+    RATE: (1e4, 2.0, 0.2, 0.7, 1.0),
+    "n_d": (160.0, 1.0, 0.15, 0.5, 0.0),
+    "alpha": (0.2, 1.5, 0.2, 0.7, 0.0),
+    "mu1": (0.15, 1.0, 0.2, 0.5, 0.0),
+    "mu2": (0.003, 1.5, 0.4, 0.7, 0.0),
+    "x_a": (0.1, 0.7, 0.2, 0.7, 0.0),
+    "x_b": (0.12, 0.7, 0.15, 0.5, 0.0),
+    "x_d": (0.06, 0.7, 0.3, 1.0, 0.0),
+    "gain_icl": (1.5, 0.5, 0.15, 0.5, 0.0),
+    "gain_ciwl": (2.8, 0.5, 0.08, 0.2, 0.0),
+    "flip_factor_icl": (1.0, 0.3, 0.1, 0.15, 0.0),
+    "flip_factor_ciwl": (1.2, 0.3, 0.1, 0.15, 0.0),
+}
+_OTHERS = {
+    "x": (0.1, 0.7, 0.2, 0.7, 0.0),
+    "n": (20.0, 1.0, 0.15, 0.5, 0.0),
+    "gain": (2.0, 0.5, 0.15, 0.5, 0.0),
+    "flip": (1.0, 0.3, 0.1, 0.15, 0.0),
+}
+_DECLARED = (
+    0.01,
+    1.5,
+    0.3,
+    0.7,
+    0.0,
+)  # floors, weights and decay rates without a belief of their own
+
+
+class ToyTheory:
+    """A toy model with two or more strategies, icl and ciwl among them, as a `Theory`.
+
+    Parameters
+    ----------
+    model
+        The declared model.
+
+    Raises
+    ------
+    ValueError
+        If the model has no ICL or no CIWL strategy.
+    """
+
+    def __init__(self, model: Model) -> None:
+        if not {"icl", "ciwl"} <= set(model.strategy_names):
+            raise ValueError(
+                f"model {model.name!r} has strategies {', '.join(model.strategy_names)}: "
+                "a forecast needs icl and ciwl"
+            )
+        self.name = model.name
+        self._ode = in_sequences(reduce(model))
+        self._strategies = model.strategy_names
+        self.evaluators = tuple(e for e, need in NEEDS.items() if need <= set(self._strategies))
+        self._table = OutputTable(self._ode, [(e, ACCURACY) for e in self.evaluators])
+        held = gauge(model, [f"S_{v}" for v in model.vectors])
+        moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}
+        for alike in interchangeable(model):
+            free = tuple(f"n_{v}" for v in alike if f"n_{v}" not in held)
+            if free:  # named after one that moves, not after one that the gauge holds
+                moved[free[0]] = free
+        moved |= {name: (name,) for name in model.parameters}
+        moved |= {
+            f"x_{alike[0]}": tuple(f"x_{v}" for v in alike) for alike in interchangeable(model)
+        }
+        gains = [f"gain_{s}" for s in self._strategies]
+        gains += [f"flip_factor_{s}" for s in self._strategies]
+        self.parameters = tuple(_believed(name, model) for name in (*moved, *gains))
+        self._gain_at = {name: len(moved) + j for j, name in enumerate(gains)}
+        self._simulated = len(moved)
+        states, names = self._ode.state_names, self._ode.parameter_names
+        self._to_state = _incidence(states, list(moved.values()))
+        self._to_parameter = _incidence(names, list(moved.values()))
+        fixed = {f"n_{v}": float(size) for v, size in model.dimensions.items()}
+        fixed |= {f"S_{v}": 1.0 for v in model.vectors}
+        self._fixed = np.array([fixed.get(name, 0.0) for name in names])
+        self._fixed[self._to_parameter.any(axis=1)] = 0.0
+
+    def _system(self, thetas: Array) -> tuple[Array, Array]:
+        """Starts ``(…, state)`` and parameters ``(…, p)`` at θ of shape ``(…, k)``."""
+        values = np.exp(np.clip(thetas[..., : self._simulated], -60.0, 60.0))
+        return values @ self._to_state.T, values @ self._to_parameter.T + self._fixed
+
+    def _weight(self, evaluator: str, strategy: str, thetas: Array) -> Array:
+        """Logit per strength, sign included, shape ``(…,)``."""
+        log = thetas[..., self._gain_at[f"gain_{strategy}"]]
+        if evaluator == "flip":
+            log = log + thetas[..., self._gain_at[f"flip_factor_{strategy}"]]
+        return np.asarray(SIGNS[evaluator][strategy] * np.exp(log))
+
+    def _read(self, evaluator: str) -> list[str]:
+        return [s for s in SIGNS[evaluator] if s in self._strategies]
+
+    def curves(self, thetas: Array, times: Array) -> Mapping[str, Array]:
+        """Accuracies of many parameter sets, see `Theory.curves`."""
+        start, p = self._system(thetas)
+        run = integrate_many(
+            self._ode,
+            parameters={name: p[:, j] for j, name in enumerate(self._ode.parameter_names)},
+            starts=start,
+            until=float(times[-1]),
+            times=times,
+            rtol=BATCH_RTOL,
+            atol=ATOL,
+            max_steps=MAX_STEPS,
+        )
+        strengths = self._table.outputs(run.states, p[:, None, :])
+        found = {}
+        for evaluator in self.evaluators:
+            logit = np.zeros(strengths["icl_strength"].shape)
+            for s in self._read(evaluator):
+                logit += self._weight(evaluator, s, thetas)[:, None] * strengths[f"{s}_strength"]
+            found[evaluator] = logistic(logit)
+        return found
+
+    def slopes(self, theta: Array, times: Array) -> Mapping[str, tuple[Array, Array]] | None:
+        """Accuracies and exact derivatives of one parameter set, see `Theory.slopes`."""
+        start, p = self._system(theta)
+        values = np.exp(np.clip(theta[: self._simulated], -60.0, 60.0))
+        dp = self._to_parameter * values
+        run = integrate_tangents(
+            self._ode,
+            times=times,
+            start=start,
+            start_tangents=self._to_state * values,
+            parameters=p,
+            parameter_tangents=dp,
+            rtol=SLOPE_RTOL,
+            atol=ATOL,
+            max_steps=MAX_STEPS,
+        )
+        if not run.outcome.ok or not np.all(np.isfinite(run.tangents)):
+            return None
+        strengths = self._table.outputs(run.states, p)
+        changes = self._table.tangents(run.states, run.tangents, p, dp)
+        found = {}
+        for evaluator in self.evaluators:
+            logit, slope = np.zeros(len(times)), np.zeros((len(times), len(theta)))
+            for s in self._read(evaluator):
+                weight = self._weight(evaluator, s, theta)
+                term = weight * strengths[f"{s}_strength"]
+                logit += term
+                slope[:, : self._simulated] += weight * changes[f"{s}_strength"]
+                slope[:, self._gain_at[f"gain_{s}"]] += term
+                if evaluator == "flip":
+                    slope[:, self._gain_at[f"flip_factor_{s}"]] += term
+            value = logistic(logit)
+            found[evaluator] = (value, (value * (1 - value))[:, None] * slope)
+        return found
+
+
+@functools.cache
+def toy_theory(name: str) -> ToyTheory:
+    """The catalogue's model of that name as a theory; made once.
+
+    Examples
+    --------
+    >>> len(toy_theory("coopetition").parameters)
+    12
+    """
+    return ToyTheory(get(name))
+
+
+def as_theory(theory: Theory | Model | str) -> Theory | str:
+    """A declared model as a theory, or as its name where it is the catalogue's; else the given.
+
+    Raises
+    ------
+    ValueError
+        If the model has no ICL or no CIWL strategy.
+    """
+    if not isinstance(theory, Model):
+        return theory
+    return theory.name if CATALOGUE.get(theory.name) == theory else ToyTheory(theory)
+
+
+def interchangeable(model: Model) -> tuple[tuple[str, ...], ...]:
+    """Groups of vectors that appear in the same strategies, costs and decay terms.
+
+    Examples
+    --------
+    >>> interchangeable(get("coopetition"))
+    (('a',), ('b', 'c'), ('d',))
+    """
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for v in model.vectors:
+        used = [part.factors for part in model.strategies] + [cost.factors for cost in model.costs]
+        roles = tuple(v in factors for factors in used)
+        groups.setdefault((*roles, model.decay.get(v)), []).append(v)
+    return tuple(map(tuple, groups.values()))
+
+
+def _believed(name: str, model: Model) -> TheoryParameter:
+    if name in _BELIEFS:
+        numbers = _BELIEFS[name]
+    elif name in model.parameters:
+        numbers = _DECLARED
+    else:
+        numbers = _OTHERS[name.split("_")[0]]
+    centre, spread, seed_spread, setting_spread, pace = numbers
+    return TheoryParameter(
+        name=name,
+        centre=centre,
+        spread=spread,
+        seed_spread=seed_spread,
+        setting_spread=setting_spread,
+        pace=pace,
+    )
+
+
+def _incidence(rows: tuple[str, ...], columns: list[tuple[str, ...]]) -> Array:
+    """1 where a row is among a column's names, shape ``(rows, columns)``."""
+    return np.array([[float(row in column) for column in columns] for row in rows])

@@ -1,0 +1,49 @@
+"""Two logistic curves that know nothing of each other: the plainest account of two strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .strengths import StrengthTheory
+from .theory import TheoryParameter
+
+Array = NDArray[np.float64]
+
+
+class Logistics(StrengthTheory):
+    """s_i = 1/(1 + (t_i/t)^k_i): each strategy rises once, logistic in log sequences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> theory = Logistics()
+    >>> theta = np.log([[p.centre for p in theory.parameters]])
+    >>> theory.curves(theta, np.array([0.0, 1e9]))["train"].round(2).tolist()
+    [[0.5, 0.99]]
+    """
+
+    name = "logistics"
+    dynamics = (
+        TheoryParameter(
+            name="time_icl", centre=3e6, spread=1.0, seed_spread=0.2, setting_spread=0.7, pace=1.0
+        ),
+        TheoryParameter(
+            name="time_ciwl", centre=6e6, spread=1.0, seed_spread=0.2, setting_spread=1.0, pace=1.0
+        ),
+        TheoryParameter(
+            name="steepness_icl", centre=4.0, spread=0.7, seed_spread=0.2, setting_spread=0.5
+        ),
+        TheoryParameter(
+            name="steepness_ciwl", centre=2.0, spread=0.7, seed_spread=0.2, setting_spread=0.5
+        ),
+    )
+
+    def strengths(self, values: Mapping[str, Array], times: Array) -> tuple[Array, Array]:
+        """See `StrengthTheory.strengths`."""
+        t = np.maximum(times, 1e-9)[None, :]
+        s1 = 1.0 / (1.0 + (values["time_icl"] / t) ** values["steepness_icl"])
+        s2 = 1.0 / (1.0 + (values["time_ciwl"] / t) ** values["steepness_ciwl"])
+        return s1, s2

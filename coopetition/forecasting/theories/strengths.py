@@ -1,0 +1,69 @@
+"""Rival theories in closed form: two strengths against sequences, read out as the toy models are.
+
+A rival says how the strengths s1 of ICL and s2 of CIWL grow from 0 to 1. The readout (gains, and
+factors of their own on flip) and the calibration are the toy models', so that a comparison compares
+the dynamics.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dynamics.observation import logistic
+from ...dynamics.readout import SIGNS
+from .theory import TheoryParameter, slopes_by_differences
+
+Array = NDArray[np.float64]
+
+GAINS = (
+    TheoryParameter(name="gain_icl", centre=1.5, spread=0.5, seed_spread=0.15, setting_spread=0.5),
+    TheoryParameter(name="gain_ciwl", centre=2.8, spread=0.5, seed_spread=0.1, setting_spread=0.3),
+    TheoryParameter(
+        name="flip_factor_icl", centre=1.0, spread=0.3, seed_spread=0.1, setting_spread=0.15
+    ),
+    TheoryParameter(
+        name="flip_factor_ciwl", centre=1.2, spread=0.3, seed_spread=0.1, setting_spread=0.15
+    ),
+)
+
+
+class StrengthTheory(abc.ABC):
+    """A theory that gives the two strengths; subclasses set ``name`` and ``dynamics``."""
+
+    name: str
+    dynamics: tuple[TheoryParameter, ...]
+
+    @property
+    def parameters(self) -> tuple[TheoryParameter, ...]:
+        """The dynamics' parameters, then the gains."""
+        return (*self.dynamics, *GAINS)
+
+    @abc.abstractmethod
+    def strengths(self, values: Mapping[str, Array], times: Array) -> tuple[Array, Array]:
+        """s1 and s2, shape ``(batch, times)``, from parameter values of shape ``(batch, 1)``."""
+
+    def curves(self, thetas: Array, times: Array) -> Mapping[str, Array]:
+        """Accuracies of many parameter sets, see `Theory.curves`."""
+        columns = np.exp(np.clip(thetas, -60.0, 60.0)).T[:, :, None]
+        values = dict(zip((p.name for p in self.parameters), columns, strict=True))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            s1, s2 = self.strengths(values, times)
+        found = {}
+        for evaluator, signs in SIGNS.items():
+            logit = np.zeros(s1.shape)
+            for strategy, strength in (("icl", s1), ("ciwl", s2)):
+                if strategy in signs:
+                    gain = values[f"gain_{strategy}"]
+                    if evaluator == "flip":
+                        gain = gain * values[f"flip_factor_{strategy}"]
+                    logit += signs[strategy] * gain * strength
+            found[evaluator] = logistic(logit)
+        return found
+
+    def slopes(self, theta: Array, times: Array) -> Mapping[str, tuple[Array, Array]] | None:
+        """Accuracies and derivatives of one parameter set, see `Theory.slopes`."""
+        return slopes_by_differences(self, theta, times)

@@ -1,0 +1,102 @@
+"""What a theory of a run has to offer to be calibrated and to forecast.
+
+A theory maps a few positive parameters to the accuracy curves of a run. The toy models are theories
+(`coopetition.forecasting.theories.dynamical`), and so are their rivals
+(`coopetition.forecasting.theories`): all are calibrated, sampled and scored by the same code, so
+that they differ in their equations only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+DIFFERENCE = 1e-4  # step of central differences in log parameters: error ~1e-8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TheoryParameter:
+    """A positive parameter, and what is believed of it before any run is seen.
+
+    All spreads are standard deviations of the natural logarithm.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    centre
+        Typical value at the base settings.
+    spread
+        Of the value at the base settings, over what one could believe.
+    seed_spread
+        First guess of how much runs differ that differ in their seed only.
+    setting_spread
+        How much a change of kind (an MLP, a single layer, other data) may move it.
+    pace
+        Power with which it scales with the time scale of training: 1 for a number of sequences.
+    """
+
+    name: str
+    centre: float
+    spread: float
+    seed_spread: float
+    setting_spread: float
+    pace: float = 0.0
+
+
+class Theory(Protocol):
+    """Curves from parameters. θ is the vector of the parameters' natural logarithms."""
+
+    @property
+    def name(self) -> str:
+        """One word."""
+
+    @property
+    def parameters(self) -> tuple[TheoryParameter, ...]:
+        """The parameters in the order of θ."""
+
+    def curves(self, thetas: Array, times: Array) -> Mapping[str, Array]:
+        """Accuracies by evaluator.
+
+        Parameters
+        ----------
+        thetas
+            Shape ``(batch, k)``.
+        times
+            Sequences since the start of training, increasing, shape ``(times,)``.
+
+        Returns
+        -------
+        Mapping
+            Shape ``(batch, times)`` each; NaN for members that could not be simulated.
+        """
+
+    def slopes(self, theta: Array, times: Array) -> Mapping[str, tuple[Array, Array]] | None:
+        """Accuracies ``(times,)`` and their derivatives ``(times, k)``; None where that failed."""
+
+
+def parameter_names(theory: Theory) -> tuple[str, ...]:
+    """Names of a theory's parameters, in the order of θ."""
+    return tuple(parameter.name for parameter in theory.parameters)
+
+
+def slopes_by_differences(
+    theory: Theory, theta: Array, times: Array
+) -> Mapping[str, tuple[Array, Array]] | None:
+    """Values and central differences, all in one batch, for theories in closed form."""
+    k = len(theta)
+    step = DIFFERENCE * np.eye(k)
+    batch = np.concatenate([theta[None], theta + step, theta - step])
+    found = {}
+    for evaluator, values in theory.curves(batch, times).items():
+        if not np.all(np.isfinite(values)):
+            return None
+        change = (values[1 : 1 + k] - values[1 + k :]) / (2 * DIFFERENCE)
+        found[evaluator] = (values[0], np.ascontiguousarray(change.T))
+    return found

@@ -1,0 +1,235 @@
+"""Settings as YAML, and changes to them as ``section.name=value``.
+
+A file holds any part of `TrainingSettings`; what it leaves out keeps its default, or its value in
+the preset that the file names under ``preset``.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from ..errors import unknown_name
+from ..files import write_atomically
+from .base import Settings
+from .presets import preset
+from .training import TrainingSettings
+
+FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)([eE][-+]?\d+)?$")
+# what may be changed when a run is continued: none of it alters what was computed so far
+CHANGEABLE = (
+    "sequences", "checkpoint_every", "checkpoint_at", "keep_checkpoints", "threads", "tensorboard",
+    "wandb_project", "kernels", "capture",
+)  # fmt: skip
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader with two repairs.
+
+    ``3e-4`` and ``2e7`` are numbers, not text; and a key given twice, which YAML forbids, is an
+    error instead of the last value.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written, if no key is there twice."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        found: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in found:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+                    )
+                found.add((key.tag, key.value))
+        return node
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """The content of YAML text.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML; the message names ``source`` and the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ValueError(f"{source}{line} is no YAML: {problem}") from error
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The content of a settings file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, is no text or no YAML; the message names it.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ValueError(f"settings file {str(path)!r} does not exist")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error.reason}; save it as such") from error
+    return load_yaml(text, str(path))
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, section by section."""
+    result = copy.deepcopy(dict(base))
+    for name, value in changes.items():
+        below = result.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[name] = merged(below, value)
+        else:
+            result[name] = value
+    return result
+
+
+def as_plain(settings: Settings) -> dict[str, Any]:
+    """The settings as nested dictionaries, lists, numbers and text."""
+    return settings.model_dump(mode="json")
+
+
+def from_plain(values: Mapping[str, Any]) -> TrainingSettings:
+    """Settings from nested dictionaries, which may name a ``preset`` to start from.
+
+    Raises
+    ------
+    ValueError
+        For unknown names and values that are not allowed; the message names them.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"expected sections such as 'network:', not {values!r}")
+    values = dict(values)
+    base = as_plain(preset(str(values.pop("preset")))) if "preset" in values else {}
+    return TrainingSettings(**merged(base, values))
+
+
+def read_settings(path: str | Path) -> TrainingSettings:
+    """The settings in a YAML file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, is no YAML, or holds names or values that are not allowed.
+    """
+    values = read_yaml(path)
+    try:
+        return from_plain({} if values is None else values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_whole_settings(path: str | Path) -> TrainingSettings:
+    """The settings in a file that `write_settings` wrote: what is missing was lost, not left out.
+
+    Raises
+    ------
+    ValueError
+        As `read_settings` does, and if a section is missing.
+    """
+    values = read_yaml(path)
+    held = values if isinstance(values, Mapping) else {}
+    sections = [name for name, field in TrainingSettings.model_fields.items() if _is_section(field)]
+    missing = [name for name in sections if name not in held]
+    if missing:
+        raise ValueError(f"{path} is not whole: it lacks {', '.join(missing)}")
+    return read_settings(path)
+
+
+def write_settings(settings: TrainingSettings, path: str | Path) -> None:
+    """Write every setting, defaults included, as YAML.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; a file that was there stays as it is.
+    """
+    text = yaml.safe_dump(as_plain(settings), sort_keys=False, default_flow_style=None)
+    write_atomically(path, text)
+
+
+def another_run(stored: TrainingSettings, wanted: TrainingSettings) -> str | None:
+    """The section in which the wanted settings make another run than the stored, or None.
+
+    Where they come from, and what may be changed when a run is continued, makes no other run.
+
+    Examples
+    --------
+    >>> stored = TrainingSettings()
+    >>> another_run(stored, with_overrides(stored, ["run.threads=1"]))
+    >>> another_run(stored, with_overrides(stored, ["data.n_classes=800"]))
+    'data'
+    """
+    changes = {name: getattr(wanted.run, name) for name in CHANGEABLE}
+    expected = as_plain(stored.replace(run=stored.run.replace(**changes)))
+    differing = (s for s, values in as_plain(wanted).items() if values != expected[s])
+    return next((section for section in differing if section != "source"), None)
+
+
+def _section(path: list[str], given: str) -> type[pydantic.BaseModel]:
+    """The class that holds the setting at ``path``."""
+    held: type[pydantic.BaseModel] = TrainingSettings
+    for part in path:
+        field = held.model_fields.get(part)
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
+            sections = [n for n, f in TrainingSettings.model_fields.items() if _is_section(f)]
+            raise unknown_name(f"section of {given!r}", part, sections)
+        held = inner
+    return held
+
+
+def _is_section(field: pydantic.fields.FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+
+
+def with_overrides(settings: TrainingSettings, overrides: Iterable[str]) -> TrainingSettings:
+    """Settings with changes written ``section.name=value``; values are read as YAML.
+
+    Raises
+    ------
+    ValueError
+        If a change is not of this form, names what does not exist or was changed before, or gives
+        a value that is not allowed.
+
+    Examples
+    --------
+    >>> changed = with_overrides(TrainingSettings(), ["network.width=128", "optimisation.lr=3e-4"])
+    >>> changed.network.width, changed.optimisation.lr
+    (128, 0.0003)
+    """
+    changes: dict[str, Any] = {}
+    given: dict[str, str] = {}
+    for override in overrides:
+        name, equals, text = (part.strip() for part in override.partition("="))
+        if not equals or not name:
+            raise ValueError(f"{override!r}: write a change as section.name=value")
+        if name in given:
+            raise ValueError(f"{name} is given twice: {given[name]} and {text}; give it once")
+        given[name] = text
+        *path, last = name.split(".")
+        held = _section(path, override)
+        if last not in held.model_fields:
+            near = [".".join([*path, field]) for field in held.model_fields]
+            raise unknown_name("setting", name, near)
+        change: Any = {last: load_yaml(text, override)}
+        for part in reversed(path):
+            change = {part: change}
+        changes = merged(changes, change)
+    return TrainingSettings(**merged(as_plain(settings), changes))

@@ -1,0 +1,1 @@
+"""Training on a GPU without the host in the loop, and how much memory it takes."""

@@ -1,0 +1,300 @@
+"""One training step: loss, gradients, update. The trainer's hot loop, which mutates its state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...errors import CheckpointError
+from ...seeds import stream_seed
+from ...settings.training import Kernels, Matmul, OptimisationSettings
+from ..network.interventions import Intervention, attach, put_in_grafts
+from ..network.network import Network, build_network
+from ..optimisation.losses import losses
+from ..optimisation.optimiser import Optimiser
+from ..sequences.batch import Batch
+from .devices import on_device
+from .kernel_choice import KernelChoice, choose_kernels, compiled_here
+from .precision import autocast, check_precision
+
+if TYPE_CHECKING:  # compiled for CPUs, and for GPUs: each is loaded where it computes
+    from .cpu.gradients import WrittenGradients
+    from .triton import FusedStep
+
+SWEEP_EVERY = 64  # steps; a moment without gradients shrinks by no more than 0.9^64 = 1e-3 in these
+
+
+class TrainingStep:
+    """Trains a network batch by batch.
+
+    Parameters
+    ----------
+    network
+        M members; moved to ``device``, its weights become views of one buffer.
+    optimisation
+        Settings for all members, or one for each (they may differ in numbers such as ``lr``).
+    device
+        Where to compute.
+    interventions
+        What is done to the network from outside (see `coopetition.train.network.interventions`).
+    seeds
+        Each member's seed; needed only where embeddings are re-initialised.
+    kernels
+        ``auto``, ``fused`` or ``plain``; see `coopetition.train.compute.kernel_choice`.
+    matmul
+        Precision of matrix products; see `coopetition.train.compute.precision`.
+
+    Attributes
+    ----------
+    choice
+        What computes the step, and why not something faster. All give the same numbers to float
+        tolerance.
+
+    Raises
+    ------
+    ValueError
+        If the settings are not one for each member, or ask for kernels or a precision that cannot
+        be had here.
+
+    Notes
+    -----
+    Calling it never waits for the device: the loss comes back as a tensor. The update changes the
+    network in place, except for rows that may wait: call `settle` before anything reads weights or
+    moments. `state_tensors` does, and gives everything a bitwise continuation needs.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimisation: OptimisationSettings | Sequence[OptimisationSettings],
+        *,
+        device: torch.device | str = "cpu",
+        interventions: Sequence[Intervention] = (),
+        seeds: Sequence[int] = (),
+        kernels: Kernels = "auto",
+        matmul: Matmul = "fp32",
+    ) -> None:
+        members = network.members
+        check_precision(matmul, torch.device(device))
+        settings = (
+            (optimisation,) * members
+            if isinstance(optimisation, OptimisationSettings)
+            else tuple(optimisation)
+        )
+        if len(settings) != members:
+            raise ValueError(
+                f"optimisation has {len(settings)} settings for {members} members: give one for "
+                "all, or one for each"
+            )
+        self.network = network.to(device)
+        self.settings = settings[0]
+        self.seeds = tuple(seeds)
+        if self.settings.reinitialise_embeddings_every and len(self.seeds) != members:
+            raise ValueError(
+                f"seeds = {self.seeds}: re-initialising embeddings needs one for each of "
+                f"{members} members"
+            )
+        self.done = 0  # steps, counted here too so that no step waits for the device's count
+        self.interventions = tuple(interventions)
+        frozen = attach(self.network, interventions)
+        self.optimiser = Optimiser(self.network, settings, frozen)
+        self.matmul = matmul
+        self.choice: KernelChoice = choose_kernels(kernels, self.network, self.settings, matmul)
+        self.fused: FusedStep | None = None
+        self.compiled = False  # whether it has taken a step
+        if self.choice.kernels == "fused":
+            from .triton import FusedStep
+
+            self.fused = FusedStep(self.network, self.optimiser, precision=matmul, lazy=None)
+        self.written: dict[tuple[int, int], list[WrittenGradients]] = {}
+        self.last_shape: tuple[int, int] | None = None
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Take one step.
+
+        Returns
+        -------
+        Tensor
+            Mean loss of each member before the update (nats for cross-entropy), without weight
+            decay, shape ``(members,)``.
+        """
+        if resets_embeddings(self.settings, self.done):
+            self.reinitialise_embeddings()
+        loss = self.compute(batch)
+        self.count(1)
+        return loss
+
+    def compute(self, batch: Batch) -> Tensor:
+        """The device's part of a step; a CUDA graph holds it without what `__call__` adds."""
+        if self.fused is not None:
+            if self.compiled:
+                return self.fused(batch)
+            with compiled_here():
+                loss = self.fused(batch)
+            self.compiled = True
+            return loss
+        loss = self.compute_gradients(batch)
+        self.optimiser.clip()
+        self.optimiser.update()
+        return loss
+
+    def settle(self) -> None:
+        """Bring weights and moments up to date, where some wait; changes no later bit.
+
+        It belongs between stretches of steps: a graph of steps neither holds nor expects it.
+        """
+        if self.fused is not None:
+            with on_device(self.optimiser.steps.device), compiled_here():
+                self.fused.settle()
+
+    @property
+    def updated_labels(self) -> str:
+        """Which rows of the label embedding a step updates; if all, why."""
+        if self.fused is None:
+            return "all"
+        reason = self.fused.why_not_lazy
+        return f"all ({reason})" if reason else "those shown"
+
+    def count(self, steps: int) -> None:
+        """The host's part of so many steps that were computed."""
+        before, self.done = self.done, self.done + steps
+        if self.done // SWEEP_EVERY > before // SWEEP_EVERY:
+            self.optimiser.sweep()
+
+    def without_host(self, most: int) -> int:
+        """How many of the next steps, up to ``most``, are the device's alone."""
+        for ahead in range(most if self.settings.reinitialise_embeddings_every else 0):
+            if resets_embeddings(self.settings, self.done + ahead):
+                return ahead
+        return most
+
+    def compute_gradients(self, batch: Batch) -> Tensor:
+        """Fill the gradient buffer from a batch by PyTorch or written-out; each member's loss."""
+        if self.choice.kernels != "written":
+            return self.differentiate(batch)
+        shape = (batch.target.shape[1], batch.labels.shape[2])
+        if shape not in self.written:
+            self.written[shape] = self.write_gradients(*shape)
+        clear = shape != self.last_shape or not self.optimiser.leaves_gradients
+        self.last_shape = shape
+        members = self.written[shape]
+        with torch.no_grad():
+            if len(members) == 1:
+                return members[0].compute(batch, clear)
+            parts = (batch.examples, batch.labels, batch.target)
+            shares = zip(members, *(part.chunk(len(members)) for part in parts), strict=True)
+            return torch.cat(
+                [
+                    member.compute(Batch(examples=examples, labels=labels, target=target), clear)
+                    for member, examples, labels, target in shares
+                ]
+            )
+
+    def write_gradients(self, batch: int, context: int) -> list[WrittenGradients]:
+        """Written-out gradients of each member for batches of a shape.
+
+        A CPU computes members one after the other: what a member's step reads and writes then stays
+        in cache, and its gradients are those of the member alone, bit for bit.
+        """
+        from .cpu.gradients import WrittenGradients
+
+        optimiser = self.optimiser
+        return [
+            WrittenGradients(
+                self.network,
+                optimiser.parameters.of_member(i),
+                optimiser.gradients.of_member(i),
+                batch,
+                context,
+            )
+            for i in range(self.network.members)
+        ]
+
+    def differentiate(self, batch: Batch) -> Tensor:
+        """Fill the gradient buffer by automatic differentiation."""
+        self.last_shape = None
+        self.optimiser.gradients.flat.zero_()
+        parts = self.settings.micro_batches
+        total = torch.zeros(self.network.members, device=self.optimiser.steps.device)
+        for examples, labels, target in zip(
+            batch.examples.chunk(parts, 1),
+            batch.labels.chunk(parts, 1),
+            batch.target.chunk(parts, 1),
+            strict=True,
+        ):
+            with autocast(self.matmul, examples.device):
+                logits = self.network(examples, labels, target)
+            loss = losses(self.settings.loss, logits.float(), target)
+            (loss.sum() / parts).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() / parts
+        return total
+
+    @torch.no_grad()
+    def reinitialise_embeddings(self) -> None:
+        """Draw the embeddings of exemplars and labels anew and forget their moments.
+
+        Rows that wait need not be settled: steps that they missed move nothing without moments.
+        """
+        stream = f"embeddings/{self.done}"
+        generators = [
+            torch.Generator().manual_seed(stream_seed(seed, stream)) for seed in self.seeds
+        ]
+        fresh = dict(build_network(self.network.settings, generators).named_parameters())
+        for name in self.optimiser.trained:
+            if name.startswith(("exemplar.", "label.")):
+                self.optimiser.parameters.views[name].copy_(fresh[name])
+                for moment in self.optimiser.moments:
+                    moment.views[name].zero_()
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Weights, moments and the number of steps, under flat names, to be stored; settled."""
+        self.settle()
+        optimiser = self.optimiser
+        buffers = {"parameters": optimiser.parameters}
+        buffers.update({f"moment_{i + 1}": moment for i, moment in enumerate(optimiser.moments)})
+        state = {
+            f"{kind}/{name}": view for kind, buffer in buffers.items()
+            for name, view in buffer.views.items()
+        }  # fmt: skip
+        return {**state, "steps": optimiser.steps}
+
+    def load_state_tensors(
+        self, state: Mapping[str, Tensor], *, weights_only: bool = False
+    ) -> None:
+        """Continue from what `state_tensors` gave (from its weights only, with fresh moments).
+
+        Raises
+        ------
+        CheckpointError
+            If a tensor is missing, superfluous or of another shape.
+        """
+        own = self.state_tensors()
+        if weights_only:
+            own = {name: tensor for name, tensor in own.items() if name.startswith("parameters/")}
+            state = {name: tensor for name, tensor in state.items() if name in own}
+        if sorted(own) != sorted(state):
+            differing = ", ".join(sorted(set(own) ^ set(state)))
+            raise CheckpointError(
+                f"state is of another network or optimizer: differs in {differing}"
+            )
+        for name, tensor in own.items():
+            if tensor.shape != state[name].shape:
+                raise CheckpointError(
+                    f"{name} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}"
+                )
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+        put_in_grafts(self.network, self.interventions)
+        if self.fused is not None:
+            self.fused.restart()
+        self.done = int(self.optimiser.steps)
+
+
+def resets_embeddings(settings: OptimisationSettings, done: int) -> bool:
+    """Whether embeddings are drawn anew after `done` steps."""
+    every, until = settings.reinitialise_embeddings_every, settings.reinitialise_embeddings_until
+    return bool(every and done and done % every == 0 and (not until or done <= until))

@@ -1,0 +1,241 @@
+"""The jobs of the last kernel: a tile of a trunk weight, or a vector, each with its operands.
+
+A weight's gradient is Σ_r dy[r]ᵀ x[r] over rows r of the activations, a vector's is Σ_r dy[r]. Not
+every row counts: of the last block's queries, projection and MLP only the query token's, of the
+exemplars' embedding only the exemplar tokens'. So the r-th row is row
+(r // period)·jump + start + (r mod period)·step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ....settings.training import NetworkSettings
+from .tiles import Tiles
+from .workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Which rows count: see the module's formula."""
+
+    count: int
+    period: int = 1
+    jump: int = 1
+    step: int = 0
+    start: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One tile of a weight, or a vector; the fields in the order in which the kernel reads them.
+
+    Places are those of member 0 in the flat parameters (``place``) or the workspace, sizes and
+    strides in floats. The x of a weight of the exemplars' embedding is the batch's examples, whose
+    rows all count.
+    """
+
+    is_vector: bool
+    place: int
+    member_size: int
+    outputs: int
+    inputs: int
+    stride: int
+    dy: int
+    dy_member: int
+    dy_stride: int
+    rows: Rows
+    decay: int
+    from_examples: bool = False
+    x: int = 0
+    x_member: int = 0
+    x_stride: int = 0
+
+    def fields(self) -> list[int]:
+        """Integers of the table."""
+        rows = self.rows
+        return [
+            self.is_vector, self.place, self.member_size, self.outputs, self.inputs, self.stride,
+            self.dy, self.dy_member, self.dy_stride, rows.count, rows.period, rows.jump, rows.step,
+            rows.start, self.decay, self.from_examples, self.x, self.x_member, self.x_stride,
+        ]  # fmt: skip
+
+
+class JobMaker:
+    """Makes the jobs of a network for batches of one shape.
+
+    Parameters
+    ----------
+    settings, batch, context
+        The network, B and L.
+    parameters
+        Views of the optimizer's flat buffer by name.
+    names
+        Names whose weight decay the kernel's table of strengths lists, in that order.
+    workspace, tiles
+        Those of the step.
+    """
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        batch: int,
+        context: int,
+        parameters: Mapping[str, Tensor],
+        names: Sequence[str],
+        workspace: Workspace,
+        tiles: Tiles,
+    ) -> None:
+        self.settings, self.batch, self.context = settings, batch, context
+        self.parameters, self.workspace, self.tiles = parameters, workspace, tiles
+        self.decay = {name: index for index, name in enumerate(names)}
+        self.tokens = 2 * context + 1
+        self.every = Rows(count=batch * self.tokens)
+        self.queries = Rows(count=batch, jump=self.tokens, start=self.tokens - 1)
+        self.shown = Rows(count=batch * (context + 1), period=context + 1, jump=self.tokens, step=2)
+
+    def jobs(self) -> list[Job]:
+        """All of them, the larger weights first."""
+        found = [*self.blocks(), *self.embedding(), *self.norms()]
+        return sorted(found, key=lambda job: job.is_vector)
+
+    def table(self, device: torch.device) -> Tensor:
+        """The jobs' fields, int64, shape ``(jobs, fields)``."""
+        return torch.tensor([job.fields() for job in self.jobs()], device=device)
+
+    def blocks(self) -> Iterator[Job]:
+        """Weights and biases of attention and MLPs."""
+        width = self.settings.width
+        for layer in range(self.settings.depth):
+            some = self.queries if layer == self.settings.depth - 1 else self.every
+            attention, mlp = f"blocks.{layer}.attention.", f"blocks.{layer}.mlp."
+            dqkv, normed = ("dqkv", layer), ("normed", layer)
+            yield from self.linear(attention + "qkv", dqkv, normed, some, 0, width)
+            yield from self.linear(attention + "qkv", dqkv, normed, self.every, width, 3 * width)
+            yield from self.linear(
+                attention + "projection", ("dout", layer), ("mixed", layer), some
+            )
+            if self.settings.mlp_ratio:
+                before, after = ("dbefore", layer), ("after", layer)
+                yield from self.linear(mlp + "inner", before, ("mlp_normed", layer), some)
+                yield from self.linear(mlp + "outer", ("dmlp", layer), after, some)
+
+    def linear(
+        self,
+        name: str,
+        dy: tuple[str, int],
+        x: tuple[str, int],
+        rows: Rows,
+        first: int = 0,
+        last: int | None = None,
+    ) -> Iterator[Job]:
+        """Tiles of a weight's outputs ``first`` to ``last``, and its bias."""
+        weight = self.parameters[name + ".weight"]
+        outputs, inputs = weight.shape[1:]
+        end = outputs if last is None else last
+        for o in range(first, end, self.tiles.outputs):
+            for i in range(0, inputs, self.tiles.inputs):
+                yield Job(
+                    is_vector=False,
+                    place=int(weight.storage_offset()) + o * inputs + i,
+                    member_size=outputs * inputs,
+                    outputs=min(self.tiles.outputs, end - o),
+                    inputs=min(self.tiles.inputs, inputs - i),
+                    stride=inputs,
+                    rows=rows,
+                    decay=self.decay[name + ".weight"],
+                    x=self.workspace.place(*x) + i,
+                    x_member=self.batch * self.tokens * inputs,
+                    x_stride=inputs,
+                    **self.source(*dy, o),
+                )
+        yield from self.vector(name + ".bias", self.source(*dy), rows, first, last)
+
+    def source(self, name: str, layer: int | None = None, column: int = 0) -> dict[str, Any]:
+        """Where gradients of an activation lie, from a column on."""
+        wide = self.workspace.views[name].shape[-1]
+        return {
+            "dy": self.workspace.place(name, layer) + column,
+            "dy_member": self.batch * self.tokens * wide,
+            "dy_stride": wide,
+        }
+
+    def vector(
+        self, name: str, source: Mapping[str, int], rows: Rows, first: int = 0,
+        last: int | None = None, row: int = 0,
+    ) -> Iterator[Job]:  # fmt: skip
+        """Entries ``first`` to ``last`` of a vector, or of one row of a matrix; none if absent."""
+        if name not in self.parameters:
+            return
+        values, width = self.parameters[name], self.settings.width
+        size = values.shape[-1]
+        end = size if last is None else last
+        for start in range(first, end, width):
+            yield Job(
+                is_vector=True,
+                place=int(values.storage_offset()) + row * size + start,
+                member_size=values[0].numel(),
+                outputs=min(width, end - start),
+                inputs=0,
+                stride=0,
+                dy=source["dy"] + start,
+                dy_member=source["dy_member"],
+                dy_stride=source["dy_stride"],
+                rows=rows,
+                decay=self.decay[name],
+            )
+
+    def embedding(self) -> Iterator[Job]:
+        """The exemplars' embedding, and positions; those beyond the sequence only decay."""
+        weight = self.parameters["exemplar.weight"]
+        outputs, inputs = weight.shape[1:]
+        for o in range(0, outputs, self.tiles.outputs):
+            for i in range(0, inputs, self.tiles.inputs):
+                yield Job(
+                    is_vector=False,
+                    place=int(weight.storage_offset()) + o * inputs + i,
+                    member_size=outputs * inputs,
+                    outputs=min(self.tiles.outputs, outputs - o),
+                    inputs=min(self.tiles.inputs, inputs - i),
+                    stride=inputs,
+                    rows=self.shown,
+                    decay=self.decay["exemplar.weight"],
+                    from_examples=True,
+                    x=i,
+                    x_member=self.shown.count * inputs,
+                    x_stride=inputs,
+                    **self.source("dtokens", None, o),
+                )
+        yield from self.vector("exemplar.bias", self.source("dtokens"), self.shown)
+        if "position" in self.parameters:
+            for token in range(self.parameters["position"].shape[1]):
+                rows = Rows(count=self.batch, jump=self.tokens, start=token)
+                rows = rows if token < self.tokens else Rows(count=0)
+                yield from self.vector("position", self.source("dtokens"), rows, row=token)
+
+    def norms(self) -> Iterator[Job]:
+        """Weights and biases of the normalisations, from each group's share."""
+        names = [name for name in self.parameters if name.endswith("norm.weight")]
+        shares = self.workspace.views["shares"]
+        _, groups, norms, _, width = shares.shape
+        for norm, name in enumerate(sorted(names, key=forward_order)):
+            for part, kind in enumerate(("weight", "bias")):
+                source = {
+                    "dy": self.workspace.place("shares") + (2 * norm + part) * width,
+                    "dy_member": groups * norms * 2 * width,
+                    "dy_stride": norms * 2 * width,
+                }
+                yield from self.vector(
+                    name.removesuffix("weight") + kind, source, Rows(count=groups)
+                )
+
+
+def forward_order(name: str) -> tuple[int, int, str]:
+    """Sorts normalisations in the order of the forward pass: block by block, the last one last."""
+    parts = name.split(".")
+    return (0, int(parts[1]), parts[2]) if parts[0] == "blocks" else (1, 0, "")

@@ -1,0 +1,132 @@
+"""Rows of the label embedding that are updated when they are shown, or read, and not before."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ...optimisation.optimiser import Optimiser
+from ...sequences.batch import Batch
+from .launch import Launch
+from .numbers import Numbers
+from .tiles import power_of_two
+
+# bytes of weights and moments that no GPU's cache holds (50 MB on an H200): there dense updates of
+# all rows wait for memory, and fewer rows pay for the launch that brings them up to date
+WORTH = 2**26
+NEGLIGIBLE = 1e-9  # of a row's update: where it no longer changes weights
+LONGEST = 4_096  # steps until then that are worth taking one by one
+ROWS = 8  # of the embedding, that one program brings up to date when all are
+
+
+def why_not_lazy(optimiser: Optimiser) -> str:
+    """Why every row must be updated at every step; empty where it need not.
+
+    Without gradients the n-th update that a row misses is (β₁/√β₂)ⁿ of the last one it had, so that
+    few of them count where that is small.
+    """
+    settings = optimiser.settings[0]
+    if settings.schedule != "constant":
+        return "the learning rate changes"
+    if "label.weight" in optimiser.strengths:
+        return "labels decay"
+    if steps_that_count(settings.betas) > LONGEST:
+        return f"betas = {settings.betas} let updates without gradients go on for long"
+    return ""
+
+
+def pays(optimiser: Optimiser) -> bool:
+    """Whether updating only rows that are shown saves more than it costs."""
+    buffers = (optimiser.parameters, *optimiser.moments)
+    return sum(buffer.flat.nbytes for buffer in buffers) >= WORTH
+
+
+def steps_that_count(betas: tuple[float, float]) -> float:
+    """About so many steps without a gradient, and a row's weights stand still."""
+    first, second = betas
+    if first == 0:
+        return 1
+    ratio = first / math.sqrt(second) if second else math.inf
+    return math.ceil(math.log(NEGLIGIBLE) / math.log(ratio)) if ratio < 1 else math.inf
+
+
+class LazyLabels:
+    """Which rows wait for which steps, and the launches that take these.
+
+    Parameters
+    ----------
+    optimiser
+        One that `why_not_lazy` has nothing against.
+    numbers
+        Its settings on the device.
+
+    Attributes
+    ----------
+    seen
+        The step after which each row is as it should be, int32, shape ``(M, C)``.
+    """
+
+    def __init__(self, optimiser: Optimiser, numbers: Numbers) -> None:
+        self.optimiser = optimiser
+        settings, weight = optimiser.settings[0], optimiser.parameters.views["label.weight"]
+        self.members, self.labels, width = weight.shape
+        self.seen = torch.zeros(self.members, self.labels, dtype=torch.int32, device=weight.device)
+        first, second = optimiser.moments
+        self.arguments = {
+            "label_weight": weight,
+            "first_label": first.views["label.weight"],
+            "second_label": second.views["label.weight"],
+            "seen": self.seen,
+            "steps": optimiser.steps,
+            "schedule": numbers.schedule,
+            "logs": numbers.logs,
+            "n_labels": self.labels,
+            "WIDTH": width,
+            "BETA1": settings.betas[0],
+            "BETA2": settings.betas[1],
+            "EPS": settings.eps,
+        }
+        self.restart()
+
+    def restart(self) -> None:
+        """Take every row to be as it should be after the steps that are counted."""
+        self.seen.copy_(self.optimiser.steps.expand_as(self.seen))
+
+    def before(self, batch: Batch) -> Launch:
+        """Brings the rows that a batch shows up to date, before its step."""
+        _, count, context = batch.labels.shape
+        return self.launch(
+            count * context,
+            labels=batch.labels,
+            BATCH=count,
+            CONTEXT=context,
+            SHOWN=power_of_two(count * context),
+            LABELS=1,
+            EVERY=False,
+        )
+
+    def settle(self) -> Launch:
+        """Brings every row up to date."""
+        return self.launch(
+            math.ceil(self.labels / ROWS),
+            labels=self.optimiser.steps,  # of which nothing is read
+            BATCH=1,
+            CONTEXT=1,
+            SHOWN=1,
+            LABELS=ROWS,
+            EVERY=True,
+        )
+
+    def launch(self, programs: int, **own: Tensor | int | bool) -> Launch:
+        """A launch with these arguments beside those of both."""
+        from .kernels.label_rows import make_up
+
+        arguments = {**self.arguments, **own}
+        return Launch(
+            kernel=make_up,
+            grid=(programs, self.members),
+            arguments={name: arguments[name] for name in make_up.arg_names},
+            warps=2,
+        )

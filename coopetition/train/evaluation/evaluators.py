@@ -1,0 +1,253 @@
+"""Fixed sequences on which a network is measured: which strategy answers which of them.
+
+=========  ===========================================  ==================================  =======
+name       sequences                                    labels                              reads
+=========  ===========================================  ==================================  =======
+``train``  as in training                               as in training                      both
+``icl``    the query's class and a distractor           0 and 1, which is which at random   ICL
+``ciwl``   the query's class absent, labels distinct    the query's replaces a random one   CIWL
+``flip``   the query's class and a distractor           exchanged, in the target too        1 = ICL
+``iwl``    the query's class absent, labels distinct    true                                IWL
+=========  ===========================================  ==================================  =======
+
+``icl`` and ``flip`` hold nothing but copies of the two classes (as many as fit), so that the
+context never shows a true label of the query's class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import CheckpointError
+from ...seeds import stream_seed
+from ...settings.training import EvaluatorSettings, SequenceKind, TrainingSettings
+from ..sequences.batch import Batch
+from ..sequences.batches import sequence_draws
+from ..sequences.blocks import Exemplars, show_members
+from ..sequences.draws import Drawn
+from .metrics import METRICS, metrics
+
+Values = dict[str, dict[str, NDArray[np.float32]]]  # evaluator, metric: (n_sequences,)
+FIELDS = ("classes", "exemplars", "labels", "target")
+ABSENT = SequenceKind(burstiness=0, no_support=True, unique_rest=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluator:
+    """The stored sequences of one evaluator.
+
+    Parameters
+    ----------
+    name
+        The evaluator's name.
+    sequences
+        Its sequences, on the device.
+    input_noise
+        Standard deviation added to exemplars shown, the same noise at every evaluation.
+    seed
+        Seed of that noise.
+    """
+
+    name: str
+    sequences: Drawn
+    input_noise: float
+    seed: int
+
+
+def standard(name: str, settings: TrainingSettings) -> EvaluatorSettings:
+    """The settings of one of the five standard evaluators, except ``train``."""
+    copies = max(settings.sequences.context_len // 2, 1)
+    kinds = {
+        "icl": SequenceKind(burstiness=copies, labels="binary", no_support=True),
+        "ciwl": ABSENT.replace(labels="query_copied"),
+        "flip": SequenceKind(burstiness=copies, labels="swapped", no_support=True),
+        "iwl": ABSENT,
+    }
+    return EvaluatorSettings(name=name, kind=kinds[name])
+
+
+def make_evaluators(
+    settings: TrainingSettings, exemplars: Exemplars, device: torch.device
+) -> list[Evaluator]:
+    """All evaluators of a run, drawn on the CPU so that every device has the same sequences.
+
+    Raises
+    ------
+    ValueError
+        If an evaluator needs classes, exemplars or labels that are not there.
+    """
+    chosen = [
+        None if name == "train" else standard(name, settings) for name in settings.evaluation.names
+    ]
+    return [
+        make_evaluator(evaluator, settings, exemplars, device)
+        for evaluator in [*chosen, *settings.evaluation.extra]
+    ]
+
+
+def make_evaluator(
+    evaluator: EvaluatorSettings | None,
+    settings: TrainingSettings,
+    exemplars: Exemplars,
+    device: torch.device,
+) -> Evaluator:
+    """One evaluator; None stands for ``train``, whose sequences are as in training."""
+    training = settings.sequences
+    name = "train" if evaluator is None else evaluator.name
+    common: dict[str, Any] = {}
+    if evaluator is None:
+        kinds, length = training.kinds, training.context_len
+        common = {
+            "match_probability": training.match_probability,
+            "label_noise": training.label_noise,
+            "zipf_exponent": training.zipf_exponent,
+        }
+    else:
+        kinds, length = (evaluator.kind,), evaluator.context_len or training.context_len
+        common = {
+            "match_probability": evaluator.match_probability,
+            "classes": evaluator.classes,
+            "exemplars": evaluator.exemplars,
+        }
+    try:
+        draws = sequence_draws(
+            exemplars.dataset, settings.data, kinds, context_len=length, **common
+        )
+    except ValueError as error:
+        raise ValueError(f"evaluator {name}: {error}") from error
+    seed = stream_seed(settings.run.seed, f"evaluation/{name}")
+    drawn = draws.draw(settings.evaluation.n_sequences, torch.Generator().manual_seed(seed))
+    return Evaluator(
+        name=name,
+        sequences=Drawn(**{field: getattr(drawn, field).to(device) for field in FIELDS}),
+        input_noise=training.input_noise if evaluator is None else evaluator.input_noise,
+        seed=stream_seed(settings.run.seed, f"evaluation/{name}/noise"),
+    )
+
+
+@torch.no_grad()
+def evaluate(
+    network: Callable[..., Tensor],
+    evaluators: Sequence[Sequence[Evaluator]],
+    exemplars: Sequence[Exemplars],
+    *,
+    batch_size: int,
+) -> list[Values]:
+    """Every metric of every evaluator for each member's own sequences.
+
+    Parameters
+    ----------
+    network
+        ``network(examples, labels, target)`` gives logits ``(members, n, n_labels)``.
+    evaluators
+        Each member's, the same names in the same order.
+    exemplars
+        Each member's data set.
+    batch_size
+        Sequences at once; it changes memory and time only.
+
+    Returns
+    -------
+    list of dict
+        For each member, evaluator and metric the values, shape ``(n_sequences,)``.
+    """
+    measured: dict[str, Tensor] = {}
+    for same in zip(*evaluators, strict=True):
+        sequences, parts = together(same), []
+        generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in same]
+        for start in range(0, sequences.target.shape[1], batch_size):
+            rows = slice(start, start + batch_size)
+            batch = noisy(same, show_rows(exemplars, sequences, rows), generators)
+            logits = network(batch.examples, batch.labels, batch.target)
+            of_metric = metrics(logits, batch.labels, batch.target)
+            parts.append(torch.stack([of_metric[name] for name in METRICS]))
+        measured[same[0].name] = torch.cat(parts, dim=-1)  # (metrics, members, n)
+    # one transfer, so that a device computes everything without a pause
+    flat = torch.cat([values.flatten() for values in measured.values()]).cpu()
+    sizes = [values.numel() for values in measured.values()]
+    arrays = {
+        name: part.view(measured[name].shape).numpy()
+        for name, part in zip(measured, torch.split(flat, sizes), strict=True)
+    }
+    return [
+        {name: dict(zip(METRICS, values[:, i], strict=True)) for name, values in arrays.items()}
+        for i in range(len(evaluators))
+    ]
+
+
+def together(evaluators: Sequence[Evaluator]) -> Drawn:
+    """The sequences of one evaluator of every member, with a leading members axis."""
+    return Drawn(
+        **{
+            field: torch.stack([getattr(evaluator.sequences, field) for evaluator in evaluators])
+            for field in FIELDS
+        }
+    )
+
+
+def show_rows(exemplars: Sequence[Exemplars], sequences: Drawn, rows: slice) -> Batch:
+    """Some of the sequences as a batch, without noise."""
+    return Batch(
+        examples=show_members(
+            exemplars, sequences.classes[:, rows], sequences.exemplars[:, rows], axis=0
+        ),
+        labels=sequences.labels[:, rows],
+        target=sequences.target[:, rows],
+    )
+
+
+def noisy(
+    evaluators: Sequence[Evaluator], batch: Batch, generators: Sequence[torch.Generator]
+) -> Batch:
+    """The batch with each evaluator's input noise on its member's exemplars."""
+    shown = batch.examples
+    for member, (evaluator, generator) in enumerate(zip(evaluators, generators, strict=True)):
+        if evaluator.input_noise > 0:
+            # drawn on the CPU: the same on every device
+            noise = torch.randn(shown[member].shape, generator=generator)
+            shown[member] += evaluator.input_noise * noise.to(shown.device)
+    return batch
+
+
+def shown(evaluators: Sequence[Evaluator], exemplars: Sequence[Exemplars], rows: slice) -> Batch:
+    """Some of the sequences of one evaluator, each member's own, as a batch."""
+    generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in evaluators]
+    return noisy(evaluators, show_rows(exemplars, together(evaluators), rows), generators)
+
+
+def stored(evaluators: Iterable[Evaluator]) -> dict[str, Tensor]:
+    """The sequences of evaluators as flat tensors, ``NAME.classes`` and so on."""
+    return {
+        f"{evaluator.name}.{field}": getattr(evaluator.sequences, field).cpu().contiguous()
+        for evaluator in evaluators
+        for field in FIELDS
+    }
+
+
+def restored(
+    evaluators: Iterable[Evaluator], tensors: Mapping[str, Tensor], device: torch.device
+) -> list[Evaluator]:
+    """The evaluators with the sequences that `stored` kept.
+
+    Raises
+    ------
+    CheckpointError
+        If an evaluator is missing among them.
+    """
+    result = []
+    for evaluator in evaluators:
+        if f"{evaluator.name}.classes" not in tensors:
+            raise CheckpointError(
+                f"the run's stored sequences have no evaluator {evaluator.name!r}; it cannot be "
+                "added to a run that has begun"
+            )
+        fields = {field: tensors[f"{evaluator.name}.{field}"].to(device) for field in FIELDS}
+        result.append(dataclasses.replace(evaluator, sequences=Drawn(**fields)))
+    return result

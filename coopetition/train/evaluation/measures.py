@@ -1,0 +1,152 @@
+"""Progress of the circuits inside a network: where heads look, and how large their weights are.
+
+References
+----------
+Previous-token and induction heads: Olsson et al. (2022), "In-context learning and induction heads";
+induction strength as the difference of attention: arXiv 2404.07129, section 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..network.attention_edits import Shown
+from ..network.layers import Block
+from ..network.network import Network
+from ..sequences.batch import Batch
+
+Floats = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class CircuitMeasures:
+    """Measures of every head and part of a network; M members, L layers, H heads.
+
+    Parameters
+    ----------
+    induction
+        The query's attention to labels that match its own minus that to other labels, mean over
+        sequences that have a match; in [−1, 1], shape ``(M, L, H)``.
+    matching
+        The query's attention to exemplars of its class minus that to other exemplars,
+        ``(M, L, H)``.
+    previous_token
+        Attention of labels to the token before (their exemplar), ``(M, L, H)``.
+    query_key
+        Frobenius norm of each head's W_Qᵀ W_K, the circuit that decides where it looks,
+        ``(M, L, H)``.
+    output_value
+        Frobenius norm of each head's W_O W_V, the circuit that decides what it moves,
+        ``(M, L, H)``.
+    mlp
+        Frobenius norm of W₂ times that of W₁, ``(M, L)``; 0 where there is no MLP.
+    embeddings
+        Norms of the embeddings of exemplars and labels and of the unembedding, ``(M, 3)``.
+    """
+
+    induction: Floats
+    matching: Floats
+    previous_token: Floats
+    query_key: Floats
+    output_value: Floats
+    mlp: Floats
+    embeddings: Floats
+
+    def as_columns(self, member: int) -> dict[str, float]:
+        """One member's measures under flat names, such as ``induction.1.3`` for layer 1, head 3."""
+        columns: dict[str, float] = {}
+        for field in dataclasses.fields(self):
+            values = getattr(self, field.name)[member]
+            for index in np.ndindex(values.shape):
+                name = ".".join([field.name, *map(str, index)])
+                columns[name] = float(values[index])
+        return columns
+
+
+@torch.no_grad()
+def measure_circuits(network: Network, batch: Batch) -> CircuitMeasures:
+    """Measure a network on a batch.
+
+    Parameters
+    ----------
+    network
+        M members.
+    batch
+        Sequences with matching labels in context, such as those of the ``train`` evaluator.
+
+    Examples
+    --------
+    >>> from coopetition.train.network.network import build_network
+    >>> from coopetition.settings.training import NetworkSettings
+    >>> settings = NetworkSettings(n_labels=5, input_dim=3, width=16, heads=2, depth=1)
+    >>> network = build_network(settings, [torch.Generator().manual_seed(0)])
+    >>> labels = torch.tensor([[[1, 2]]])
+    >>> batch = Batch(examples=torch.zeros(1, 1, 3, 3), labels=labels, target=labels[..., 0])
+    >>> measure_circuits(network, batch).induction.shape
+    (1, 1, 2)
+    """
+    patterns = torch.stack(network.attention(batch.examples, batch.labels, batch.target), dim=1)
+    shown = Shown(examples=batch.examples, labels=batch.labels, target=batch.target)
+    match, other = shown.matching(), shown.other_labels()
+    query = patterns[..., -1, :]  # (M, L, B, H, T)
+    before = torch.diagonal(patterns, offset=-1, dim1=-2, dim2=-1)  # row t looks at t − 1
+    blocks = [block for block in network.blocks if isinstance(block, Block)]
+    circuits = [head_norms(block) for block in blocks]
+    mlp = [mlp_norm(block, network.members) for block in blocks]
+    parts = (network.exemplar, network.label, network.unembedding)
+    embeddings = [
+        torch.stack([weight.flatten(1).square().sum(1) for weight in part.parameters()]).sum(0)
+        for part in parts
+    ]
+    return CircuitMeasures(
+        induction=to_array(difference(query, match, other)),
+        matching=to_array(difference(query, match.roll(-1, -1), other.roll(-1, -1))),
+        previous_token=to_array(before[..., 0::2].mean((2, 4))),
+        query_key=to_array(torch.stack([circuit[0] for circuit in circuits], 1)),
+        output_value=to_array(torch.stack([circuit[1] for circuit in circuits], 1)),
+        mlp=to_array(torch.stack(mlp, 1)),
+        embeddings=to_array(torch.stack(embeddings, 1).sqrt()),
+    )
+
+
+def difference(query: Tensor, match: Tensor, other: Tensor) -> Tensor:
+    """Attention to some tokens minus that to others, mean over sequences that have the first.
+
+    ``query`` is ``(M, L, B, H, T)``, ``match`` and ``other`` ``(M, B, T)``; the result
+    ``(M, L, H)`` is NaN where no sequence has a match.
+    """
+    sign = match.float() - other.float()
+    each = torch.einsum("mlbht,mbt->mlbh", query, sign)
+    has = match.any(-1).float()
+    return torch.einsum("mlbh,mb->mlh", each, has) / has.sum(-1).view(-1, 1, 1)
+
+
+def head_norms(block: Block) -> tuple[Tensor, Tensor]:
+    """‖W_Qᵀ W_K‖ and ‖W_O W_V‖ of each head, ``(M, H)`` both."""
+    attention = block.attention
+    members, _, width = attention.qkv.weight.shape
+    size = width // attention.heads
+    q, k, v = attention.qkv.weight.view(members, 3, attention.heads, size, width).unbind(1)
+    out = attention.projection.weight.view(members, width, attention.heads, size).transpose(1, 2)
+    return (q.mT @ k).flatten(2).norm(dim=2), (out @ v).flatten(2).norm(dim=2)
+
+
+def mlp_norm(block: Block, members: int) -> Tensor:
+    """‖W₂‖ ‖W₁‖, ``(M,)``."""
+    if block.mlp is None:
+        return torch.zeros(members, device=block.attention.qkv.weight.device)
+    inner, outer = block.mlp.inner.weight, block.mlp.outer.weight
+    norms: Tensor = inner.flatten(1).norm(dim=1) * outer.flatten(1).norm(dim=1)
+    return norms
+
+
+def to_array(values: Tensor) -> Floats:
+    """A read-only array of a tensor's values."""
+    array: Floats = values.float().cpu().numpy()
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,1 @@
+"""A run on disk: its folder, tables, checkpoints, and whose it is."""

@@ -1,0 +1,198 @@
+"""Where an ensemble lives on disk: a run's folder, or a folder of them that share checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import CheckpointError
+from ...files import write_atomically
+from ...settings.training import TrainingSettings
+from ...settings.yaml_files import another_run, write_settings
+from ..ensemble import Ensemble
+from ..evaluation.evaluators import restored, stored
+from .run_folder import SETTINGS, STORED, RunFolder, require_unmeasured
+
+MEMBERS = "members.json"
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run or an ensemble was begun in the folder."""
+    return (folder / SETTINGS).exists() or (folder / MEMBERS).exists()
+
+
+def member_paths(folder: Path) -> list[Path]:
+    """The members' folders: the folder itself for a single run.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no run, or the list of members is damaged.
+    """
+    if (folder / SETTINGS).is_file():
+        return [folder]
+    try:
+        names = json.loads((folder / MEMBERS).read_text(encoding="utf-8"))
+        return [folder / str(name) for name in names]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} holds no run to continue") from error
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{folder / MEMBERS} is damaged: {error}") from error
+
+
+def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
+    """The settings of the runs begun in the folder."""
+    return tuple(RunFolder.open(path).settings for path in member_paths(folder))
+
+
+def members_to_train(
+    folder: Path, wanted: Sequence[TrainingSettings], *, resume: bool
+) -> tuple[tuple[TrainingSettings, ...], bool]:
+    """The settings to train with, and whether they continue what is in the folder.
+
+    Raises
+    ------
+    ValueError
+        If there are runs that are not to be continued, or are others than the wanted.
+    CheckpointError
+        If what is there is damaged.
+    """
+    if resume and holds_run(folder):
+        return continued_settings(folder, wanted), True
+    new_paths(folder, wanted)
+    return tuple(wanted), False
+
+
+def new_paths(folder: Path, members: Sequence[TrainingSettings]) -> list[Path]:
+    """The folders in which new runs are begun.
+
+    Raises
+    ------
+    ValueError
+        If a run was begun there already, or one of them holds anything measured.
+    """
+    if holds_run(folder):
+        raise ValueError(
+            f"{folder} holds a run already: continue it with --resume, or choose another folder"
+        )
+    alone = len(members) == 1
+    paths = [folder if alone else folder / settings.name for settings in members]
+    for path in paths:
+        require_unmeasured(path)
+    return paths
+
+
+def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[RunFolder]:
+    """Make the folders of a new ensemble, with its evaluation sequences.
+
+    Raises
+    ------
+    ValueError
+        If a run was begun there already, or one of the folders holds anything measured; nothing is
+        written then.
+    """
+    from safetensors.torch import save
+
+    members = ensemble.members
+    folders = []
+    for path, settings, evaluators, shown in zip(
+        new_paths(folder, members), members, ensemble.evaluators, ensemble.exemplars, strict=True
+    ):
+        write_atomically(path / STORED, save(stored(evaluators)))
+        says = {
+            **computed_with(ensemble),
+            "seed": settings.run.seed,
+            "data": {"path": settings.data.path, "sha256": shown.dataset.checksum},
+            **about,
+        }
+        folders.append(RunFolder.create(path, settings, says))
+    if len(members) > 1:
+        names = json.dumps([settings.name for settings in members])
+        write_atomically(folder / MEMBERS, names)
+    return folders
+
+
+def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
+    """The folders of an ensemble that was begun; its evaluators get the sequences stored there.
+
+    Raises
+    ------
+    CheckpointError
+        If the stored settings or sequences are missing or damaged.
+    OSError
+        If settings with which the run is continued cannot be written; the stored ones stay.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folders = []
+    for i, (path, settings) in enumerate(zip(member_paths(folder), ensemble.members, strict=True)):
+        try:
+            sequences = load_file(path / STORED)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path / STORED} cannot be read: {error}") from error
+        ensemble.evaluators[i] = restored(ensemble.evaluators[i], sequences, ensemble.device)
+        if RunFolder.open(path).settings != settings:
+            write_settings(settings, path / SETTINGS)
+        folders.append(RunFolder(path, settings))
+    return folders
+
+
+def computed_with(ensemble: Ensemble) -> dict[str, str]:
+    """What computes an ensemble, for ``run.json``."""
+    return {
+        "torch": torch.__version__,
+        "device": str(ensemble.device),
+        **ensemble.computed_by(),
+    }
+
+
+def record_continuation(
+    folders: Sequence[RunFolder], ensemble: Ensemble, sequences: int, about: Mapping[str, Any]
+) -> None:
+    """Write down with what an ensemble goes on from so many sequences.
+
+    Raises
+    ------
+    TrainingError
+        If it cannot be written.
+    """
+    for member in folders:
+        says = {"from_sequences": sequences, **computed_with(ensemble), **about}
+        member.record(says, continued=True)
+
+
+def continued_settings(
+    folder: Path, wanted: Sequence[TrainingSettings]
+) -> tuple[TrainingSettings, ...]:
+    """The settings to continue with: the stored ones, or the wanted where they differ harmlessly.
+
+    Raises
+    ------
+    ValueError
+        If the wanted settings would have made another run, or the folder is of one member of an
+        ensemble, which would be begun anew.
+    """
+    whole = folder.resolve().parent
+    if (whole / MEMBERS).is_file() and folder.resolve() in member_paths(whole):
+        raise ValueError(
+            f"{folder} was trained with others as one, and has no checkpoints of its own: continue "
+            f"{whole} instead"
+        )
+    present = stored_settings(folder)
+    if not wanted:
+        return present
+    if len(wanted) != len(present):
+        raise ValueError(f"{folder} holds {len(present)} runs, not {len(wanted)}")
+    for old, new in zip(present, wanted, strict=True):
+        section = another_run(old, new)
+        if section is not None:
+            raise ValueError(
+                f"{folder} holds a run with other {section} settings than wanted; continue it "
+                "without settings, or choose another folder"
+            )
+    return tuple(wanted)

@@ -1,0 +1,1 @@
+"""The papers' transformer, its encoders, and what is done to it from outside."""

@@ -1,0 +1,1 @@
+"""How the loss is brought down: losses, decay, schedules, the optimisers."""

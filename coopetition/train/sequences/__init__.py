@@ -1,0 +1,1 @@
+"""Training sequences: classes, exemplars and labels, drawn many at once."""

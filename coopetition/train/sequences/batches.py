@@ -1,0 +1,278 @@
+"""Batches for the hot loop: sequences drawn in blocks, exemplars looked up on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import CheckpointError
+from ...seeds import stream_seed
+from ...settings.training import DataSettings, Part, SequenceKind, TrainingSettings
+from ..data import Dataset
+from ..data.dataset import data_stream
+from .batch import Batch
+from .blocks import Block, Exemplars, batch_at
+from .class_draws import class_draws
+from .draws import Drawn, SequenceDraws
+
+BLOCK_BYTES = 2**25  # exemplars of one member's block, so that a block of images stays small
+ON_GPU = 16  # times as many batches are drawn at once: a draw is dozens of small operations
+
+__all__ = ["BatchStream", "Exemplars", "MemberStream", "block_length", "sequence_draws"]
+
+
+def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int) -> None:
+    """Refuse sequences that need a longer context, or more different labels, than there are.
+
+    Raises
+    ------
+    ValueError
+        Naming the number needed.
+    """
+    for kind in kinds:
+        bursty = kind.burstiness * (2 if kind.distractor else 1)
+        if bursty > context_len:
+            raise ValueError(
+                f"burstiness = {kind.burstiness}: needs a context of {bursty}, not {context_len}"
+            )
+        distinct = 2 if kind.burstiness and kind.distractor else 1
+        if kind.unique_rest:
+            distinct += context_len - bursty
+        elif kind.no_support and bursty < context_len:
+            distinct += 1
+        if kind.labels in ("random", "binary"):
+            distinct = max(distinct, 2)
+        if distinct > n_labels:
+            raise ValueError(
+                f"a sequence needs {distinct} different labels, the data have {n_labels}: raise "
+                "data.n_classes (and data.n_labels where it is not 0), or shorten "
+                "sequences.context_len"
+            )
+
+
+def sequence_draws(
+    dataset: Dataset,
+    data: DataSettings,
+    kinds: Sequence[SequenceKind],
+    *,
+    context_len: int,
+    match_probability: float = 0.0,
+    label_noise: float = 0.0,
+    zipf_exponent: float = 0.0,
+    classes: Part = "train",
+    exemplars: Part = "train",
+    device: torch.device | str = "cpu",
+) -> SequenceDraws:
+    """Draws of sequences from one part of a data set.
+
+    Parameters
+    ----------
+    dataset, data
+        The data set and the settings it was made by.
+    kinds
+        Kinds of sequences to mix.
+    context_len, match_probability, label_noise, zipf_exponent
+        As in `SequenceSettings`.
+    classes, exemplars
+        Which part of each. Held-out exemplars belong to training classes; held-out classes have
+        all their exemplars.
+    device
+        Where to draw.
+
+    Raises
+    ------
+    ValueError
+        If the part is empty, its classes have no labels, or there are too few labels.
+    """
+    first, number = dataset.classes[classes]
+    exemplars = exemplars if classes == "train" else "train"
+    if number == 0 or dataset.exemplar_parts[exemplars][1] == 0:
+        raise ValueError(
+            f"no {classes} classes with {exemplars} exemplars are there: set "
+            f"data.{classes}_classes or data.{exemplars}_exemplars"
+        )
+    labels = dataset.class_labels
+    if classes != "train":
+        if any(kind.labels not in ("binary", "random") for kind in kinds):
+            raise ValueError(
+                f"classes = {classes!r}: held-out classes have no labels of their own; use labels "
+                "'binary' or 'random'"
+            )
+        labels = np.arange(number, dtype=np.int64)
+    require_room(kinds, context_len, len(np.unique(labels)))
+    shared = dataset.n_labels < dataset.classes["train"][1]
+    return SequenceDraws(
+        draws=class_draws(
+            labels,
+            zipf_exponent=zipf_exponent,
+            first=first,
+            # neighbours share a label: ranks in order would make some labels frequent as a whole
+            rng=data_stream(data) if shared else None,
+            device=device,
+        ),
+        # only held-out classes can be more than the labels; what is shown of theirs is re-labelled
+        class_labels=torch.as_tensor(labels % dataset.n_labels, device=device),
+        n_labels=dataset.n_labels,
+        exemplars=dataset.exemplar_parts[exemplars],
+        context_len=context_len,
+        kinds=tuple(kinds),
+        match_probability=match_probability,
+        label_noise=label_noise,
+    )
+
+
+def block_length(settings: TrainingSettings, input_dim: int, device: str) -> int:
+    """Batches that are drawn at once on a kind of device (``cpu``, ``cuda``)."""
+    wanted = settings.run.block * (1 if device == "cpu" else ON_GPU)
+    shown = 4 * input_dim * (settings.sequences.context_len + 1)
+    return max(1, min(wanted, BLOCK_BYTES // (shown * settings.optimisation.batch_size)))
+
+
+class MemberStream:
+    """The endless training sequences of one member, drawn a block at a time."""
+
+    def __init__(
+        self, settings: TrainingSettings, exemplars: Exemplars, device: torch.device
+    ) -> None:
+        self.exemplars = exemplars
+        self.batch_size = settings.optimisation.batch_size
+        sequences = settings.sequences
+        self.noise = sequences.input_noise
+        self.draws = sequence_draws(
+            exemplars.dataset,
+            settings.data,
+            sequences.kinds,
+            context_len=sequences.context_len,
+            match_probability=sequences.match_probability,
+            label_noise=sequences.label_noise,
+            zipf_exponent=sequences.zipf_exponent,
+            device=device,
+        )
+        # decided by the member alone: its sequences are the same in every ensemble
+        self.block = block_length(settings, exemplars.dataset.input_dim, device.type)
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(stream_seed(settings.run.seed, "data"))
+
+    def draw(self) -> tuple[Drawn, Tensor | None]:
+        """A block's sequences, and what is added to their exemplars."""
+        drawn = self.draws.draw(self.block * self.batch_size, self.generator)
+        if self.noise == 0:
+            return drawn, None
+        shape = (*drawn.classes.shape, self.exemplars.dataset.input_dim)
+        added = torch.randn(shape, generator=self.generator, device=drawn.classes.device)
+        return drawn, added.mul_(self.noise)
+
+
+class BatchStream:
+    """Batches of an ensemble, one after the other; each member draws from its own stream.
+
+    This is the hot loop's source and mutable: `state` and `load_state` carry it through a
+    checkpoint, to the batch. Nothing in it waits for the device.
+
+    Parameters
+    ----------
+    members
+        Settings of each member; batch size, context length and block must agree.
+    exemplars
+        Each member's data set on the device.
+    device
+        Where sequences are drawn.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[TrainingSettings],
+        exemplars: Sequence[Exemplars],
+        device: torch.device,
+    ) -> None:
+        self.members = [
+            MemberStream(settings, shown, device)
+            for settings, shown in zip(members, exemplars, strict=True)
+        ]
+        self.exemplars = tuple(exemplars)
+        # a CPU looks up a whole block at once; on a GPU that would be gigabytes for an ensemble
+        self.shows_whole_blocks = device.type == "cpu"
+        self.block, self.batch_size = self.members[0].block, self.members[0].batch_size
+        self.before = [member.generator.get_state() for member in self.members]
+        self.position = self.block  # batches of the present block already handed out
+        self.drawn: Block | None = None
+        self.shown: Batch | None = None  # the whole block, with a leading axis
+
+    def __next__(self) -> Batch:
+        return batch_at(self.take(1), 0)
+
+    def __iter__(self) -> BatchStream:
+        return self
+
+    def take(self, most: int) -> Batch:
+        """The next batches of the present block, up to ``most``, with a leading axis for them."""
+        drawn = self.refill_if_empty()
+        first, last = self.position, min(self.position + most, self.block)
+        self.position = last
+        if self.shown is None:
+            return drawn.show(first, last)
+        part = slice(first, last)
+        examples, labels, target = self.shown.examples, self.shown.labels, self.shown.target
+        return Batch(examples=examples[part], labels=labels[part], target=target[part])
+
+    def peek(self) -> Batch:
+        """The first batch of the present block, with a leading axis; none is handed out."""
+        return self.refill_if_empty().show(0, 1)
+
+    def fill(self, into: Batch, count: int) -> None:
+        """Overwrite the first ``count`` batches along a leading axis with the next ones."""
+        filled = 0
+        while filled < count:
+            taken = self.take(count - filled)
+            part = slice(filled, filled + len(taken.target))
+            into.examples[part].copy_(taken.examples)
+            into.labels[part].copy_(taken.labels)
+            into.target[part].copy_(taken.target)
+            filled = part.stop
+
+    def refill_if_empty(self) -> Block:
+        """The present block, or the next one where all of it was handed out."""
+        if self.drawn is None or self.position == self.block:
+            self.before = [member.generator.get_state() for member in self.members]
+            self.drawn = self.shown = None  # frees the memory for the next
+            drawn, noise = zip(*(member.draw() for member in self.members), strict=True)
+            self.drawn = Block(self.exemplars, drawn, noise, (self.block, self.batch_size))
+            self.shown = self.drawn.show(0, self.block) if self.shows_whole_blocks else None
+            self.position = 0
+        return self.drawn
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors from which `load_state` continues with the very next batch."""
+        state = {f"generator.{i}": before.clone() for i, before in enumerate(self.before)}
+        state["position"] = torch.tensor(-1 if self.drawn is None else self.position)
+        return state
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue where `state` was taken.
+
+        Raises
+        ------
+        CheckpointError
+            If the state is of another number of members, another block or another device.
+        """
+        position = int(state["position"])
+        if len(state) != len(self.members) + 1 or not -1 <= position <= self.block:
+            raise CheckpointError(
+                f"the checkpoint's data stream is of {len(state) - 1} members at batch {position} "
+                f"of a block, this run has {len(self.members)} and blocks of {self.block}"
+            )
+        for i, member in enumerate(self.members):
+            try:
+                member.generator.set_state(state[f"generator.{i}"])
+            except RuntimeError as error:  # a CPU's and a GPU's generators have states of own kinds
+                raise CheckpointError(
+                    "the checkpoint's data stream is of another kind of device; continue the run "
+                    f"where it was begun ({error})"
+                ) from error
+        self.drawn, self.position = None, self.block
+        if position >= 0:  # -1: no block was drawn yet
+            self.refill_if_empty()
+            self.position = position

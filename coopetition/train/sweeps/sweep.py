@@ -1,0 +1,241 @@
+"""Many runs from one file: settings, and what varies between the runs.
+
+A sweep's file is a settings file (`coopetition.settings.yaml_files`) with one or both of two more
+sections. ``grid`` names settings and lists their values; every combination is a run. ``runs`` lists
+changes that belong together; every entry is a run, or every entry with every combination.
+
+    preset: cpu-transient
+    run: {sequences: 100000}
+    grid:
+      sequences.match_probability: [0, 0.5, 1]
+      run.seed: [0, 1]
+    runs:
+      - {}
+      - {name: decayed, optimisation.weight_decay: 0.1, optimisation.weight_decay_on: attention}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...settings.training import TrainingSettings
+from ...settings.yaml_files import from_plain, read_yaml, with_overrides
+
+SECTIONS = ("grid", "runs")
+UNSAFE = re.compile(r"[^\w.+=-]+")  # what a value leaves out of a folder's name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Runs that differ in some settings.
+
+    Parameters
+    ----------
+    name
+        What the sweep is called.
+    members
+        The settings of each run, by name all different.
+    varied
+        The settings in which they differ, as ``section.name``.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or two have one name.
+    """
+
+    name: str
+    members: tuple[TrainingSettings, ...]
+    varied: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ValueError(f"sweep {self.name} has no run; give at least one value of a setting")
+        names = [member.name for member in self.members]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"sweep {self.name} has {names.count(name)} runs named {name!r}; drop repeated "
+                    "values, or give each entry of runs a name"
+                )
+
+
+def is_sweep(path: str | Path) -> bool:
+    """Whether a settings file describes several runs.
+
+    Raises
+    ------
+    ValueError
+        If it is no YAML.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        return False
+    values = read_yaml(path)
+    return isinstance(values, Mapping) and any(section in values for section in SECTIONS)
+
+
+def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 1) -> Sweep:
+    """The sweep in a file.
+
+    Parameters
+    ----------
+    path
+        A settings file with ``grid``, ``runs``, both, or neither (a single run).
+    overrides
+        Changes ``section.name=value`` to what the runs have in common.
+    seeds
+        Seeds to train of each run, from that of the common settings on.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, or holds names or values that are not allowed; the message
+        names the file and the entry.
+    """
+    path = Path(path).expanduser()
+    values = read_yaml(path)
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{path}: expected sections such as 'grid:', not {values!r}")
+    common = {name: value for name, value in values.items() if name not in SECTIONS}
+    overrides = tuple(overrides)
+    changed = {override.partition("=")[0].strip() for override in overrides}
+    try:
+        for name in changed & set(checked_grid(values.get("grid") or {})):
+            raise ValueError(f"{name} is given twice: as a change and in grid; drop one")
+        base = with_overrides(from_plain({"name": path.stem, **common}), overrides)
+        return make_sweep(
+            base, grid=values.get("grid") or {}, runs=values.get("runs") or (), seeds=seeds
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def make_sweep(
+    base: TrainingSettings,
+    *,
+    grid: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]] | None = None,
+    runs: Sequence[Mapping[str, Any]] = (),
+    seeds: int = 1,
+) -> Sweep:
+    """Runs that differ from ``base``, named by how they do.
+
+    Parameters
+    ----------
+    base
+        What they have in common; the sweep has its name.
+    grid
+        Values of each setting, named ``section.name``; every combination is a run.
+    runs
+        Changes that belong together, ``section.name: value``; a ``name`` among them names the run.
+    seeds
+        Seeds of each run, as if ``grid`` had ``run.seed``.
+
+    Raises
+    ------
+    ValueError
+        If a setting does not exist, a value is not allowed, or two runs would have one name.
+
+    Examples
+    --------
+    >>> sweep = make_sweep(TrainingSettings(name="map"), grid={"run.seed": [0, 1]})
+    >>> [member.name for member in sweep.members]
+    ['seed=0', 'seed=1']
+    """
+    axes = dict(checked_grid(grid or {}))
+    if seeds > 1:
+        if "run.seed" in axes:
+            raise ValueError(f"seeds = {seeds}: grid lists run.seed already; give one of the two")
+        axes["run.seed"] = range(base.run.seed, base.run.seed + seeds)
+    entries = checked_runs(runs) or [{}]
+    for path in itertools.chain(*entries):
+        if path in axes:
+            raise ValueError(f"{path} is given twice: in grid and in an entry of runs; drop one")
+    combinations = [
+        dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+    ]
+    varied = list(dict.fromkeys(itertools.chain(*entries, axes)))
+    if "name" in varied:
+        varied.remove("name")
+    short = shortest_names(varied)
+    members = []
+    for entry, combination in itertools.product(entries, combinations):
+        changes = {**entry, **combination}
+        given = changes.pop("name", None)
+        named = combination if given else changes
+        parts = [str(given)] if given else []
+        parts += [f"{short[path]}={text_of(value)}" for path, value in named.items()]
+        changed = with_overrides(
+            base, [f"{p}={json.dumps(v, default=str)}" for p, v in changes.items()]
+        )
+        members.append(changed.replace(name="_".join(parts) or base.name))
+    return Sweep(name=base.name, members=tuple(members), varied=tuple(varied))
+
+
+def checked_grid(grid: Any) -> dict[str, Sequence[Any]]:
+    """The grid, if every setting in it has a list of values.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    if not isinstance(grid, Mapping):
+        raise ValueError(f"grid = {grid!r}: write 'section.name: [value, value]' below it")
+    axes = {str(path): _plain(values) for path, values in grid.items()}
+    for path, values in axes.items():
+        if not isinstance(values, list | tuple | range) or not values:
+            raise ValueError(f"grid.{path} = {values!r}: give a list of values, such as [0, 1]")
+        if path == "name":
+            raise ValueError("grid.name: runs are named by what varies; give names under runs")
+    return axes
+
+
+def _plain(values: Any) -> Any:
+    """An array's values as a list; anything else as it is."""
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def checked_runs(runs: Any) -> list[dict[str, Any]]:
+    """The entries, if each is a mapping.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    if not isinstance(runs, list | tuple):
+        raise ValueError(f"runs = {runs!r}: write a list of entries '- section.name: value'")
+    for entry in runs:
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"runs has the entry {entry!r}; write '- section.name: value'")
+    return [dict(entry) for entry in runs]
+
+
+def shortest_names(paths: Sequence[str]) -> dict[str, str]:
+    """Each setting without its section, where that tells it apart.
+
+    Examples
+    --------
+    >>> shortest_names(["run.seed", "evaluation.batch_size", "optimisation.batch_size"])["run.seed"]
+    'seed'
+    """
+    last = [path.rpartition(".")[2] for path in paths]
+    return {
+        path: name if last.count(name) == 1 else path
+        for path, name in zip(paths, last, strict=True)
+    }
+
+
+def text_of(value: Any) -> str:
+    """A value as part of a run's name."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return UNSAFE.sub("-", text).strip("-") or "none"

@@ -1,0 +1,207 @@
+"""What a worker is handed: a run, or runs to train as one ensemble, and the folder they belong to.
+
+Tasks and outcomes are plain data, so that any executor can carry them to another process or machine
+that sees the same file system. Beside what every run's folder holds
+(`coopetition.train.folder.run_folder`), a task's folder has
+
+==================  ================================================================================
+``attempts.jsonl``  a line for each beginning: where, when, from how many sequences
+``finished.json``   the settings it was finished with and what came of it; nothing is trained again
+==================  ================================================================================
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...settings.training import TrainingSettings
+from ...settings.yaml_files import CHANGEABLE, as_plain, from_plain
+
+FINISHED, ATTEMPTS = "finished.json", "attempts.jsonl"
+# settings by which members of one ensemble may differ; all others are shared to be safe
+OWN: Mapping[str, frozenset[str]] = {
+    "run": frozenset({"seed"}),
+    "data": frozenset({"n_exemplars", "spread", "jitter", "seed"}),
+    "sequences": frozenset(
+        {"match_probability", "zipf_exponent", "label_noise", "input_noise", "bursty_share"}
+    ),
+    "optimisation": frozenset({"lr", "lr_floor", "warmup_steps", "decay_steps", "weight_decay"}),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """One run, or runs that train as one.
+
+    Parameters
+    ----------
+    folder
+        Where they go, absolute.
+    members
+        Their settings as plain dictionaries.
+    device
+        What to compute on, as the worker sees it.
+    threads
+        CPU threads where the settings leave that open; the curves are bitwise the same only for
+        the same number.
+    """
+
+    folder: str
+    members: tuple[dict[str, Any], ...]
+    device: str = "auto"
+    threads: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The runs' names."""
+        return tuple(str(member["name"]) for member in self.members)
+
+    def settings(self) -> tuple[TrainingSettings, ...]:
+        """The runs' settings."""
+        return tuple(from_plain(member) for member in self.members)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a task.
+
+    Parameters
+    ----------
+    names
+        The runs' names.
+    runs
+        For each finished run ``name, folder, sequences, seconds, diverged``; empty after a failure.
+    error
+        What went wrong, one line; empty where nothing did.
+    retry
+        Whether trying again could help.
+    """
+
+    names: tuple[str, ...]
+    runs: tuple[dict[str, Any], ...] = ()
+    error: str = ""
+    retry: bool = False
+
+
+def make_tasks(
+    members: Sequence[TrainingSettings],
+    folder: Path,
+    *,
+    largest: int = 1,
+    begun: Mapping[str, Sequence[str]] | None = None,
+    device: str = "auto",
+    threads: int = 1,
+) -> tuple[Task, ...]:
+    """Group runs into tasks.
+
+    Parameters
+    ----------
+    members
+        The runs.
+    folder
+        The sweep's; each task gets a folder in it.
+    largest
+        Most runs in a task. Only such as differ in numbers alone come together.
+    begun
+        Names of the runs by task folder, as they were grouped before. Those groups stay, whatever
+        ``largest``: a run that was begun must be continued where it is, and runs that train as one
+        go on together, also with one that is no longer among ``members``.
+    device, threads
+        As in `Task`.
+
+    Raises
+    ------
+    ValueError
+        If ``largest`` is below 1.
+    """
+    if largest < 1:
+        raise ValueError(f"ensemble size {largest}: a task has at least 1 run")
+    order = {member.name: i for i, member in enumerate(members)}
+    by_name = {member.name: member for member in members}
+    groups: dict[str, list[TrainingSettings]] = {}
+    for name, runs in (begun or {}).items():
+        if group := begun_group(folder / name, runs, by_name):
+            groups[name] = group
+            by_name = {run: member for run, member in by_name.items() if run not in runs}
+    alike: dict[str, list[TrainingSettings]] = {}
+    for member in by_name.values():
+        alike.setdefault(shared_settings(member), []).append(member)
+    for together in alike.values():
+        for start in range(0, len(together), largest):
+            group = together[start : start + largest]
+            groups[folder_name(group, taken={*groups, *(begun or {})})] = group
+    tasks = [
+        Task(
+            folder=str((folder / name).resolve()),
+            members=tuple(as_plain(member) for member in group),
+            device=device,
+            threads=threads,
+        )
+        for name, group in groups.items()
+    ]
+    return tuple(sorted(tasks, key=lambda t: min(order[n] for n in t.names if n in order)))
+
+
+def begun_group(
+    folder: Path, runs: Sequence[str], wanted: Mapping[str, TrainingSettings]
+) -> list[TrainingSettings]:
+    """The members of a recorded group of which some are wanted, the others as they are stored.
+
+    Empty where none is wanted, or where some are not and nothing was begun in the group's folder.
+    """
+    from ..folder.ensemble_folder import holds_run, stored_settings
+
+    members = [wanted[run] for run in runs if run in wanted]
+    if len(members) in (0, len(runs)):
+        return members
+    if not holds_run(folder):
+        return []
+    shared = {name: getattr(members[0].run, name) for name in CHANGEABLE}
+    return [
+        wanted.get(member.name, member.replace(run=member.run.replace(**shared)))
+        for member in stored_settings(folder)
+    ]
+
+
+def folder_name(group: Sequence[TrainingSettings], *, taken: Collection[str] = ()) -> str:
+    """The name of a task's folder: the run's, or the first run's and how many more."""
+    first = group[0].name
+    name = first if len(group) == 1 else f"{first}_and_{len(group) - 1}_more"
+    numbered = (name, *(f"{name}-{n}" for n in range(2, len(taken) + 2)))
+    return next(one for one in numbered if one not in taken)
+
+
+def shared_settings(settings: TrainingSettings) -> str:
+    """What runs must agree in to train as one, as text that is the same if they do."""
+    plain = as_plain(settings)
+    shared = {
+        section: {key: value for key, value in values.items() if key not in OWN[section]}
+        if section in OWN
+        else values
+        for section, values in plain.items()
+        if section not in ("name", "source")
+    }
+    return json.dumps(shared, sort_keys=True)
+
+
+def finished_runs(folder: Path, members: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was recorded when a task was finished with these very settings; empty if it was not."""
+    try:
+        record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+        if record["members"] == json.loads(json.dumps(list(members))):
+            return list(record["runs"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # not finished, or its record is damaged: the worker looks at the run itself
+    return []
+
+
+def count_attempts(folder: Path) -> int:
+    """How often a task was begun."""
+    try:
+        return len((folder / ATTEMPTS).read_text(encoding="utf-8").splitlines())
+    except OSError:
+        return 0
