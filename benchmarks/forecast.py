@@ -43,7 +43,7 @@ from forecast_cases import (
 )
 
 from coopetition.forecasting import forecast
-from coopetition.forecasting.settings_map import KnobMap, calibrate
+from coopetition.forecasting.settings_map import SettingsMap, calibrate
 from coopetition.forecasting.theories import EXTRAPOLATIONS, THEORIES
 from coopetition.forecasting.theories.theory import Theory
 
@@ -69,7 +69,7 @@ def everything() -> tuple[dict, dict]:
 def first_optima(name: str) -> tuple[str, dict[str, list[float]]]:
     """Optima of all runs together: where the fits of each fold start from, to save time."""
     runs, _ = everything()
-    knobs: KnobMap = calibrate(runs.values(), theory=theory_named(name), until=LOG)
+    knobs: SettingsMap = calibrate(runs.values(), theory=theory_named(name), until=LOG)
     return name, {run.run: run.optimum.tolist() for run in knobs.runs}
 
 

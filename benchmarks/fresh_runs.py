@@ -22,7 +22,7 @@ from proposals import CLEAR, DRAWS, SHARES, VERDICTS, Predictor, Runs
 from coopetition.curves.curve import Curves
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier, coverage
-from coopetition.forecasting.settings_map import KnobMap, calibrate, small_map
+from coopetition.forecasting.settings_map import SettingsMap, calibrate, small_map
 from coopetition.logs import read_curves, small_runs
 from coopetition.settings.yaml_files import read_settings
 
@@ -38,7 +38,7 @@ def finished(folder: Path) -> dict[str, Curves]:
     return found
 
 
-def unaware(fresh: Mapping[str, Curves]) -> KnobMap:
+def unaware(fresh: Mapping[str, Curves]) -> SettingsMap:
     """A map of the small runs whose settings are none of these, made without any of these."""
     runs = Runs(fresh)
     strange = {runs.key[name] for name in fresh}
@@ -47,7 +47,9 @@ def unaware(fresh: Mapping[str, Curves]) -> KnobMap:
     return calibrate([runs.curves[name] for name in learnt], first=first)
 
 
-def held(fresh: Mapping[str, Curves], knob_map: KnobMap, share: float) -> Mapping[str, float]:
+def held(
+    fresh: Mapping[str, Curves], settings_map: SettingsMap, share: float
+) -> Mapping[str, float]:
     """Share of the accuracies measured after a share of the log that lie in their 90 % bands.
 
     By evaluator, and of all together.
@@ -56,9 +58,9 @@ def held(fresh: Mapping[str, Curves], knob_map: KnobMap, share: float) -> Mappin
     for curves in fresh.values():
         end = curves.last_sequence
         told = (
-            forecast(curves, knob_map, horizon=end, until=share * end, draws=DRAWS)
+            forecast(curves, settings_map, horizon=end, until=share * end, draws=DRAWS)
             if share
-            else forecast_settings(curves.settings, knob_map, horizon=end, draws=DRAWS)
+            else forecast_settings(curves.settings, settings_map, horizon=end, draws=DRAWS)
         )
         for name, band in told.bands.items():
             measured = curves.curve(name)
@@ -75,17 +77,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     fresh = finished(parser.parse_args().folder)
-    knob_map = unaware(fresh)
+    settings_map = unaware(fresh)
     runs = Runs(fresh)
     predictors: dict[str, Predictor] = {
         "majority": runs.majority,
         "nearest setting": runs.nearest,
         "logistic regression": runs.regression,
-        "map": runs.by_map(knob_map, strict=False, theory="coopetition"),
+        "map": runs.by_map(settings_map, strict=False, theory="coopetition"),
     }
     for share in SHARES:
-        predictors[f"map, {100 * share:.0f} % of the log"] = runs.by_log(knob_map, share)
-    known = [run.run for run in knob_map.runs]
+        predictors[f"map, {100 * share:.0f} % of the log"] = runs.by_log(settings_map, share)
+    known = [run.run for run in settings_map.runs]
     chances = {
         method: {
             name: predict([one for one in known if runs.key[one] != runs.key[name]], name)
@@ -114,7 +116,7 @@ def main() -> None:
               f"{total:.3f} |\n")  # fmt: skip
     for share in (0.0, *SHARES):
         told = ", ".join(
-            f"{name} {100 * x:.0f}" for name, x in held(fresh, knob_map, share).items()
+            f"{name} {100 * x:.0f}" for name, x in held(fresh, settings_map, share).items()
         )
         write(f"90 % bands from {100 * share:.0f} % of the log hold, in %: {told}\n")
 

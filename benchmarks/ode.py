@@ -30,7 +30,7 @@ from ode_problem import (
     extended,
     ode,
     problem,
-    states_and_tangents,
+    states_and_sensitivities,
     straight_line,
 )
 
@@ -114,7 +114,7 @@ def references(task: str) -> np.ndarray:
     if task == "sensitivities":
         start = np.zeros(len(extended()[1]))
         start[: len(y0)] = y0
-        return states_and_tangents(tight(*extended(), start, given.parameters, given.times))
+        return states_and_sensitivities(tight(*extended(), start, given.parameters, given.times))
     return descent_reference()
 
 

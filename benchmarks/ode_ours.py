@@ -53,31 +53,31 @@ def batch() -> Call:
     ).states[:, -1]
 
 
-def _tangents(tighter: float) -> Call:
-    from coopetition.dynamics.integration import integrate_tangents
+def _sensitivities(tighter: float) -> Call:
+    from coopetition.dynamics.integration import integrate_sensitivities
 
     given = problem()
     directions = np.eye(len(given.parameters))[:, [ode().parameter_names.index(n) for n in VARIED]]
     still = np.zeros((len(given.start.state), len(VARIED)))
 
     def call() -> np.ndarray:
-        made = integrate_tangents(
-            MODEL, times=given.times, start=given.start.state, start_tangents=still,
-            parameters=given.parameters, parameter_tangents=directions, rtol=RTOL / tighter,
+        made = integrate_sensitivities(
+            MODEL, times=given.times, start=given.start.state, start_sensitivities=still,
+            parameters=given.parameters, parameter_sensitivities=directions, rtol=RTOL / tighter,
             atol=ATOL / tighter,
         )  # fmt: skip
-        return np.concatenate([made.states[..., None], made.tangents], axis=-1)
+        return np.concatenate([made.states[..., None], made.sensitivities], axis=-1)
 
     return call
 
 
-def tangents() -> Call:
-    return _tangents(1.0)
+def sensitivities() -> Call:
+    return _sensitivities(1.0)
 
 
-def tangents_tighter() -> Call:
+def sensitivities_tighter() -> Call:
     """The step follows the state's error alone: how much better do its derivatives get?"""
-    return _tangents(10.0)
+    return _sensitivities(10.0)
 
 
 def _descent(every: int) -> Call:
@@ -108,8 +108,8 @@ METHODS = {
     },
     "batch": {"coopetition integrate_many": batch},
     "sensitivities": {
-        "coopetition integrate_tangents": tangents,
-        "coopetition integrate_tangents, tolerances / 10": tangents_tighter,
+        "coopetition integrate_sensitivities": sensitivities,
+        "coopetition integrate_sensitivities, tolerances / 10": sensitivities_tighter,
     },
     "descent": {
         "coopetition descend, end only": descent_end,

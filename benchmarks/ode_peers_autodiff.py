@@ -71,7 +71,7 @@ def batch_tsit5() -> Call:
     return _diffrax_batch("Tsit5")
 
 
-def _with_tangents() -> tuple[Callable, Any]:
+def _with_sensitivities() -> tuple[Callable, Any]:
     import diffrax
 
     solve = _solver("Dopri5", adjoint=diffrax.ForwardMode())
@@ -91,8 +91,8 @@ def _with_tangents() -> tuple[Callable, Any]:
     return both, jax
 
 
-def tangents() -> Call:
-    both, jax = _with_tangents()
+def sensitivities() -> Call:
+    both, jax = _with_sensitivities()
     given, jitted = problem(), jax.jit(both)
     places = [ode().parameter_names.index(n) for n in VARIED]
     arguments = [
@@ -102,9 +102,9 @@ def tangents() -> Call:
     return lambda: np.asarray(jitted(*arguments))
 
 
-def tangents_vmapped() -> Call:
+def sensitivities_vmapped() -> Call:
     """Many parameter sets at once (here: equal ones, so that none waits for another)."""
-    both, jax = _with_tangents()
+    both, jax = _with_sensitivities()
     given = problem()
     jitted = jax.jit(jax.vmap(both, in_axes=(0, None, None, None)))
     places = [ode().parameter_names.index(n) for n in VARIED]
@@ -147,7 +147,7 @@ METHODS = {
     },
     "batch": {"diffrax Dopri5, vmapped": batch_dopri5, "diffrax Tsit5, vmapped": batch_tsit5},
     "sensitivities": {
-        "diffrax Dopri5, jacfwd": tangents,
-        f"diffrax Dopri5, jacfwd, vmapped over {TOGETHER}": tangents_vmapped,
+        "diffrax Dopri5, jacfwd": sensitivities,
+        f"diffrax Dopri5, jacfwd, vmapped over {TOGETHER}": sensitivities_vmapped,
     },
 }

@@ -15,7 +15,7 @@ from ode_problem import (
     extended,
     ode,
     problem,
-    states_and_tangents,
+    states_and_sensitivities,
     straight_line,
 )
 
@@ -80,14 +80,14 @@ def batch_lsoda() -> Call:
     return lambda: run(given.members)
 
 
-def tangents_lsoda() -> Call:
+def sensitivities_lsoda() -> Call:
     from numbalsoda import lsoda
 
     given, address = problem(), _address(*extended())
     grid = np.concatenate([[0.0], given.times])
     y0 = np.zeros(len(extended()[1]))
     y0[: len(ode().state)] = given.start.state
-    return lambda: states_and_tangents(
+    return lambda: states_and_sensitivities(
         lsoda(address, y0, grid, given.parameters, rtol=RTOL, atol=ATOL)[0][1:]
     )
 
@@ -135,5 +135,5 @@ METHODS = {
         "JiTCODE dopri5": single_jitcode,
     },
     "batch": {"numbalsoda LSODA, loop in numba": batch_lsoda, "JiTCODE dopri5": batch_jitcode},
-    "sensitivities": {"numbalsoda LSODA, extended system": tangents_lsoda},
+    "sensitivities": {"numbalsoda LSODA, extended system": sensitivities_lsoda},
 }

@@ -14,7 +14,7 @@ from ode_problem import (
     extended,
     ode,
     problem,
-    states_and_tangents,
+    states_and_sensitivities,
     straight_line,
 )
 
@@ -88,14 +88,14 @@ def _extended_start() -> np.ndarray:
     return y0
 
 
-def tangents_lsoda() -> Call:
+def sensitivities_lsoda() -> Call:
     rhs, y0 = _lambdified(*extended()), _extended_start()
-    return lambda: states_and_tangents(_lsoda(rhs, y0))
+    return lambda: states_and_sensitivities(_lsoda(rhs, y0))
 
 
-def tangents_odeint() -> Call:
+def sensitivities_odeint() -> Call:
     given, rhs, y0 = problem(), compiled(*extended()), _extended_start()
-    return lambda: states_and_tangents(_odeint(rhs, y0, given.parameters, given.times))
+    return lambda: states_and_sensitivities(_odeint(rhs, y0, given.parameters, given.times))
 
 
 METHODS = {
@@ -105,7 +105,7 @@ METHODS = {
     },
     "batch": {"scipy odeint, numba": batch_odeint},
     "sensitivities": {
-        "scipy solve_ivp LSODA, lambdified, extended system": tangents_lsoda,
-        "scipy odeint, numba, extended system": tangents_odeint,
+        "scipy solve_ivp LSODA, lambdified, extended system": sensitivities_lsoda,
+        "scipy odeint, numba, extended system": sensitivities_odeint,
     },
 }

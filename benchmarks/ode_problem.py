@@ -154,6 +154,6 @@ def straight_line(
     return scope["function"]
 
 
-def states_and_tangents(rows: np.ndarray) -> np.ndarray:
+def states_and_sensitivities(rows: np.ndarray) -> np.ndarray:
     """Rows of the extended system ``(time, 56)`` as ``(time, state, 1 + parameter)``."""
     return rows.reshape(len(rows), 1 + len(VARIED), len(ode().state)).transpose(0, 2, 1)

@@ -34,7 +34,7 @@ from coopetition.curves.curve import Curves
 from coopetition.curves.landmarks import verdict
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
-from coopetition.forecasting.settings_map import KnobMap, calibrate, small_map
+from coopetition.forecasting.settings_map import SettingsMap, calibrate, small_map
 from coopetition.forecasting.theories import THEORIES
 from coopetition.logs import read_curves, small_runs
 from coopetition.proposal import regress_outcomes
@@ -114,13 +114,13 @@ class Runs:
         return len(alike) > 1 and len(set(alike)) == 1
 
     def by_map(
-        self, knob_map: KnobMap, *, strict: bool, theory: Any, corrected: bool = True
+        self, settings_map: SettingsMap, *, strict: bool, theory: Any, corrected: bool = True
     ) -> Predictor:
         """Forecasts from settings by a map without the runs of those settings.
 
         Put right by what became of the map's other runs, or the theory's own.
         """
-        first = {run.run: run.optimum for run in knob_map.runs}  # saves time, nothing else
+        first = {run.run: run.optimum for run in settings_map.runs}  # saves time, nothing else
 
         @functools.cache
         def chances(key: tuple[Any, ...], horizon: float) -> Mapping[str, float]:
@@ -128,18 +128,18 @@ class Runs:
             if strict:
                 used = calibrate([self.curves[n] for n in learnt], theory=theory, first=first)
             else:
-                used = knob_map.without(*(first.keys() - set(learnt)))
+                used = settings_map.without(*(first.keys() - set(learnt)))
             settings = next(self.curves[n].settings for n in self.curves if self.key[n] == key)
             told = forecast_settings(settings, used, horizon=horizon, draws=DRAWS)
             return told.verdict_probability if corrected else told.theory_probability
 
         return lambda _, name: chances(self.key[name], self.curves[name].last_sequence)
 
-    def by_log(self, knob_map: KnobMap, share: float) -> Predictor:
+    def by_log(self, settings_map: SettingsMap, share: float) -> Predictor:
         """Forecasts from a share of the run's own log, by a map without runs of its settings."""
 
         def predict(learnt: list[str], name: str) -> Mapping[str, float]:
-            used = knob_map.without(*({run.run for run in knob_map.runs} - set(learnt)))
+            used = settings_map.without(*({run.run for run in settings_map.runs} - set(learnt)))
             curves = self.curves[name]
             end = curves.last_sequence
             seen = forecast(curves, used, horizon=end, until=share * end, draws=DRAWS)
@@ -197,8 +197,8 @@ def outcomes(*, strict: bool) -> None:
     for theory in ("coopetition", *THEORIES):
         name = theory if isinstance(theory, str) else theory.name
         known = small_map() if name == "coopetition" else None
-        knob_map = known or calibrate(list(runs.curves.values()), theory=theory)
-        predictors[f"map, {name}"] = runs.by_map(knob_map, strict=strict, theory=theory)
+        settings_map = known or calibrate(list(runs.curves.values()), theory=theory)
+        predictors[f"map, {name}"] = runs.by_map(settings_map, strict=strict, theory=theory)
     predictors["map, coopetition, not put right by verdicts"] = runs.by_map(
         small_map(), strict=strict, theory="coopetition", corrected=False
     )

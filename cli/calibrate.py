@@ -65,14 +65,14 @@ def calibrate(
     if until is not None and not 0 < until < float("inf"):
         raise ValueError(f"--until must be a positive number of sequences, not {until}")
     runs = read_logs(expanded(logs), columns, run)
-    knob_map = calibrate_on(runs, theory=model, until=until, seed=seed, progress=not quiet)
-    save_map(knob_map, output)
-    repeated = len(runs) - len(knob_map.runs) - len(knob_map.excluded)
+    settings_map = calibrate_on(runs, theory=model, until=until, seed=seed, progress=not quiet)
+    save_map(settings_map, output)
+    repeated = len(runs) - len(settings_map.runs) - len(settings_map.excluded)
     if repeated:
         click.echo(f"{repeated} of the runs have the same log as another: counted once", err=True)
-    for warning in knob_map.warnings:
+    for warning in settings_map.warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(knob_map.summary())
+    click.echo(settings_map.summary())
 
 
 def expanded(logs: tuple[str, ...]) -> list[str]:

@@ -122,8 +122,8 @@ def _forecast(output: Path, starts: int, seed: int) -> None:
     from coopetition.report.figures import plot_forecast
 
     (curves,) = read_curves("published:main")
-    knob_map = default_map().without(curves.run)
-    told = forecast(curves, knob_map, until=FIRST_PART * HORIZON, horizon=HORIZON, seed=seed)
+    settings_map = default_map().without(curves.run)
+    told = forecast(curves, settings_map, until=FIRST_PART * HORIZON, horizon=HORIZON, seed=seed)
     click.echo(told.summary())
     write_atomically(output / "forecast_main.csv", told.to_table().to_csv(index=False))
     axes = plot_forecast(told, measured=curves)

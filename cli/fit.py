@@ -162,9 +162,9 @@ def fit(
                         result, posterior_steps, seed=seed, beside=beside, progress=not quiet
                     )
                 if prediction is not None:
-                    knob_map = given or map_for(curves.settings)
+                    settings_map = given or map_for(curves.settings)
                     population = population_forecast(
-                        part, result, prediction.horizon, knob_map, seed=seed
+                        part, result, prediction.horizon, settings_map, seed=seed
                     )
                     entry["forecast"] = forecast_entry(prediction, population, beside=beside)
                     forecasts[-1] = None if isinstance(population, str) else population

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from coopetition.curves.curve import Curves
     from coopetition.fitting import Fit, Prediction
     from coopetition.forecasting import Forecast
-    from coopetition.forecasting.settings_map import KnobMap
+    from coopetition.forecasting.settings_map import SettingsMap
 
 map_option = click.option(
     "--map",
@@ -26,7 +26,7 @@ map_option = click.option(
 
 
 def population_forecast(
-    curves: Curves, result: Fit, horizon: float, knob_map: KnobMap, *, seed: int
+    curves: Curves, result: Fit, horizon: float, settings_map: SettingsMap, *, seed: int
 ) -> Forecast | str:
     """What other runs say of this one's future, or why they say nothing.
 
@@ -36,10 +36,10 @@ def population_forecast(
     from coopetition.errors import LogError
     from coopetition.forecasting import forecast
 
-    if knob_map.theory != result.model.name:
-        return f"the map knows {knob_map.theory}, not {result.model.name}"
+    if settings_map.theory != result.model.name:
+        return f"the map knows {settings_map.theory}, not {result.model.name}"
     try:
-        return forecast(curves, knob_map, horizon=horizon, seed=seed)
+        return forecast(curves, settings_map, horizon=horizon, seed=seed)
     except LogError as error:
         return str(error)
 

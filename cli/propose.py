@@ -23,7 +23,7 @@ from .options import (
 from .proposal_base import base_of, budget_of, log_of_base, moves_of, require_trainable
 
 if TYPE_CHECKING:
-    from coopetition.forecasting.settings_map import KnobMap
+    from coopetition.forecasting.settings_map import SettingsMap
     from coopetition.logs import Columns
     from coopetition.proposal import Experiment, Move, Proposals
     from coopetition.settings.training import TrainingSettings
@@ -125,14 +125,14 @@ def propose(
     allowed = moves_of(moves, short)
     told = require_trainable(short, full, allowed, output)
     chosen = load_map(map_file) if map_file is not None else map_for(short)
-    knob_map = with_runs(chosen, logs)
+    settings_map = with_runs(chosen, logs)
     found = search(
-        short, knob_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
+        short, settings_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
         looked_at=candidates, opinion=second_opinion(chosen, horizon),
         log=log_of_base(logs, settings), progress=not quiet,
     )  # fmt: skip
     found = dataclasses.replace(found, notes=(*found.notes, *told))
-    teaching = informative(found, knob_map, experiments)
+    teaching = informative(found, settings_map, experiments)
     read = [one for one in fits if one.endswith(".json")]
     read += [str(one) for one in (settings, map_file) if one is not None]
     asked = {
@@ -141,11 +141,11 @@ def propose(
         "count": count, "candidates": candidates,
     }  # fmt: skip
     files = written(
-        found, full, knob_map, output,
+        found, full, settings_map, output,
         settings=asked, inputs=read, sources=[curves.source for curves in logs],
     )  # fmt: skip
     if plot is not None:
-        draw(found, knob_map, allowed, pair, plot, seed)
+        draw(found, settings_map, allowed, pair, plot, seed)
     if as_json:
         click.echo(json.dumps(finite(as_plain(found, files, teaching))))
         return
@@ -158,13 +158,13 @@ def propose(
 
 
 def second_opinion(
-    knob_map: KnobMap, budget: float
+    settings_map: SettingsMap, budget: float
 ) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
     """What a regression without a theory says, where the small runs, its and the map's, tell."""
     from coopetition.forecasting.settings_map import small_map
     from coopetition.proposal.knowledge import small_regression
 
-    if knob_map is not small_map() or not small_regression().knows(budget):
+    if settings_map is not small_map() or not small_regression().knows(budget):
         return None
     return small_regression().predict
 
@@ -181,20 +181,20 @@ def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | Non
     return names[0], names[1]
 
 
-def informative(found: Proposals, knob_map: KnobMap, count: int) -> tuple[Experiment, ...]:
+def informative(found: Proposals, settings_map: SettingsMap, count: int) -> tuple[Experiment, ...]:
     """The runs that would teach most among those looked at."""
     from coopetition.proposal import most_informative
 
     if not count:
         return ()
     screened = [one.candidate for one in found.screened]
-    return most_informative(found.base, screened, knob_map, budget=found.budget, count=count)
+    return most_informative(found.base, screened, settings_map, budget=found.budget, count=count)
 
 
 def written(
     found: Proposals,
     base: TrainingSettings,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     folder: Path | None,
     **about: Any,
 ) -> dict[str, str]:
@@ -216,13 +216,13 @@ def written(
     folder.mkdir(parents=True, exist_ok=True)
     for path, changed in made.items():
         write_settings(changed, path)
-    write_proposals(found, folder, knob_map, **about)
+    write_proposals(found, folder, settings_map, **about)
     return {path.stem: str(path) for path in made}
 
 
 def draw(
     found: Proposals,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     allowed: list[Move],
     pair: tuple[str, str] | None,
     path: Path,
@@ -241,7 +241,7 @@ def draw(
         if name not in named:
             raise unknown_name("setting that may move", name, named)
     over = boundary(
-        found.base, knob_map, named[pair[0]], named[pair[1]], budget=found.budget, seed=seed
+        found.base, settings_map, named[pair[0]], named[pair[1]], budget=found.budget, seed=seed
     )
     save_figure(plot_boundary(over).figure, path)
 

@@ -17,7 +17,7 @@ from .dynamics.catalogue import CATALOGUE as CATALOGUE
 from .dynamics.descent import descend as descend
 from .dynamics.integration import integrate as integrate
 from .dynamics.integration import integrate_many as integrate_many
-from .dynamics.integration import integrate_tangents as integrate_tangents
+from .dynamics.integration import integrate_sensitivities as integrate_sensitivities
 from .dynamics.model import Cost as Cost
 from .dynamics.model import Model as Model
 from .dynamics.model import Strategy as Strategy
@@ -29,15 +29,15 @@ from .dynamics.starts import Start as Start
 from .dynamics.starts import project as project
 from .dynamics.starts import random_start as random_start
 from .dynamics.starts import read_start as read_start
-from .dynamics.trajectory import Batch as Batch
-from .dynamics.trajectory import Outcome as Outcome
+from .dynamics.trajectory import Status as Status
+from .dynamics.trajectory import Trajectories as Trajectories
 from .dynamics.trajectory import Trajectory as Trajectory
 from .fitting import Fit as Fit
 from .fitting import FitSettings as FitSettings
 from .fitting import fit as fit
 from .forecasting import Forecast as Forecast
 from .forecasting import forecast as forecast
-from .forecasting.settings_map import KnobMap as KnobMap
+from .forecasting.settings_map import SettingsMap as SettingsMap
 from .forecasting.settings_map import calibrate as calibrate
 from .forecasting.settings_map import default_map as default_map
 from .logs import published_runs as published_runs

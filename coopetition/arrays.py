@@ -106,10 +106,12 @@ def _read_only(value: Any) -> Any:
 
 Array = NDArray[np.float64]
 
-BEND = 4e6  # sequences at the base time scale (learning rate 1e-5, batch 32): ICL has come by then
+GRADING = (
+    4e6  # sequences at the base time scale (learning rate 1e-5, batch 32): ICL has come by then
+)
 
 
-def bent(end: float, bend: float, steps: int) -> Array:
+def graded_grid(end: float, bend: float, steps: int) -> Array:
     """The times, from 0 to the end.
 
     Parameters
@@ -133,9 +135,9 @@ def bent(end: float, bend: float, steps: int) -> Array:
 
     Examples
     --------
-    >>> bent(100.0, 1e9, 4).round(3).tolist()
+    >>> graded_grid(100.0, 1e9, 4).round(3).tolist()
     [0.0, 25.0, 50.0, 75.0, 100.0]
-    >>> bent(100.0, 1.0, 4).round(1).tolist()
+    >>> graded_grid(100.0, 1.0, 4).round(1).tolist()
     [0.0, 1.7, 7.0, 26.6, 100.0]
     """
     for name, value in (("end", end), ("bend", bend)):

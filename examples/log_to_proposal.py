@@ -56,10 +56,10 @@ unaware = small_map().without(RUN)  # this very run is in the shipped map
 begun = forecast(log, unaware, settings=settings, until=160_000, horizon=log.last_sequence)
 print(begun.summary())
 
-knob_map = with_runs(unaware, [original])
+settings_map = with_runs(unaware, [original])
 moves = default_moves(settings, ["match_probability", "n_classes", "spread"])
-found = propose(settings, knob_map, budget=log.last_sequence, moves=moves, count=3, sure=0.7)
+found = propose(settings, settings_map, budget=log.last_sequence, moves=moves, count=3, sure=0.7)
 print(found.summary())
 looked_at = [one.candidate for one in found.screened]
-(best,) = most_informative(settings, looked_at, knob_map, budget=log.last_sequence, count=1)
+(best,) = most_informative(settings, looked_at, settings_map, budget=log.last_sequence, count=1)
 print(f"to learn most, train {dict(best.candidate.changes)}: {best.gain:.2f} nats")

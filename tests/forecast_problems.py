@@ -12,9 +12,14 @@ from coopetition.forecasting.theories.theory import TheoryParameter
 EVALUATORS = ("train", "icl", "ciwl", "flip")
 
 
-def parameter(name: str, centre: float = 1.0, pace: float = 0.0) -> TheoryParameter:
+def parameter(name: str, centre: float = 1.0, time_scale: float = 0.0) -> TheoryParameter:
     return TheoryParameter(
-        name=name, centre=centre, spread=1.0, seed_spread=0.1, setting_spread=0.5, pace=pace
+        name=name,
+        centre=centre,
+        spread=1.0,
+        seed_spread=0.1,
+        setting_spread=0.5,
+        time_scale=time_scale,
     )
 
 

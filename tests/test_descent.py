@@ -17,11 +17,11 @@ from tolerances import (
 )
 
 from coopetition.dynamics.catalogue import CATALOGUE, get
-from coopetition.dynamics.descent import descend, descend_tangents
+from coopetition.dynamics.descent import descend, descend_sensitivities
 from coopetition.dynamics.integration import integrate
 from coopetition.dynamics.reduction import reduce
 from coopetition.dynamics.starts import project, random_start
-from coopetition.dynamics.trajectory import Outcome
+from coopetition.dynamics.trajectory import Status
 from coopetition.seeds import stream
 
 PAPER = get("coopetition")
@@ -164,10 +164,10 @@ def test_the_modified_flow_is_descent_of_large_steps(reference_starts, seed):
     modified, descent = flow_and_descent(reference_starts[seed], 1.0, "modified")
     flow, _ = flow_and_descent(reference_starts[seed], 1.0)
     off = np.abs(flow(descent.times) - descent.states).max()
-    bent = np.abs(modified(descent.times) - descent.states).max()
-    assert bent < MODIFIED_FLOW
+    graded_grid = np.abs(modified(descent.times) - descent.states).max()
+    assert graded_grid < MODIFIED_FLOW
     assert 0.01 < off < 0.05
-    assert bent < off / 5
+    assert graded_grid < off / 5
     losses = flow.outputs_of(flow(descent.times))["total"], descent.output("total")
     relative = np.abs(losses[0] / losses[1] - 1)[losses[1] > 1e-6]
     assert 0.01 < relative.max() < 0.1
@@ -203,7 +203,7 @@ def test_stopping_is_before_the_update_and_does_not_depend_on_what_is_kept():
     below = float(whole.output("total")[2345]) * (1 + 1e-12)
     for every in (1, 7, 1000, 10**6):
         run = descend(PAPER, start=start, stop_below=below, every=every)
-        assert run.outcome is Outcome.STOPPED
+        assert run.outcome is Status.STOPPED
         assert run.stopped_at == run.steps == run.times[-1] == 2345
         assert np.array_equal(run.states[-1], whole.states[2345])
     # also at the very last step, and at the first
@@ -222,18 +222,18 @@ def test_kept_steps_are_every_so_many_and_the_last():
 
 def test_divergence_is_a_stated_outcome_with_the_states_before_it():
     run = descend(PAPER, step_size=500.0, until=1e6)
-    assert run.outcome is Outcome.NOT_FINITE
+    assert run.outcome is Status.NOT_FINITE
     assert np.all(np.isfinite(run.states))
     assert run.reached == run.times[-1] < 1e6
     assert "smaller step size" in run.summary()
-    tangents = descend_tangents(
+    sensitivities = descend_sensitivities(
         PAPER, steps=[0, 10, 2000], step_size=500.0, start=run.states[0],
-        start_tangents=np.eye(8), parameters=list(run.parameters.values()),
-        parameter_tangents=np.zeros((len(run.parameters), 8)),
+        start_sensitivities=np.eye(8), parameters=list(run.parameters.values()),
+        parameter_sensitivities=np.zeros((len(run.parameters), 8)),
     )  # fmt: skip
-    assert tangents.outcome is Outcome.NOT_FINITE
-    assert np.isfinite(tangents.states[0]).all()
-    assert np.isnan(tangents.states[-1]).all()
+    assert sensitivities.outcome is Status.NOT_FINITE
+    assert np.isfinite(sensitivities.states[0]).all()
+    assert np.isnan(sensitivities.states[-1]).all()
 
 
 @pytest.mark.parametrize(

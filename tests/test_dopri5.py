@@ -14,7 +14,7 @@ from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate, integrate_many
 from coopetition.dynamics.solver import stepping, workspace
 from coopetition.dynamics.starts import random_start
-from coopetition.dynamics.trajectory import Outcome
+from coopetition.dynamics.trajectory import Status
 from coopetition.seeds import stream
 
 EXACT = {"oscillator": OSCILLATOR, "logistic": LOGISTIC, "functions": FUNCTIONS}
@@ -30,7 +30,7 @@ def start_of(model, seed=0):
 def test_exact_solutions_are_met_within_the_tolerance(name):
     problem, rtol = EXACT[name], 1e-8
     found = integrate(problem.ode, start=problem.start, until=problem.until, rtol=rtol, atol=rtol)
-    assert found.outcome is Outcome.REACHED
+    assert found.outcome is Status.REACHED
     assert found.times[-1] == problem.until
     # between steps the interpolant is of one order less
     for times, units in ((found.times, 1), (np.linspace(0, problem.until, 301), 5)):
@@ -127,7 +127,7 @@ def test_a_failing_member_is_marked_and_leaves_the_others_alone():
     batch = integrate_many(POLE, parameters={"g": gains}, starts=[[1.0]], until=2.0, times=times)
     fails = gains > 0.5
     assert np.array_equal(~batch.ok, fails)
-    assert np.all(np.isin(batch.outcomes[fails], [Outcome.STEP_UNDERFLOW, Outcome.NOT_FINITE]))
+    assert np.all(np.isin(batch.outcomes[fails], [Status.STEP_UNDERFLOW, Status.NOT_FINITE]))
     for g, states, reached in zip(gains, batch.states, batch.reached, strict=True):
         # y = 1/(1/y0 − g t)
         before = times < min(1 / g if g > 0 else np.inf, 2.1)

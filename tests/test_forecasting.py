@@ -276,7 +276,7 @@ def test_a_log_without_accuracies_is_refused(others):
 
 
 def test_a_maps_path_is_no_map(main):
-    says = r"knob_map = 'map.json': read the map first, knobs\.load_map"
+    says = r"settings_map = 'map.json': read the map first, knobs\.load_map"
     with pytest.raises(ValueError, match=says):
         forecast(main, "map.json", horizon=HORIZON)
     with pytest.raises(ValueError, match=says):

@@ -1,4 +1,4 @@
-"""Evidence, prior and discrepancy: densities against scipy's, averaging, refusals."""
+"""Observations, prior and discrepancy: densities against scipy's, averaging, refusals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tolerances import ROUNDING, STANDARD_ERRORS
 
 from coopetition.errors import LogError
 from coopetition.forecasting import Discrepancy, ParameterPrior
-from coopetition.forecasting.observations import evidence
+from coopetition.forecasting.observations import observations
 from coopetition.forecasting.prior import FREEDOM
 
 TIMES = np.linspace(0.0, 1e6, 12)
@@ -19,7 +19,7 @@ SAMPLED = 0.1  # relative error of a share of 800 draws, with a margin
 
 def log_of(values: np.ndarray):
     curves = run_of({"flip": values, "icl": values[::-1]}, TIMES)
-    return evidence(curves, Discrepancy(), until=1e6, points=12)
+    return observations(curves, Discrepancy(), until=1e6, points=12)
 
 
 def test_likelihood_is_that_of_the_discrepancy_and_the_noise():
@@ -63,7 +63,7 @@ def test_a_failed_simulation_is_improbable_not_an_error():
 def test_blocks_average_values_and_keep_the_cut():
     times = np.arange(0.0, 1000.0)
     curves = run_of({"flip": times / 1000}, times)
-    log = evidence(curves, Discrepancy(), until=500.0, points=5)
+    log = observations(curves, Discrepancy(), until=500.0, points=5)
     (record,) = log.records
     assert len(record.values) == 5
     np.testing.assert_allclose(record.values * 1000, record.sequences)
@@ -74,20 +74,22 @@ def test_blocks_average_values_and_keep_the_cut():
 def test_a_long_log_keeps_its_first_wave():
     times = np.linspace(0.0, 1e9, 20_001)
     wave = 0.5 + 0.4 * np.exp(-(((times - 4e6) / 2e6) ** 2))
-    (record,) = evidence(run_of({"flip": wave}, times), Discrepancy(), until=1e9, points=40).records
+    (record,) = observations(
+        run_of({"flip": wave}, times), Discrepancy(), until=1e9, points=40
+    ).records
     assert record.values.max() > 0.8  # forty equal blocks would leave 0.57
 
 
 def test_a_head_start_moves_the_origin():
     curves = run_of({"flip": np.full(12, 0.4)}, TIMES + 4e6)
-    log = evidence(curves, Discrepancy(), until=5e6, origin=4e6)
+    log = observations(curves, Discrepancy(), until=5e6, origin=4e6)
     assert log.records[0].sequences[0] == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("until", [0.0, 1e4])
 def test_a_log_with_nothing_before_the_cut_is_refused(until):
     with pytest.raises(LogError, match="settings alone"):
-        evidence(run_of({"flip": np.full(12, 0.4)}, TIMES), Discrepancy(), until=until)
+        observations(run_of({"flip": np.full(12, 0.4)}, TIMES), Discrepancy(), until=until)
 
 
 @pytest.mark.parametrize(

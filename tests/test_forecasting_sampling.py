@@ -9,12 +9,12 @@ from forecast_problems import Folded, Line, run_of
 from tolerances import DRAWS
 
 from coopetition.forecasting import Discrepancy, ParameterPrior
-from coopetition.forecasting.observations import evidence
+from coopetition.forecasting.observations import observations
 from coopetition.forecasting.paths import paths
 from coopetition.forecasting.smc import posterior
 
 TIMES = np.linspace(0.0, 100.0, 15)
-ONE_SCALE = Discrepancy(scales=(1.0,), weights=(1.0,), early=50.0, trust=1.0)
+ONE_SCALE = Discrepancy(scales=(1.0,), weights=(1.0,), early=50.0, likelihood_power=1.0)
 
 
 class NormalPrior(ParameterPrior):
@@ -34,7 +34,7 @@ PRIOR = NormalPrior(names=("level", "slope"), mean=np.zeros(2), covariance=np.ey
 def test_population_is_the_gaussian_posterior_of_a_linear_theory():
     theory = Line()
     measured = 0.5 + theory.design(TIMES) @ np.array([0.8, -1.0])
-    log = evidence(run_of({"flip": measured}, TIMES), ONE_SCALE, until=100.0, points=15)
+    log = observations(run_of({"flip": measured}, TIMES), ONE_SCALE, until=100.0, points=15)
     zero = theory.slopes(np.zeros(2), log.times)
     residuals, jacobian = log.residuals(zero, 0)
     precision = jacobian.T @ jacobian + np.eye(2)
@@ -51,12 +51,14 @@ def test_less_trust_leaves_more_open():
     theory = Line()
     measured = 0.5 + theory.design(TIMES) @ np.array([0.8, -1.0])
     found = []
-    for trust in (1.0, 0.25):
-        form = dataclasses.replace(ONE_SCALE, trust=trust)
-        log = evidence(run_of({"flip": measured}, TIMES), form, until=100.0, points=15)
+    for likelihood_power in (1.0, 0.25):
+        form = dataclasses.replace(ONE_SCALE, likelihood_power=likelihood_power)
+        log = observations(run_of({"flip": measured}, TIMES), form, until=100.0, points=15)
         zero = theory.slopes(np.zeros(2), log.times)
         jacobian = log.residuals(zero, 0)[1]
-        spread = np.sqrt(np.diag(np.linalg.inv(trust * jacobian.T @ jacobian + np.eye(2))))
+        spread = np.sqrt(
+            np.diag(np.linalg.inv(likelihood_power * jacobian.T @ jacobian + np.eye(2)))
+        )
         thetas = posterior(theory, PRIOR, log, np.random.default_rng(4), draws=3000).thetas
         assert np.all(np.abs(thetas.std(axis=0) / spread - 1) < DRAWS)
         found.append(thetas[:, 1].std())
@@ -65,7 +67,7 @@ def test_less_trust_leaves_more_open():
 
 def test_both_modes_survive():
     theory = Folded()
-    log = evidence(run_of({"flip": np.full(15, 0.65)}, TIMES), ONE_SCALE, until=100.0)
+    log = observations(run_of({"flip": np.full(15, 0.65)}, TIMES), ONE_SCALE, until=100.0)
     found = posterior(theory, PRIOR, log, np.random.default_rng(1), draws=1000)
     share = np.mean(found.thetas[:, 0] > 0)
     assert 0.35 < share < 0.65
@@ -76,10 +78,10 @@ def test_paths_continue_the_log_and_return_to_the_theory():
     theory = Line()
     seen = TIMES[TIMES <= 50]
     shifted = np.full(len(seen), 0.56)  # the theory says 0.5, always
-    log = evidence(run_of({"flip": shifted}, seen, sem=0.001), ONE_SCALE, until=50.0, points=15)
+    log = observations(run_of({"flip": shifted}, seen, sem=0.001), ONE_SCALE, until=50.0, points=15)
     grid = np.array([51.0, 1e5])
     found = paths(
-        theory, np.zeros((4000, 2)), grid, ONE_SCALE, np.random.default_rng(2), evidence=log
+        theory, np.zeros((4000, 2)), grid, ONE_SCALE, np.random.default_rng(2), observations=log
     )["flip"]
     near, far = np.mean(found, axis=0)
     assert abs(near - 0.56) < 0.01

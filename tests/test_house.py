@@ -209,7 +209,7 @@ def test_the_training_room_has_names_for_what_it_is_asked_for():
     for name in coopetition.train.__all__:
         assert callable(getattr(coopetition.train, name))
     assert set(coopetition.train.__all__) <= set(dir(coopetition.train))
-    with pytest.raises(AttributeError, match="No coopetition.train attribute trian"):
+    with pytest.raises(AttributeError, match=r"No coopetition\.train attribute trian"):
         _ = coopetition.train.trian
 
 

@@ -11,13 +11,13 @@ from coopetition.errors import CoopetitionError
 from coopetition.forecasting.settings_map import default_map, load_map, save_map, small_map
 from coopetition.forecasting.theories import Logistics
 from coopetition.logs import published_runs, read_curves
-from coopetition.settings.covariates import covariates
 from coopetition.settings.covariates import (
     COVARIATES,
     covariate,
+    covariates,
     data_kind,
     head_start,
-    pace_of,
+    time_scale_of,
     unusable,
 )
 from coopetition.settings.names import settings_of_ours, settings_of_reference
@@ -47,11 +47,11 @@ def test_the_base_is_0_in_every_covariate():
         ({"depth": 8}, "depth", 2.0),
         ({"positions": "rotary"}, "fixed_positions", 1.0),
         ({"positions": "rotary", "depth": 12}, "fixed_positions", 0.0),
-        ({"lr": 1e-4}, "pace", -np.log(10)),
-        ({"batch_size": 64}, "pace", np.log(2)),
+        ({"lr": 1e-4}, "time_scale", -np.log(10)),
+        ({"batch_size": 64}, "time_scale", np.log(2)),
         ({"start": "ciwl_only at 4e6"}, "head_start", 0.4),
         ({"label_noise": 0.1}, "label_noise", 1.0),
-        ({"lr": None}, "pace", None),
+        ({"lr": None}, "time_scale", None),
         ({"match_error": 0.1}, "match_error", 0.0),
         ({"match_error": 0.0}, "match_error", np.log(0.005 / 0.105)),
     ],
@@ -72,7 +72,7 @@ def test_settings_of_every_trainer_become_the_same_covariates():
     for file, kind in (("omniglot_resnet18.h5", "omniglot"), ("gaussian_3200x20.h5", "gaussian")):
         assert data_kind(settings_of_reference({"train_bs": 32, "data_file": file})) == kind
     assert data_kind(BASE) == "omniglot"
-    assert pace_of(theirs) == pytest.approx(1 / 30)
+    assert time_scale_of(theirs) == pytest.approx(1 / 30)
 
 
 def test_runs_of_another_kind_are_told_apart():
@@ -169,7 +169,7 @@ def test_what_settings_do_not_say_widens_the_prediction():
     other = default_map().predict({**BASE, "data_kind": "tokens"})
     j = whole.names.index("sequences_per_time")
     assert unsaid.covariance[j, j] > 4 * whole.covariance[j, j]
-    assert any("pace" in note for note in unsaid.notes)
+    assert any("time_scale" in note for note in unsaid.notes)
     assert np.all(np.diag(other.covariance) > np.diag(whole.covariance))
     assert any("tokens" in note for note in other.notes)
     assert whole.notes == ()

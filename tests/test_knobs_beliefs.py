@@ -13,14 +13,14 @@ from click.testing import CliRunner
 from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import calibrate, default_map, load_map, save_map
-from coopetition.forecasting.settings_map.effects import present_beliefs
-from coopetition.forecasting.settings_map.priors import beliefs_from, completed
+from coopetition.forecasting.settings_map.effects import current_priors
+from coopetition.forecasting.settings_map.priors import completed, priors_from
 from coopetition.forecasting.settings_map.regression import too_alike
 from coopetition.forecasting.theories.dynamical import toy_theory
 from coopetition.logs import read_curves
 from coopetition.proposal import with_runs
 
-PRESENT = present_beliefs(toy_theory("coopetition"))
+PRESENT = current_priors(toy_theory("coopetition"))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def alone(main):
 
 
 def test_beliefs_survive_json():
-    again = beliefs_from(json.loads(json.dumps(PRESENT.as_dict())))
+    again = priors_from(json.loads(json.dumps(PRESENT.as_dict())))
     assert again == PRESENT
 
 
@@ -61,7 +61,7 @@ def test_a_file_holds_the_priors_in_force(content, reloaded):
         "mean": 1.0,
         "spread": 0.3,
     }
-    assert reloaded(content).beliefs == PRESENT
+    assert reloaded(content).priors == PRESENT
 
 
 def test_what_the_file_believes_is_what_counts(content, reloaded, main):
@@ -75,14 +75,14 @@ def test_what_the_file_believes_is_what_counts(content, reloaded, main):
     unseen = {**main.settings, "n_classes": 9051}
     before, after = default_map().predict(unseen), changed.predict(unseen)
     assert np.all(np.diag(after.covariance) > np.diag(before.covariance))
-    assert with_runs(changed, [main]).beliefs == changed.beliefs
+    assert with_runs(changed, [main]).priors == changed.priors
 
 
 def test_an_older_file_falls_back_on_the_code_and_says_so(content, reloaded, main):
     older = {name: part for name, part in content.items() if name != "priors"}
     older["provenance"] = {k: v for k, v in content["provenance"].items() if k != "priors"}
     found = reloaded(older)
-    assert found.beliefs == PRESENT
+    assert found.priors == PRESENT
     assert "held none" in found.provenance["priors"]
     again = reloaded({**older, "priors": content["priors"]})
     assert "priors" not in again.provenance
@@ -95,7 +95,7 @@ def test_covariates_that_came_later_are_filled_in_and_named(content, reloaded):
     priors = json.loads(json.dumps(content["priors"]))
     del priors["covariates"]["zipf"]
     found = reloaded({**content, "priors": priors})
-    assert found.beliefs == PRESENT
+    assert found.priors == PRESENT
     assert "none of zipf" in found.provenance["priors"]
 
 
@@ -115,7 +115,7 @@ def test_covariates_that_are_no_longer_known_are_refused():
         (("kind_reach",), 0.0),
         (("settings_reach",), float("nan")),
         (("parameters", "mu1", "spread"), -1.0),
-        (("parameters", "mu1", "pace"), float("inf")),
+        (("parameters", "mu1", "time_scale"), float("inf")),
         (("parameters", "mu1", "colour"), 1.0),
         (("parameters", "mu1"), None),
         (("covariates", "matching", "reach"), 0.0),

@@ -37,7 +37,7 @@ def test_regression_is_the_conditional_of_the_joint_normal():
         columns=("base", "p", "q", "settings:0", "settings:1"),
         mean=rng.standard_normal((k, columns)),
         spread=rng.uniform(0.5, 2.0, (k, columns)),
-        kinship=alike,
+        correlation=alike,
     )
     deviation = np.array([0.3, 0.1])
     designs = rng.standard_normal((runs, columns))
@@ -74,7 +74,7 @@ def test_deviations_that_are_measured_exactly_are_their_own_expectation():
         columns=("base",),
         mean=np.zeros((1, 1)),
         spread=np.full((1, 1), 1e-6),
-        kinship=np.zeros((0, 0)),
+        correlation=np.zeros((0, 0)),
     )
     truth = np.array([0.3, -0.2, 0.5])
     sharp = np.full((3, 1, 1), 1e12)

@@ -160,9 +160,11 @@ def test_without_records_nothing_is_corrected():
     assert bare.odds_at({}, chances, horizon=HORIZON) == chances
 
 
-@pytest.mark.parametrize(("knob_map", "prefix"), [(default_map, "published"), (small_map, "cpu")])
-def test_the_shipped_maps_say_what_became_of_their_runs(knob_map, prefix):
-    for one in knob_map().runs:
+@pytest.mark.parametrize(
+    ("settings_map", "prefix"), [(default_map, "published"), (small_map, "cpu")]
+)
+def test_the_shipped_maps_say_what_became_of_their_runs(settings_map, prefix):
+    for one in settings_map().runs:
         (curves,) = read_curves(f"{prefix}:{one.run}")
         assert one.verdicts
         for seen in one.verdicts:

@@ -20,7 +20,7 @@ from coopetition import (
     fit,
     integrate,
     integrate_many,
-    integrate_tangents,
+    integrate_sensitivities,
     random_start,
     read_curves,
 )  # fmt: skip
@@ -39,16 +39,16 @@ COPIES = (copy.copy, copy.deepcopy, lambda result: pickle.loads(pickle.dumps(res
 items = st.dictionaries(st.text(), st.integers() | st.text())
 
 
-def tangents():
+def sensitivities():
     ode = compile_ode(MODEL)
     states, parameters = len(ode.state_names), len(ode.parameter_names)
-    return integrate_tangents(
+    return integrate_sensitivities(
         MODEL,
         times=TIMES,
         start=random_start(MODEL, np.random.default_rng(0)).state,
-        start_tangents=np.eye(states),
+        start_sensitivities=np.eye(states),
         parameters=[ode.defaults[name] for name in ode.parameter_names],
-        parameter_tangents=np.zeros((parameters, states)),
+        parameter_sensitivities=np.zeros((parameters, states)),
     )
 
 
@@ -59,7 +59,7 @@ MAKERS = {
     "radau": lambda: integrate(MODEL, until=500.0, method="radau"),
     "descent": lambda: descend(MODEL, until=50.0),
     "batch": lambda: integrate_many(MODEL, parameters={"mu1": [0.1, 0.2]}, times=TIMES),
-    "tangents": tangents,
+    "sensitivities": sensitivities,
     "phase": lambda: phase(MODEL, {"mu1": np.array([0.1])}, starts=2, until=500.0),
     "start": lambda: random_start(MODEL, np.random.default_rng(0)),
     "curves": lambda: read_curves("published:mq")[0],
@@ -126,7 +126,7 @@ def test_a_trajectory_goes_on_being_one_in_another_process(method, tmp_path):
 
 
 @pytest.mark.parametrize("copied", COPIES)
-@pytest.mark.parametrize("value", [*CATALOGUE.values(), Discrepancy(), default_map().beliefs])
+@pytest.mark.parametrize("value", [*CATALOGUE.values(), Discrepancy(), default_map().priors])
 def test_declarations_are_equal_to_their_copies_and_hash_alike(value, copied):
     assert copied(value) == value
     assert hash(copied(value)) == hash(value)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.arrays import bent
+from coopetition.arrays import graded_grid
 
 ROUNDING = 1e-9  # relative
 
 
 @given(st.floats(1e-3, 1e12), st.floats(1e-3, 1e12), st.integers(1, 300))
 def test_times_rise_from_nothing_to_the_end_by_growing_steps(end, bend, steps):
-    times = bent(end, bend, steps)
+    times = graded_grid(end, bend, steps)
     assert times.shape == (steps + 1,)
     assert times[0] == 0.0
     assert times[-1] == end
@@ -24,7 +24,7 @@ def test_times_rise_from_nothing_to_the_end_by_growing_steps(end, bend, steps):
 
 
 def test_steps_are_equal_before_the_bend_and_in_proportion_after_it():
-    before, after = np.diff(bent(1.0, 1e4, 50)), bent(1e12, 1.0, 50)
+    before, after = np.diff(graded_grid(1.0, 1e4, 50)), graded_grid(1e12, 1.0, 50)
     np.testing.assert_allclose(before, before[0], rtol=1e-6)
     np.testing.assert_allclose(after[20:] / after[19:-1], after[-1] / after[-2], rtol=1e-6)
 
@@ -32,6 +32,6 @@ def test_steps_are_equal_before_the_bend_and_in_proportion_after_it():
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.inf, np.nan])
 def test_what_is_no_length_is_refused(bad):
     with pytest.raises(ValueError, match=r"end = .*must be a positive number"):
-        bent(bad, 1.0, 3)
+        graded_grid(bad, 1.0, 3)
     with pytest.raises(ValueError, match=r"bend = .*must be a positive number"):
-        bent(1.0, bad, 3)
+        graded_grid(1.0, bad, 3)

@@ -12,7 +12,7 @@ from problems import (
 
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate
-from coopetition.dynamics.trajectory import Outcome
+from coopetition.dynamics.trajectory import Status
 from coopetition.errors import IntegrationError
 
 PAPER = get("coopetition")
@@ -31,7 +31,7 @@ def test_stiffness_is_met_by_another_method_and_said():
     problem = STIFF_LINEAR
     run = integrate(problem.ode, start=problem.start, until=problem.until, max_steps=2000)
     assert run.method == "lsoda"
-    assert run.outcome is Outcome.REACHED
+    assert run.outcome is Status.REACHED
     assert "dopri5 gave up" in run.notes[0]
     assert "lsoda was used" in run.summary()
     times = np.linspace(0.01, problem.until, 50)
@@ -41,7 +41,7 @@ def test_stiffness_is_met_by_another_method_and_said():
 @pytest.mark.parametrize("method", ["auto", "radau", "lsoda"])
 def test_robertsons_chemistry_has_its_published_values(method):
     run = integrate(ROBERTSON, start=(1.0, 0.0, 0.0), until=40.0, method=method, max_steps=3000)
-    assert run.outcome is Outcome.REACHED
+    assert run.outcome is Status.REACHED
     assert run.states[-1] == pytest.approx(ROBERTSON_AT_40, rel=1e-6)
 
 
@@ -57,7 +57,7 @@ def test_a_pole_is_a_stated_outcome(method):
 
 def test_a_step_limit_is_a_stated_outcome_also_where_nothing_was_sampled():
     run = integrate(PAPER, until=16000.0, max_steps=20, method="dopri5")
-    assert run.outcome is Outcome.TOO_MANY_STEPS
+    assert run.outcome is Status.TOO_MANY_STEPS
     assert run.steps == 20
     assert 0 < run.reached < 16000
     with pytest.raises(IntegrationError, match="raise max_steps"):

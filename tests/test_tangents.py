@@ -12,11 +12,11 @@ from tolerances import (
 )
 
 from coopetition.dynamics.catalogue import CATALOGUE, get
-from coopetition.dynamics.descent import descend, descend_tangents
-from coopetition.dynamics.integration import integrate, integrate_tangents
+from coopetition.dynamics.descent import descend, descend_sensitivities
+from coopetition.dynamics.integration import integrate, integrate_sensitivities
 from coopetition.dynamics.reduction import reduce
 from coopetition.dynamics.starts import random_start
-from coopetition.dynamics.trajectory import Outcome
+from coopetition.dynamics.trajectory import Status
 from coopetition.seeds import stream
 
 PAPER = get("coopetition")
@@ -26,25 +26,29 @@ PAPER = get("coopetition")
 
 
 def directions(model, seed=0, *, each=False):
-    """A start and parameters with tangents: 8 random ones, or each state and parameter in turn."""
+    """A start and parameters with sensitivities: 8 random ones, or each state and parameter in
+    turn.
+    """
     ode = reduce(model)
-    rng = stream(seed, "tangents")
+    rng = stream(seed, "sensitivities")
     start = random_start(model, rng)
     p = np.array([{**ode.defaults, **start.parameters}[n] for n in ode.parameter_names])
     states, parameters = len(start.state), len(p)
     along = np.eye(states + parameters) if each else rng.normal(size=(states + parameters, 8))
     return {
         "start": start.state,
-        "start_tangents": along[:states],
+        "start_sensitivities": along[:states],
         "parameters": p,
-        "parameter_tangents": along[states:],
+        "parameter_sensitivities": along[states:],
     }
 
 
 def by_differences(run, given, h=1e-5):
     """Central differences of ``run(start, parameters)`` along every direction."""
     columns = []
-    for dy, dp in zip(given["start_tangents"].T, given["parameter_tangents"].T, strict=True):
+    for dy, dp in zip(
+        given["start_sensitivities"].T, given["parameter_sensitivities"].T, strict=True
+    ):
         ends = [
             run(given["start"] + sign * h * dy, given["parameters"] + sign * h * dp)
             for sign in (1, -1)
@@ -65,7 +69,7 @@ def assert_close(found, expected, relative):
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_tangents_of_descent_are_finite_differences(name):
+def test_sensitivities_of_descent_are_finite_differences(name):
     model = get(name)
     given, names = interior(directions(model)), reduce(model).parameter_names
 
@@ -75,22 +79,26 @@ def test_tangents_of_descent_are_finite_differences(name):
             every=100,
         ).states  # fmt: skip
 
-    tangents = descend_tangents(model, steps=[0, 100, 200, 300], **given)
-    assert tangents.outcome is Outcome.REACHED
-    assert tangents.states == pytest.approx(run(given["start"], given["parameters"]), abs=1e-13)
-    assert_close(tangents.tangents, by_differences(run, given), 20 * FINITE_DIFFERENCES)
+    sensitivities = descend_sensitivities(model, steps=[0, 100, 200, 300], **given)
+    assert sensitivities.outcome is Status.REACHED
+    assert sensitivities.states == pytest.approx(
+        run(given["start"], given["parameters"]), abs=1e-13
+    )
+    assert_close(sensitivities.sensitivities, by_differences(run, given), 20 * FINITE_DIFFERENCES)
 
 
 @pytest.mark.parametrize(
     ("name", "form"), [*((name, "flow") for name in CATALOGUE), ("coopetition", "modified")]
 )
-def test_tangents_of_flows_are_finite_differences(name, form):
+def test_sensitivities_of_flows_are_finite_differences(name, form):
     model = get(name)
     given, names = interior(directions(model)), reduce(model).parameter_names
     if form == "modified":
         names = (*names, "eta")
         given["parameters"] = np.append(given["parameters"], 1.0)
-        given["parameter_tangents"] = np.vstack([given["parameter_tangents"], np.full((1, 8), 0.3)])
+        given["parameter_sensitivities"] = np.vstack(
+            [given["parameter_sensitivities"], np.full((1, 8), 0.3)]
+        )
     times = np.array([0.0, 100.0, 300.0])
     tight = {"rtol": 1e-12, "atol": 1e-14}
 
@@ -100,13 +108,15 @@ def test_tangents_of_flows_are_finite_differences(name, form):
             times=times, form=form, **tight,
         ).states  # fmt: skip
 
-    tangents = integrate_tangents(model, times=times, form=form, **tight, **given)
-    assert tangents.states == pytest.approx(run(given["start"], given["parameters"]), abs=1e-11)
-    assert_close(tangents.tangents, by_differences(run, given), 20 * FINITE_DIFFERENCES)
+    sensitivities = integrate_sensitivities(model, times=times, form=form, **tight, **given)
+    assert sensitivities.states == pytest.approx(
+        run(given["start"], given["parameters"]), abs=1e-11
+    )
+    assert_close(sensitivities.sensitivities, by_differences(run, given), 20 * FINITE_DIFFERENCES)
 
 
 @pytest.mark.parametrize("name", ["coopetition", "decay"])
-def test_tangents_solve_the_sensitivity_equations(name):
+def test_sensitivities_solve_the_sensitivity_equations(name):
     model = get(name)
     ode, given = reduce(model), directions(model, seed=4, each=name == "coopetition")
     symbols = (*ode.state, *ode.parameters)
@@ -117,22 +127,22 @@ def test_tangents_solve_the_sensitivity_equations(name):
     def slopes(z, _):
         y, s = z[:states], z[states:].reshape(states, -1)
         f, jacobian, by_parameter = functions(*y, *given["parameters"])
-        s_dot = jacobian @ s + by_parameter @ given["parameter_tangents"]
+        s_dot = jacobian @ s + by_parameter @ given["parameter_sensitivities"]
         return np.concatenate([f, s_dot.ravel()])
 
     times = np.array([0.0, 500.0, 1000.0])
-    start = np.concatenate([given["start"], given["start_tangents"].ravel()])
+    start = np.concatenate([given["start"], given["start_sensitivities"].ravel()])
     exact = odeint(slopes, start, times, rtol=1e-11, atol=1e-12)
-    tangents = integrate_tangents(model, times=times, rtol=1e-10, atol=1e-12, **given)
+    sensitivities = integrate_sensitivities(model, times=times, rtol=1e-10, atol=1e-12, **given)
     expected = exact[:, states:].reshape(len(times), states, -1)
-    assert_close(tangents.tangents, expected, 10 * FINITE_DIFFERENCES)
+    assert_close(sensitivities.sensitivities, expected, 10 * FINITE_DIFFERENCES)
 
 
-def test_tangents_of_the_logistic_equation_are_its_closed_form():
+def test_sensitivities_of_the_logistic_equation_are_its_closed_form():
     times = np.linspace(0, 20.0, 5)
-    run = integrate_tangents(
-        LOGISTIC.ode, times=times, start=[0.1], start_tangents=[[1.0, 0.0, 0.0]],
-        parameters=[0.5, 3.0], parameter_tangents=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    run = integrate_sensitivities(
+        LOGISTIC.ode, times=times, start=[0.1], start_sensitivities=[[1.0, 0.0, 0.0]],
+        parameters=[0.5, 3.0], parameter_sensitivities=[[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         rtol=1e-11, atol=1e-12,
     )  # fmt: skip
     # y = k y0 e/(k + y0 (e − 1)), e = exp(r t)
@@ -142,54 +152,54 @@ def test_tangents_of_the_logistic_equation_are_its_closed_form():
     by_rate = k * y0 * times * e * (below - y0 * e) / below**2
     by_capacity = y0 * e * (below - k) / below**2
     expected = np.stack([by_start, by_rate, by_capacity], axis=-1)
-    assert run.tangents[:, 0, :] == pytest.approx(expected, abs=1e-7)
+    assert run.sensitivities[:, 0, :] == pytest.approx(expected, abs=1e-7)
 
 
 def test_directions_are_the_same_in_any_company():
     given = directions(PAPER, each=True)
     # but for the steps: a direction whose error is large shortens those of all
-    whole = integrate_tangents(PAPER, times=[200.0], **given).tangents
+    whole = integrate_sensitivities(PAPER, times=[200.0], **given).sensitivities
     for k in (0, 1, 7, 9):
-        part = integrate_tangents(
+        part = integrate_sensitivities(
             PAPER,
             times=[200.0],
-            **{**given, "start_tangents": given["start_tangents"][:, :k],
-               "parameter_tangents": given["parameter_tangents"][:, :k]},
-        ).tangents  # fmt: skip
+            **{**given, "start_sensitivities": given["start_sensitivities"][:, :k],
+               "parameter_sensitivities": given["parameter_sensitivities"][:, :k]},
+        ).sensitivities  # fmt: skip
         assert part.shape == (1, 8, k)
         assert part == pytest.approx(whole[..., :k], rel=OTHER_STEPS, abs=1e-2 * OTHER_STEPS)
 
 
-@pytest.mark.parametrize("verb", [integrate_tangents, descend_tangents])
+@pytest.mark.parametrize("verb", [integrate_sensitivities, descend_sensitivities])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"start": np.zeros(7)}, r"start must have shape \(8,\)"),
-        ({"start_tangents": np.zeros((8, 3))}, "with the same k"),
-        ({"parameter_tangents": np.zeros(3)}, r"shapes \(state, k\)"),
-        ({"parameters": np.full(11, np.nan)}, "parameters and its tangents must be finite"),
+        ({"start_sensitivities": np.zeros((8, 3))}, "with the same k"),
+        ({"parameter_sensitivities": np.zeros(3)}, r"shapes \(state, k\)"),
+        ({"parameters": np.full(11, np.nan)}, "parameters and its sensitivities must be finite"),
     ],
 )
-def test_shapes_of_tangents_that_do_not_fit_are_named(verb, change, message):
-    when = {"times": [1.0]} if verb is integrate_tangents else {"steps": [1]}
+def test_shapes_of_sensitivities_that_do_not_fit_are_named(verb, change, message):
+    when = {"times": [1.0]} if verb is integrate_sensitivities else {"steps": [1]}
     with pytest.raises(ValueError, match=message):
         verb(PAPER, **when, **{**directions(PAPER), **change})
 
 
-def test_steps_of_tangents_must_increase():
+def test_steps_of_sensitivities_must_increase():
     with pytest.raises(ValueError, match="steps must be increasing"):
-        descend_tangents(PAPER, steps=[3, 2], **directions(PAPER))
+        descend_sensitivities(PAPER, steps=[3, 2], **directions(PAPER))
     with pytest.raises(ValueError, match="step_size must be positive"):
-        descend_tangents(PAPER, steps=[1], step_size=-1.0, **directions(PAPER))
+        descend_sensitivities(PAPER, steps=[1], step_size=-1.0, **directions(PAPER))
 
 
 STIFF = {"alpha": 2.3465, "mu1": 0.344, "mu2": 2.3226, "n_d": 0.1697}
 
 
 @pytest.mark.parametrize("rtol", [1e-5, 1e-6, 1e-8])
-def test_tangents_stay_bounded_where_stability_limits_the_steps(rtol):
+def test_sensitivities_stay_bounded_where_stability_limits_the_steps(rtol):
     # n_d far below the others makes d fast: steps soon are as long as stability allows, and what
-    # the values' error does not show grew to 1e12 in the tangents
+    # the values' error does not show grew to 1e12 in the sensitivities
     ode = reduce(PAPER)
     start = {"x_a": 0.2598, "x_b": 0.3255, "x_c": 0.3255, "x_d": 0.0344}
     fixed = {**ode.defaults, **{f"S_{v}": 1.0 for v in PAPER.vectors}, **STIFF}
@@ -197,12 +207,12 @@ def test_tangents_stay_bounded_where_stability_limits_the_steps(rtol):
     moved = [ode.parameter_names.index(name) for name in ("alpha", "mu1", "mu2")]
     given = {
         "start": np.array([start.get(name, 0.0) for name in ode.state_names]),
-        "start_tangents": np.zeros((len(ode.state_names), 3)),
+        "start_sensitivities": np.zeros((len(ode.state_names), 3)),
         "parameters": p,
-        "parameter_tangents": np.eye(len(p))[:, moved],
+        "parameter_sensitivities": np.eye(len(p))[:, moved],
     }
     times = np.linspace(0.0, 183.0, 40)
-    found = integrate_tangents(ode, times=times, rtol=rtol, atol=1e-8, **given)
+    found = integrate_sensitivities(ode, times=times, rtol=rtol, atol=1e-8, **given)
 
     def run(y0, q):
         values = dict(zip(ode.parameter_names, q, strict=True))
@@ -212,14 +222,14 @@ def test_tangents_stay_bounded_where_stability_limits_the_steps(rtol):
 
     expected = by_differences(run, given, h=1e-4)
     assert found.outcome.ok
-    np.testing.assert_allclose(found.tangents, expected, atol=0.01 * np.abs(expected).max())
+    np.testing.assert_allclose(found.sensitivities, expected, atol=0.01 * np.abs(expected).max())
 
 
 def test_times_that_give_no_horizon_are_named():
     given = directions(PAPER)
     for times, message in (([0.0], r"times = \[0.0\]: the last must lie above 0"), ([], "times")):
         with pytest.raises(ValueError, match=message):
-            integrate_tangents(PAPER, times=times, **given)
-    run = integrate_tangents("coopetition", times=[0.0], until=1.0, **given)
+            integrate_sensitivities(PAPER, times=times, **given)
+    run = integrate_sensitivities("coopetition", times=[0.0], until=1.0, **given)
     np.testing.assert_array_equal(run.states[0], given["start"])
-    np.testing.assert_array_equal(run.tangents[0], given["start_tangents"])
+    np.testing.assert_array_equal(run.sensitivities[0], given["start_sensitivities"])

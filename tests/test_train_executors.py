@@ -22,7 +22,7 @@ from coopetition.train.sweeps.local_executor import LocalExecutor
 from coopetition.train.sweeps.sweep import make_sweep
 from coopetition.train.sweeps.sweep_run import RECORD
 from coopetition.train.sweeps.sweep_tables import write_sweep_tables
-from coopetition.train.sweeps.tasks import Outcome, Task, make_tasks
+from coopetition.train.sweeps.tasks import Task, TaskResult, make_tasks
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def die_once(task):
     try:
         (folder / "tried").touch(exist_ok=False)
     except FileExistsError:
-        return Outcome(names=task.names, runs=({"name": task.names[0]},))
+        return TaskResult(names=task.names, runs=({"name": task.names[0]},))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -225,7 +225,7 @@ def test_any_executor_will_do_and_stops_with_what_it_has_begun(tmp_path):
 def slow(task):
     signal.raise_signal(signal.SIGINT)  # as Ctrl-C while it runs
     time.sleep(1)
-    return Outcome(names=task.names)
+    return TaskResult(names=task.names)
 
 
 def test_workers_see_a_cuda_device_each():

@@ -290,4 +290,4 @@ def test_settings_that_are_trained_are_those_of_the_run_or_the_difference_is_tol
     assert unlike(main.settings, from_short_names(main.settings)) == other_data
     assert "head_start" in unlike(later.settings, from_short_names(later.settings))
     slower = TrainingSettings(optimisation={"lr": 1e-6})
-    assert "pace" in unlike({"lr": 1e-5, "batch_size": 32}, slower)
+    assert "time_scale" in unlike({"lr": 1e-5, "batch_size": 32}, slower)

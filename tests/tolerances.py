@@ -33,6 +33,6 @@ TF32 = 5e-3  # losses of twenty steps whose products are in TF32 (10 bits), and 
 FUSED_ADAM = 1e-4  # losses, weights, and moments relative to their largest, after fused steps
 FUSED_TF32 = 5e-3  # gradients with TF32 products, relative to each parameter's norm
 FUSED_RATE = 2e-7  # learning rates and bias corrections rounded to float32, relative
-OTHER_STEPS = 1e-9  # tangents of one trajectory cut into other steps, at the default tolerance
+OTHER_STEPS = 1e-9  # sensitivities of one trajectory cut into other steps, at the default tolerance
 FIFTH_DECIMAL = 1e-4  # a value whose digits after the fourth decimal were cut off
 PLATEAU_BIAS = 0.015  # what is left of the noise in a plateau's height, at 500 sequences

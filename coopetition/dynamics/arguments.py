@@ -163,31 +163,36 @@ def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) ->
     return rows
 
 
-def directions_of(start_tangents: ArrayLike, parameter_tangents: ArrayLike) -> tuple[int, int]:
+def directions_of(
+    start_sensitivities: ArrayLike, parameter_sensitivities: ArrayLike
+) -> tuple[int, int]:
     """The number k of directions, and that number padded to whole vector registers of 8."""
-    shapes = [np.shape(start_tangents), np.shape(parameter_tangents)]
+    shapes = [np.shape(start_sensitivities), np.shape(parameter_sensitivities)]
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise ValueError(
-            "start_tangents and parameter_tangents must have shapes (state, k) and (parameter, k) "
-            f"with the same k, not {shapes[0]} and {shapes[1]}"
+            "start_sensitivities and parameter_sensitivities must have shapes (state, k) and "
+            f"(parameter, k) with the same k, not {shapes[0]} and {shapes[1]}"
         )
     directions = shapes[0][1]
     return directions, max(8, -(-directions // 8) * 8)
 
 
-def with_tangents(
-    name: str, values: ArrayLike, tangents: ArrayLike, count: int, padded: int
+def with_sensitivities(
+    name: str, values: ArrayLike, sensitivities: ArrayLike, count: int, padded: int
 ) -> Floats:
-    """Values and tangents as dual numbers, shape ``(count, 1 + padded)``."""
-    value, tangent = np.asarray(values, dtype=np.float64), np.asarray(tangents, dtype=np.float64)
-    if value.shape != (count,) or len(tangent) != count:
+    """Values and sensitivities as dual numbers, shape ``(count, 1 + padded)``."""
+    value, sensitivity = (
+        np.asarray(values, dtype=np.float64),
+        np.asarray(sensitivities, dtype=np.float64),
+    )
+    if value.shape != (count,) or len(sensitivity) != count:
         raise ValueError(
-            f"{name} must have shape ({count},) and its tangents ({count}, k), "
-            f"not {value.shape} and {tangent.shape}"
+            f"{name} must have shape ({count},) and its sensitivities ({count}, k), "
+            f"not {value.shape} and {sensitivity.shape}"
         )
-    if not (np.all(np.isfinite(value)) and np.all(np.isfinite(tangent))):
-        raise ValueError(f"{name} and its tangents must be finite")
+    if not (np.all(np.isfinite(value)) and np.all(np.isfinite(sensitivity))):
+        raise ValueError(f"{name} and its sensitivities must be finite")
     result = np.zeros((count, 1 + padded))
     result[:, 0] = value
-    result[:, 1 : 1 + tangent.shape[1]] = tangent
+    result[:, 1 : 1 + sensitivity.shape[1]] = sensitivity
     return result

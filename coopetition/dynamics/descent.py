@@ -18,13 +18,13 @@ from .arguments import (
     given_start,
     parameter_values,
     state_values,
-    with_tangents,
+    with_sensitivities,
 )
 from .model import Model
 from .solver.arithmetic import Dual, Lanes
 from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start
-from .trajectory import Floats, Outcome, TangentTrajectory, Trajectory
+from .trajectory import Floats, SensitivityTrajectory, Status, Trajectory
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
@@ -103,7 +103,7 @@ def descend(
         horizon=step_size * count,
         reached=float(step_size * steps[-1]),
         steps=int(steps[-1]),
-        stopped_at=float(steps[-1]) if outcome is Outcome.STOPPED else None,
+        stopped_at=float(steps[-1]) if outcome is Status.STOPPED else None,
     )
 
 
@@ -129,13 +129,13 @@ def _require_room(count: int, every: int, state_bytes: int) -> None:
 def _descend(
     ode: CompiledODE, y: Floats, p: Floats, count: int, step_size: float, threshold: float,
     every: int,
-) -> tuple[Floats, Floats, Outcome]:  # fmt: skip
+) -> tuple[Floats, Floats, Status]:  # fmt: skip
     """Kept steps, their states, and how it ended."""
     descend_some = ode.functions["descend"]
     every = min(every, count)
     steps, states = [np.zeros(1)], [y[None].copy()]
-    outcome, done = Outcome.REACHED, 0
-    while done < count and outcome is Outcome.REACHED:
+    outcome, done = Status.REACHED, 0
+    while done < count and outcome is Status.REACHED:
         wanted = min(every * _ROWS, count - done)
         rows = np.empty((wanted // every, len(y)))
         made = descend_some(
@@ -145,33 +145,33 @@ def _descend(
         made = -1 - made if made < 0 else made
         rows = rows[: made // every]
         if lost:
-            outcome = Outcome.NOT_FINITE
+            outcome = Status.NOT_FINITE
             rows = rows[np.isfinite(rows).all(axis=1)]
         elif made < wanted:
-            outcome = Outcome.STOPPED
+            outcome = Status.STOPPED
         steps.append(done + every * np.arange(1.0, len(rows) + 1))
         states.append(rows)
         done += made
         if not lost and made % every:  # the last step is kept always
             steps.append(np.array([float(done)]))
             states.append(y[None].copy())
-    if outcome is Outcome.REACHED and threshold > 0:
+    if outcome is Status.REACHED and threshold > 0:
         # the state after the last update is a step of its own: it may be the first below
         made = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
-        outcome = Outcome.STOPPED if made == 0 else outcome
+        outcome = Status.STOPPED if made == 0 else outcome
     return np.concatenate(steps), np.concatenate(states), outcome
 
 
-def descend_tangents(
+def descend_sensitivities(
     model: Model | ReducedODE | str,
     *,
     steps: ArrayLike,
     start: ArrayLike,
-    start_tangents: ArrayLike,
+    start_sensitivities: ArrayLike,
     parameters: ArrayLike,
-    parameter_tangents: ArrayLike,
+    parameter_sensitivities: ArrayLike,
     step_size: float = 1.0,
-) -> TangentTrajectory:
+) -> SensitivityTrajectory:
     """Follow gradient descent with its exact derivatives in k directions.
 
     Parameters
@@ -180,14 +180,14 @@ def descend_tangents(
         A declared model or the name of one in the catalogue, or a reduced ODE.
     steps
         Increasing steps to keep, shape ``(time,)``.
-    start, start_tangents, parameters, parameter_tangents
-        As in `integration.integrate_tangents`.
+    start, start_sensitivities, parameters, parameter_sensitivities
+        As in `integration.integrate_sensitivities`.
     step_size
         η.
 
     Returns
     -------
-    TangentTrajectory
+    SensitivityTrajectory
         ``times`` are step size × step.
 
     Raises
@@ -199,27 +199,27 @@ def descend_tangents(
     wanted = np.array(steps, dtype=np.int64, ndmin=1)
     if wanted.ndim != 1 or np.any(wanted < 0) or np.any(np.diff(wanted) <= 0):
         raise ValueError("steps must be increasing integers of at least 0")
-    directions, padded = directions_of(start_tangents, parameter_tangents)
+    directions, padded = directions_of(start_sensitivities, parameter_sensitivities)
     ode = compile_ode(declared(model), Dual(padded))
-    y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
-    p = with_tangents(
-        "parameters", parameters, parameter_tangents, len(ode.parameter_names), padded
+    y = with_sensitivities("start", start, start_sensitivities, len(ode.state_names), padded)
+    p = with_sensitivities(
+        "parameters", parameters, parameter_sensitivities, len(ode.parameter_names), padded
     )
     kept = np.full((len(wanted), *y.shape), np.nan)
-    outcome, done = Outcome.REACHED, 0
+    outcome, done = Status.REACHED, 0
     for k, step in enumerate(wanted):
         made = ode.functions["descend"](
             int(step) - done, step_size, -np.inf, 0, y.ctypes.data, p.ctypes.data, 0
         )
         if made < step - done or not np.isfinite(y).all():
-            outcome = Outcome.NOT_FINITE
+            outcome = Status.NOT_FINITE
             break
         done = int(step)
         kept[k] = y
-    return TangentTrajectory(
+    return SensitivityTrajectory(
         times=float(step_size) * wanted.astype(np.float64),
         states=kept[:, :, 0],
-        tangents=kept[:, :, 1 : 1 + directions],
+        sensitivities=kept[:, :, 1 : 1 + directions],
         outcome=outcome,
         steps=done,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .trajectory import Floats, Outcome, Trajectory
+from .trajectory import Floats, Status, Trajectory
 
 _REFINE = 4  # points looked at within each step
 
@@ -79,7 +79,7 @@ def cut_where_below(
     if stopped is None:
         end, outcome, at = float(trajectory.times[-1]), trajectory.outcome, None
     else:
-        end, outcome, at = stopped, Outcome.STOPPED, stopped
+        end, outcome, at = stopped, Status.STOPPED, stopped
     if samples is not None:
         kept = samples[samples <= end]
         states, interpolant = trajectory(kept), None

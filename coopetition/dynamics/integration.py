@@ -26,7 +26,7 @@ from .arguments import (
     parameter_values,
     state_rows,
     state_values,
-    with_tangents,
+    with_sensitivities,
 )
 from .events import cut_where_below
 from .model import Model
@@ -34,7 +34,7 @@ from .solver.arithmetic import Dual, Lanes
 from .solver.compilation import compile_ode
 from .solver.dopri5 import integrate_members, integrate_recorded, integrate_sampled
 from .starts import Start
-from .trajectory import Batch, Floats, Outcome, TangentTrajectory, Trajectory
+from .trajectory import Floats, SensitivityTrajectory, Status, Trajectories, Trajectory
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
@@ -122,7 +122,7 @@ def integrate(
         result = integrate_sampled(ode, y0, p, span, sampled, tolerances, compiled=compiled)
     else:
         result = integrate_recorded(ode, y0, p, span, tolerances, compiled=compiled)
-    if method == "auto" and result.outcome in (Outcome.TOO_MANY_STEPS, Outcome.STEP_UNDERFLOW):
+    if method == "auto" and result.outcome in (Status.TOO_MANY_STEPS, Status.STEP_UNDERFLOW):
         from .solver.stiff import integrate_stiff
 
         why = f"dopri5 gave up at time {result.reached:g} ({result.outcome.explanation})"
@@ -150,7 +150,7 @@ def integrate_many(
     atol: float = 1e-10,
     max_steps: int = MAX_STEPS,
     workers: int | None = None,
-) -> Batch:
+) -> Trajectories:
     """Integrate many trajectories over parameters and starts, on all cores.
 
     Each trajectory has its own step size; one that fails leaves the rest as they are.
@@ -202,7 +202,7 @@ def integrate_many(
         ode, y0[..., None], p[..., None], span, sample_times, tolerances,
         workers=workers or os.cpu_count() or 1,
     )  # fmt: skip
-    return Batch(
+    return Trajectories(
         ode=tables,
         times=sample_times,
         states=states[..., 0],
@@ -213,26 +213,27 @@ def integrate_many(
     )
 
 
-def integrate_tangents(
+def integrate_sensitivities(
     model: Model | ReducedODE | str,
     *,
     times: ArrayLike,
     start: ArrayLike,
-    start_tangents: ArrayLike,
+    start_sensitivities: ArrayLike,
     parameters: ArrayLike,
-    parameter_tangents: ArrayLike,
+    parameter_sensitivities: ArrayLike,
     until: float | None = None,
     form: str = "flow",
     rtol: float = 1e-8,
     atol: float = 1e-10,
     max_steps: int = MAX_STEPS,
-) -> TangentTrajectory:
+) -> SensitivityTrajectory:
     """Integrate one trajectory with its exact derivatives in k directions.
 
-    With start y0(θ) and parameters p(θ), the tangents S = ∂y/∂θ obey Ṡ = J S + (∂f/∂p)(∂p/∂θ) from
-    S(0) = ∂y0/∂θ. They are computed with the state, in one pass, by forward-mode differentiation of
-    each step: derivatives of the numerical solution itself at fixed step sizes. The steps suit the
-    state's error; a tangent's shortens them only where it exceeds 1000 times the tolerance.
+    With start y0(θ) and parameters p(θ), the sensitivities S = ∂y/∂θ obey Ṡ = J S + (∂f/∂p)(∂p/∂θ)
+    from S(0) = ∂y0/∂θ. They are computed with the state, in one pass, by forward-mode
+    differentiation of each step: derivatives of the numerical solution itself at fixed step sizes.
+    The steps suit the state's error; a sensitivity's shortens them only where it exceeds 1000 times
+    the tolerance.
 
     Parameters
     ----------
@@ -240,9 +241,9 @@ def integrate_tangents(
         A declared model or the name of one in the catalogue, or a reduced ODE.
     times
         Sampling times, shape ``(time,)``; the last above 0 unless there is a horizon.
-    start, start_tangents
+    start, start_sensitivities
         y0, shape ``(state,)``, and ∂y0/∂θ, shape ``(state, k)``.
-    parameters, parameter_tangents
+    parameters, parameter_sensitivities
         p in the order of ``parameter_names``, shape ``(p,)``, and ∂p/∂θ, shape ``(p, k)``.
     until
         The horizon; by default the last time.
@@ -254,12 +255,12 @@ def integrate_tangents(
     ValueError
         If shapes do not fit.
     """
-    directions, padded = directions_of(start_tangents, parameter_tangents)
+    directions, padded = directions_of(start_sensitivities, parameter_sensitivities)
     ode = compile_ode(declared(model), Dual(padded), form=form)
     tolerances = checked_tolerances(rtol, atol, max_steps)
-    y = with_tangents("start", start, start_tangents, len(ode.state_names), padded)
-    p = with_tangents(
-        "parameters", parameters, parameter_tangents, len(ode.parameter_names), padded
+    y = with_sensitivities("start", start, start_sensitivities, len(ode.state_names), padded)
+    p = with_sensitivities(
+        "parameters", parameters, parameter_sensitivities, len(ode.parameter_names), padded
     )
     sample_times = checked_times(times, np.inf if until is None else until)
     last = float(sample_times[-1]) if until is None else float(until)
@@ -270,10 +271,10 @@ def integrate_tangents(
     states, outcome, _, steps = integrate_members(
         ode, y[None], p[None], _span(last), sample_times, tolerances
     )
-    return TangentTrajectory(
+    return SensitivityTrajectory(
         times=sample_times,
         states=states[0, :, :, 0],
-        tangents=states[0, :, :, 1 : 1 + directions],
-        outcome=Outcome(int(outcome[0])),
+        sensitivities=states[0, :, :, 1 : 1 + directions],
+        outcome=Status(int(outcome[0])),
         steps=int(steps[0]),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import ReadOnlyArrays, bent
+from ..arrays import ReadOnlyArrays, graded_grid
 from ..curves.landmarks import CROSSED, EMERGED, MARGIN, VERDICTS, verdict_indices
 from ..errors import unknown_name
 from ..seeds import stream
@@ -19,7 +19,7 @@ from .model import Model
 from .observation import read
 from .readout import SHARED_FLIP, Readout
 from .starts import Start, random_start
-from .trajectory import Floats, Outcome
+from .trajectory import Floats, Status
 
 _STEPS = 400  # between samples
 _BEND = 50.0  # times the smallest n_v, a sub-circuit's time to learn: ICL takes longer to come
@@ -242,14 +242,14 @@ def _measured(
         parameters=parameters,
         starts=np.tile([s.state for s in drawn], (points, 1)),
         until=until,
-        times=bent(until, _BEND * min(model.dimensions.values()), _STEPS),
+        times=graded_grid(until, _BEND * min(model.dimensions.values()), _STEPS),
         rtol=rtol,
         max_steps=max_steps,
     )
     flip = read(("flip", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
     icl = read(("icl", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
     verdicts, times = _verdicts_and_times(batch.times, flip, icl)
-    ok = (batch.outcomes == Outcome.REACHED).reshape(points, count)
+    ok = (batch.outcomes == Status.REACHED).reshape(points, count)
     per_start = [*verdicts, times[0], np.max(flip, axis=1), *times[1:]]
     kept = [np.where(ok, values.reshape(points, count), np.nan) for values in per_start]
     result = np.full((len(kept) + 1, points), np.nan)

@@ -17,7 +17,7 @@ from .solver.compilation import CompiledODE
 Floats = NDArray[np.float64]
 
 
-class Outcome(enum.IntEnum):
+class Status(enum.IntEnum):
     """How a trajectory ended; only the first two reached what was asked for."""
 
     REACHED = 0
@@ -29,23 +29,23 @@ class Outcome(enum.IntEnum):
     @property
     def ok(self) -> bool:
         """Whether the horizon or the stopping condition was reached."""
-        return self in (Outcome.REACHED, Outcome.STOPPED)
+        return self in (Status.REACHED, Status.STOPPED)
 
     @property
     def explanation(self) -> str:
         """What happened and what to do about it."""
         return {
-            Outcome.REACHED: "reached the horizon",
-            Outcome.STOPPED: "met the stopping condition",
-            Outcome.STEP_UNDERFLOW: (
+            Status.REACHED: "reached the horizon",
+            Status.STOPPED: "met the stopping condition",
+            Status.STEP_UNDERFLOW: (
                 "the step size shrank to nothing: the system is stiff or has a singularity; "
                 "try method='lsoda' or a larger rtol"
             ),
-            Outcome.NOT_FINITE: (
+            Status.NOT_FINITE: (
                 "the state left the finite numbers: for descent take a smaller step size, for a "
                 "flow check the parameters"
             ),
-            Outcome.TOO_MANY_STEPS: (
+            Status.TOO_MANY_STEPS: (
                 "the step limit was used up: raise max_steps, or try method='lsoda' if stiff"
             ),
         }[self]
@@ -102,7 +102,7 @@ class Trajectory(ReadOnlyArrays):
     parameters: Mapping[str, float]
     times: Floats
     states: Floats = dataclasses.field(repr=False)
-    outcome: Outcome
+    outcome: Status
     horizon: float
     reached: float
     steps: int
@@ -206,7 +206,7 @@ class Trajectory(ReadOnlyArrays):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Batch(ReadOnlyArrays):
+class Trajectories(ReadOnlyArrays):
     """Many trajectories of one model, sampled at common times.
 
     Parameters
@@ -220,7 +220,7 @@ class Batch(ReadOnlyArrays):
     parameters
         Shape ``(batch, parameter)``, columns named by ``ode.parameter_names``.
     outcomes
-        An `Outcome` for each member, shape ``(batch,)``.
+        An `Status` for each member, shape ``(batch,)``.
     reached
         The time each member reached, shape ``(batch,)``.
     steps
@@ -238,7 +238,7 @@ class Batch(ReadOnlyArrays):
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Which members reached the horizon, shape ``(batch,)``."""
-        reached: NDArray[np.bool_] = self.outcomes == Outcome.REACHED
+        reached: NDArray[np.bool_] = self.outcomes == Status.REACHED
         return reached
 
     @functools.cached_property
@@ -255,13 +255,13 @@ class Batch(ReadOnlyArrays):
 
     def summary(self) -> str:
         """How many members ended how."""
-        counts = {o: int(np.sum(self.outcomes == o)) for o in Outcome}
+        counts = {o: int(np.sum(self.outcomes == o)) for o in Status}
         said = (f"{count} {outcome.explanation}" for outcome, count in counts.items() if count)
         return f"{self.ode.name}: {len(self.outcomes)} trajectories: " + "; ".join(said)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class TangentTrajectory(ReadOnlyArrays):
+class SensitivityTrajectory(ReadOnlyArrays):
     """A sampled trajectory with exact directional derivatives.
 
     Parameters
@@ -270,16 +270,16 @@ class TangentTrajectory(ReadOnlyArrays):
         Shape ``(time,)``.
     states
         Shape ``(time, state)``.
-    tangents
+    sensitivities
         Derivative of the states in each direction, shape ``(time, state, direction)``.
     outcome
-        How it ended; where not well, states and tangents are NaN from the failure on.
+        How it ended; where not well, states and sensitivities are NaN from the failure on.
     steps
         Steps taken.
     """
 
     times: Floats
     states: Floats = dataclasses.field(repr=False)
-    tangents: Floats = dataclasses.field(repr=False)
-    outcome: Outcome
+    sensitivities: Floats = dataclasses.field(repr=False)
+    outcome: Status
     steps: int

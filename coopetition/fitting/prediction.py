@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import ReadOnlyArrays, bent
+from ..arrays import ReadOnlyArrays, graded_grid
 from ..curves.curve import Curves, read_only
 from ..curves.outcomes import (
     LandmarkForecast,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 TIMES = 200  # steps to the horizon
-BEND = 0.25  # of the log's length, from where steps grow
+GRADING = 0.25  # of the log's length, from where steps grow
 UNSETTLED = 0.5  # drift of the chains, in their own spread, above which bands are called rough
 FEWEST = 20  # simulations that must reach the horizon for a 90 % band
 LEVEL = 0.9  # of bands and intervals
@@ -124,8 +124,8 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
         )
     if draws < FEWEST:
         raise ValueError(f"draws must be at least {FEWEST} for 90 % bands, not {draws}")
-    bend = BEND * fit.measurements.duration
-    grid = origin + bent(float(horizon) - origin, bend, TIMES)
+    bend = GRADING * fit.measurements.duration
+    grid = origin + graded_grid(float(horizon) - origin, bend, TIMES)
     keys = fit.measurements.keys
     with one_blas_thread():
         drawn = approximate_draws(fit, draws, stream(seed, "prediction"))

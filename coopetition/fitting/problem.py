@@ -1,4 +1,4 @@
-"""Strengths and losses of simulated states, and their exact changes along tangents."""
+"""Strengths and losses of simulated states, and their exact changes along sensitivities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from ..dynamics.integration import integrate_many, integrate_tangents
+from ..dynamics.integration import integrate_many, integrate_sensitivities
 from ..dynamics.model import Model
 from ..dynamics.observation import in_sequences, read
 from ..dynamics.readout import LOSSES, READOUT_FIELDS, SEPARATE_FLIP, SHARED_FLIP, Key, Readout
@@ -57,21 +57,21 @@ class OutputTable:
             for name, value in zip(self.names, found, strict=True)
         }
 
-    def tangents(
-        self, states: Array, tangents: Array, parameters: Array, parameter_tangents: Array
+    def sensitivities(
+        self, states: Array, sensitivities: Array, parameters: Array, parameter_sensitivities: Array
     ) -> Mapping[str, Array]:
         """Changes of the outputs along k directions, shape ``(time, k)`` each.
 
-        ``states`` is ``(time, state)``, ``tangents`` ``(time, state, k)``, ``parameters``
-        ``(parameters,)`` and ``parameter_tangents`` ``(parameters, k)``.
+        ``states`` is ``(time, state)``, ``sensitivities`` ``(time, state, k)``, ``parameters``
+        ``(parameters,)`` and ``parameter_sensitivities`` ``(parameters, k)``.
         """
-        found = {name: np.zeros((len(states), tangents.shape[2])) for name in self.names}
+        found = {name: np.zeros((len(states), sensitivities.shape[2])) for name in self.names}
         arguments = (*_columns(states), *_columns(parameters))
         for (row, column), slope in self._by_state(arguments).items():
-            found[self.names[row]] += _column(slope) * tangents[:, column, :]
+            found[self.names[row]] += _column(slope) * sensitivities[:, column, :]
         for (row, column), slope in self._by_parameter(arguments).items():
-            if parameter_tangents[column].any():
-                found[self.names[row]] += _column(slope) * parameter_tangents[column]
+            if parameter_sensitivities[column].any():
+                found[self.names[row]] += _column(slope) * parameter_sensitivities[column]
         return found
 
 
@@ -105,6 +105,7 @@ def _entries(
     }
     function = _function(ode, list(derivatives.values()))
     return lambda arguments: dict(zip(derivatives, function(*arguments), strict=True))
+
 
 PENALTY = 1e3  # standardised residual of a simulation that failed: far above any that did not
 SCREEN_TIMES = 48  # grid points simulated for a start that is only screened
@@ -221,21 +222,21 @@ class Problem:
         simulated = [j for j, name in enumerate(names) if name not in READOUT_ONLY]
         dstart = _unit_columns(self.ode.state_names, [names[j] for j in simulated])
         dp = _unit_columns(self.ode.parameter_names, [names[j] for j in simulated])
-        run = integrate_tangents(
+        run = integrate_sensitivities(
             self.ode,
             times=self.measurements.sequences - self.measurements.origin,
             start=start,
-            start_tangents=dstart * step[simulated],
+            start_sensitivities=dstart * step[simulated],
             parameters=p,
-            parameter_tangents=dp * step[simulated],
+            parameter_sensitivities=dp * step[simulated],
             rtol=self.settings.rtol,
             atol=self.settings.atol,
             max_steps=self.settings.max_steps,
         )
-        if not run.outcome.ok or not np.all(np.isfinite(run.tangents)):
+        if not run.outcome.ok or not np.all(np.isfinite(run.sensitivities)):
             return failed
         outputs = self.table.outputs(run.states, p)
-        changes = self.table.tangents(run.states, run.tangents, p, dp * step[simulated])
+        changes = self.table.sensitivities(run.states, run.sensitivities, p, dp * step[simulated])
         readout = self.readout(values)
         residuals, jacobian = np.empty(n), np.zeros((n, k))
         row = 0

@@ -12,7 +12,8 @@ discrepancy vanish where an accuracy saturates.
 
 That is what a theory misses of a curve's shape. That its equations are not those of a transformer
 means more: no θ is the true one, and the one that fits the beginning best need not fit the end.
-Forecasts therefore raise the likelihood to a power below 1, which widens the posterior (`trust`).
+Forecasts therefore raise the likelihood to a power below 1, which widens the posterior
+(`likelihood_power`).
 
 References: Kennedy & O'Hagan 2001, J. R. Stat. Soc. B 63:425 (discrepancy); Miller & Dunson 2019,
 J. Am. Stat. Assoc. 114:1113 (powers of the likelihood).
@@ -53,7 +54,7 @@ class Discrepancy:
         Standard deviation of a point's own error at p = ½ where no standard error is known.
     scales, weights
         Values of λ and their prior probabilities.
-    trust
+    likelihood_power
         Power to which forecasts raise the likelihood of a log.
 
     Raises
@@ -76,13 +77,15 @@ class Discrepancy:
     noise: float = 0.008
     scales: tuple[float, ...] = (0.6, 1.0, 1.7, 3.0)
     weights: tuple[float, ...] = (0.2, 0.4, 0.28, 0.12)
-    trust: float = 0.5
+    likelihood_power: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spread", ReadOnlyMapping(self.spread))
         object.__setattr__(self, "scales", tuple(self.scales))
         object.__setattr__(self, "weights", tuple(self.weights))
-        positive = {name: getattr(self, name) for name in ("length", "early", "noise", "trust")}
+        positive = {
+            name: getattr(self, name) for name in ("length", "early", "noise", "likelihood_power")
+        }
         positive |= {f"spread[{name!r}]": value for name, value in self.spread.items()}
         for name, value in positive.items():
             if not value > 0:
@@ -94,9 +97,9 @@ class Discrepancy:
                 f"weights {self.weights} must be as many as scales {self.scales} and sum to 1"
             )
 
-    def log_time(self, sequences: Array, pace: float) -> Array:
-        """Log-time u at sequences since the start; ``pace`` is time scale over the base's."""
-        return np.asarray(np.log(sequences + self.early * pace))
+    def log_time(self, sequences: Array, time_scale: float) -> Array:
+        """Log-time u at sequences since the start; ``time_scale`` is time scale over the base's."""
+        return np.asarray(np.log(sequences + self.early * time_scale))
 
     def correlation(self, u: Array, v: Array) -> Array:
         """Correlation of z between log-times, shape ``(u, v)``."""

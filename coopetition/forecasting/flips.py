@@ -1,8 +1,8 @@
 """Possible flip accuracies of many runs not yet begun, at the same random numbers.
 
 `coopetition.forecasting.forecast_settings` draws its random numbers from the seed alone. Priors
-that share an origin and a pace therefore share the discrepancy's draws, and the trajectories of
-many of them fill one batch. The flips are those that separate forecasts would have.
+that share an origin and a time_scale therefore share the discrepancy's draws, and the trajectories
+of many of them fill one batch. The flips are those that separate forecasts would have.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import BEND, bent
+from ..arrays import GRADING, graded_grid
 from ..seeds import stream
 from .discrepancy import Discrepancy
 from .paths import unseen, with_discrepancy
@@ -27,7 +27,7 @@ TOGETHER = 4000  # trajectories in memory at once, some 25 MB
 
 def path_times(prior: ParameterPrior, horizon: float) -> Array:
     """Sequences since the start at which paths to a horizon are known, shape ``(TIMES,)``."""
-    return bent(horizon - prior.origin, BEND * prior.pace, TIMES)[1:]
+    return graded_grid(horizon - prior.origin, GRADING * prior.time_scale, TIMES)[1:]
 
 
 def possible_flips(
@@ -87,10 +87,10 @@ def flips_of(
 
 
 def _batches(priors: Sequence[ParameterPrior], most: int) -> Iterator[list[int]]:
-    """Indices of priors of one origin and pace, at most so many at a time."""
+    """Indices of priors of one origin and time_scale, at most so many at a time."""
     alike: dict[tuple[float, float], list[int]] = {}
     for i, prior in enumerate(priors):
-        alike.setdefault((prior.origin, prior.pace), []).append(i)
+        alike.setdefault((prior.origin, prior.time_scale), []).append(i)
     for members in alike.values():
         for first in range(0, len(members), most):
             yield members[first : first + most]
@@ -104,12 +104,14 @@ def _flips(
     draws: int,
     seed: int,
 ) -> Array:
-    """The flips of priors of one origin and pace."""
+    """The flips of priors of one origin and time_scale."""
     grid = path_times(group[0], horizon)
     rngs = [stream(seed, "forecast") for _ in group]
     thetas = [prior.sample(draws, rng) for prior, rng in zip(group, rngs, strict=True)]
     curves = theory.curves(np.concatenate(thetas), grid)
-    missed = unseen(tuple(curves), draws, grid, discrepancy, rngs[0], pace=group[0].pace)["flip"]
+    missed = unseen(
+        tuple(curves), draws, grid, discrepancy, rngs[0], time_scale=group[0].time_scale
+    )["flip"]
     whole = np.all([np.all(np.isfinite(y), axis=1) for y in curves.values()], axis=0)
     flip = curves["flip"].reshape(len(group), draws, len(grid))
     flip = with_discrepancy(discrepancy, "flip", flip, missed)

@@ -13,13 +13,13 @@ import numpy as np
 from ..curves.curve import Curves, one_run
 from ..fitting.multistart import one_blas_thread
 from ..settings.names import short_names
-from .observations import Evidence, evidence
+from .observations import Observations, observations
 from .prediction import foretell
 from .result import Forecast
 
 if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
     from ..settings.training import TrainingSettings
-    from .settings_map import KnobMap
+    from .settings_map import SettingsMap
 
 BLOCK = 2.5e5  # sequences, at the base time scale, that a log is averaged over
 POINTS = (12, 40)  # fewest and most blocks of a log
@@ -27,7 +27,7 @@ POINTS = (12, 40)  # fewest and most blocks of a log
 
 def forecast(
     curves: Curves,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     *,
     horizon: float,
     until: float | None = None,
@@ -43,7 +43,7 @@ def forecast(
     ----------
     curves
         The log. Its settings choose the prior; nothing after ``until`` is looked at.
-    knob_map
+    settings_map
         The population the run is thought to belong to. The run itself is left out of it, or the
         forecast would have seen the future; others of the same log stay.
     horizon
@@ -85,22 +85,22 @@ def forecast(
     """
     began = time.perf_counter()
     curves = one_run(curves)
-    require_map(knob_map)
-    seen_before = knob_map.names_of(curves)
-    knob_map = knob_map.without(*seen_before)
+    require_map(settings_map)
+    seen_before = settings_map.names_of(curves)
+    settings_map = settings_map.without(*seen_before)
     settings = short_names(curves.settings if settings is None else settings)
-    prior = knob_map.predict(settings)
+    prior = settings_map.predict(settings)
     _check(0.0 if until is None else until, horizon, level, draws, prior.origin)
     cut = min(curves.last_sequence, horizon if until is None else float(until))
-    log: Evidence | None = None
+    log: Observations | None = None
     if cut > prior.origin:
-        log = evidence(
+        log = observations(
             curves.until(cut),
-            knob_map.discrepancy,
+            settings_map.discrepancy,
             until=cut,
             origin=prior.origin,
-            pace=prior.pace,
-            points=int(np.clip((cut - prior.origin) / (BLOCK * prior.pace), *POINTS)),
+            time_scale=prior.time_scale,
+            points=int(np.clip((cut - prior.origin) / (BLOCK * prior.time_scale), *POINTS)),
         )
     known = [f"the map was calibrated on this run: {name} left out" for name in seen_before]
     if until is None and curves.last_sequence > horizon * (1 + 1e-9):
@@ -111,7 +111,7 @@ def forecast(
         )
     with one_blas_thread():
         return foretell(
-            knob_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
+            settings_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
             draws=draws, moves=moves, seed=seed, source=curves.source, began=began,
             notes=tuple(known),
         )  # fmt: skip
@@ -119,7 +119,7 @@ def forecast(
 
 def forecast_settings(
     settings: Mapping[str, Any] | TrainingSettings,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     *,
     horizon: float,
     run: str = "settings",
@@ -132,18 +132,18 @@ def forecast_settings(
     Equal seeds use equal random numbers, so that forecasts of two settings can be compared.
     """
     began = time.perf_counter()
-    require_map(knob_map)
+    require_map(settings_map)
     settings = short_names(settings)
-    prior = knob_map.predict(settings)
+    prior = settings_map.predict(settings)
     _check(0.0, horizon, level, draws, prior.origin)
     with one_blas_thread():
         return foretell(
-            knob_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
+            settings_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
             moves=0, seed=seed, source={"settings": dict(settings)}, began=began,
         )  # fmt: skip
 
 
-def require_map(knob_map: object) -> None:
+def require_map(settings_map: object) -> None:
     """Refuse a map's path where the map is wanted.
 
     Raises
@@ -151,9 +151,9 @@ def require_map(knob_map: object) -> None:
     ValueError
         If it is one.
     """
-    if isinstance(knob_map, str | os.PathLike):
-        path = str(knob_map)
-        raise ValueError(f"knob_map = {path!r}: read the map first, knobs.load_map({path!r})")
+    if isinstance(settings_map, str | os.PathLike):
+        path = str(settings_map)
+        raise ValueError(f"settings_map = {path!r}: read the map first, knobs.load_map({path!r})")
 
 
 def _check(until: float, horizon: float, level: float, draws: int, origin: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import BEND, bent
+from ..arrays import GRADING, graded_grid
 from ..curves.curve import Curve, Curves
 from ..dynamics.readout import ACCURACY, SIGNS
 from ..errors import LogError
@@ -33,7 +33,7 @@ class Record:
     curve
         The points that were averaged, in the log's own count of sequences.
     at
-        Positions of its points among the evidence's times, shape ``(n,)``.
+        Positions of its points among the observations' times, shape ``(n,)``.
     sequences
         Sequences since the start, shape ``(n,)``.
     values
@@ -61,7 +61,7 @@ class Record:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
+class Observations:
     """A run's log up to a cut.
 
     Parameters
@@ -72,7 +72,7 @@ class Evidence:
         The cut, in the log's own count of sequences.
     origin
         The log's count at which training began (not 0 for a run with a head start).
-    pace
+    time_scale
         Time scale of the run's settings in units of the base's.
     times
         Sequences since the start at which a theory has to be evaluated, 0 first, ``(times,)``.
@@ -87,7 +87,7 @@ class Evidence:
     run: str
     until: float
     origin: float
-    pace: float
+    time_scale: float
     times: Array
     records: tuple[Record, ...]
     discrepancy: Discrepancy
@@ -108,7 +108,7 @@ class Evidence:
         Parameters
         ----------
         curves
-            Predicted accuracies by evaluator at the evidence's times, shape ``(batch, times)``.
+            Predicted accuracies by evaluator at the observations' times, shape ``(batch, times)``.
         """
         batch = len(next(iter(curves.values())))
         total = np.tile(np.log(self.discrepancy.weights), (batch, 1))
@@ -137,16 +137,16 @@ class Evidence:
         return np.concatenate(rows), np.concatenate(columns)
 
 
-def evidence(
+def observations(
     curves: Curves,
     discrepancy: Discrepancy,
     *,
     until: float,
     origin: float = 0.0,
-    pace: float = 1.0,
+    time_scale: float = 1.0,
     points: int = 40,
-) -> Evidence:
-    """The evidence in a log up to a cut.
+) -> Observations:
+    """The observations in a log up to a cut.
 
     Curves are averaged in ``points`` blocks, short at first and longer later (as
     `coopetition.arrays` has it), so that the first wave of a long log is not averaged away; losses
@@ -162,7 +162,7 @@ def evidence(
         The cut, in the log's count of sequences.
     origin
         The log's count at which training began.
-    pace
+    time_scale
         Time scale of the run's settings in units of the base's.
     points
         Most values kept of a curve.
@@ -192,18 +192,18 @@ def evidence(
             "often, or forecast from the settings alone (until=0)"
         )
     blocks = {
-        evaluator: _averaged(curve, origin, until, pace, points, discrepancy)
+        evaluator: _averaged(curve, origin, until, time_scale, points, discrepancy)
         for evaluator, curve in seen.items()
     }
     times = np.unique(np.concatenate([[0.0], *(x for x, _, _ in blocks.values())]))
-    return Evidence(
+    return Observations(
         run=curves.run,
         until=float(until),
         origin=float(origin),
-        pace=float(pace),
+        time_scale=float(time_scale),
         times=times,
         records=tuple(
-            _record(evaluator, seen[evaluator], times, *block, discrepancy, pace)
+            _record(evaluator, seen[evaluator], times, *block, discrepancy, time_scale)
             for evaluator, block in blocks.items()
         ),
         discrepancy=discrepancy,
@@ -212,11 +212,18 @@ def evidence(
 
 
 def _averaged(
-    curve: Curve, origin: float, until: float, pace: float, points: int, discrepancy: Discrepancy
+    curve: Curve,
+    origin: float,
+    until: float,
+    time_scale: float,
+    points: int,
+    discrepancy: Discrepancy,
 ) -> tuple[Array, Array, Array]:
     """Sequences since the start, values and errors of the blocks that hold points."""
     since = curve.sequences - origin
-    edges = bent((until - origin) * (1 + 1e-9), BEND * pace, min(points, len(curve)))
+    edges = graded_grid(
+        (until - origin) * (1 + 1e-9), GRADING * time_scale, min(points, len(curve))
+    )
     block = np.clip(np.searchsorted(edges, since, side="right") - 1, 0, len(edges) - 2)
     count = np.bincount(block)
     used = count > 0
@@ -239,11 +246,11 @@ def _record(
     y: Array,
     noise: Array,
     discrepancy: Discrepancy,
-    pace: float,
+    time_scale: float,
 ) -> Record:
     level = np.convolve(np.pad(y, 2, mode="edge"), np.full(5, 0.2), mode="valid")
     deviation = discrepancy.deviation(evaluator, level)
-    u = discrepancy.log_time(x, pace)
+    u = discrepancy.log_time(x, time_scale)
     smooth = discrepancy.correlation(u, u) * np.outer(deviation, deviation)
     whiteners, determinants = [], []
     for scale in discrepancy.scales:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .discrepancy import Discrepancy
-from .observations import Evidence, Record
+from .observations import Observations, Record
 from .theories.theory import Theory
 
 Array = NDArray[np.float64]
@@ -23,8 +23,8 @@ def paths(
     discrepancy: Discrepancy,
     rng: np.random.Generator,
     *,
-    evidence: Evidence | None = None,
-    pace: float = 1.0,
+    observations: Observations | None = None,
+    time_scale: float = 1.0,
 ) -> Mapping[str, Array]:
     """One possible future for each draw of θ.
 
@@ -43,9 +43,9 @@ def paths(
         The random function between theory and curves.
     rng
         Randomness.
-    evidence
+    observations
         The log so far; None for a run not yet begun.
-    pace
+    time_scale
         Time scale of the settings in units of the base's.
 
     Returns
@@ -54,17 +54,17 @@ def paths(
         Accuracies by evaluator, shape ``(draws, times)``; NaN where a simulation failed.
     """
     ahead = theory.curves(thetas, grid)
-    if evidence is None:
-        missed = unseen(tuple(ahead), len(thetas), grid, discrepancy, rng, pace=pace)
+    if observations is None:
+        missed = unseen(tuple(ahead), len(thetas), grid, discrepancy, rng, time_scale=time_scale)
         return {
             name: with_discrepancy(discrepancy, name, y, missed[name]) for name, y in ahead.items()
         }
-    u = discrepancy.log_time(grid, pace)
-    behind = theory.curves(thetas, evidence.times)
-    scale = _drawn_scales(evidence.log_likelihoods(behind), rng)
+    u = discrepancy.log_time(grid, time_scale)
+    behind = theory.curves(thetas, observations.times)
+    scale = _drawn_scales(observations.log_likelihoods(behind), rng)
     found = {}
     for evaluator, accuracy in ahead.items():
-        record = evidence.record(evaluator)
+        record = observations.record(evaluator)
         z = np.empty_like(accuracy)
         for j, size in enumerate(discrepancy.scales):
             members = scale == j
@@ -89,14 +89,14 @@ def unseen(
     discrepancy: Discrepancy,
     rng: np.random.Generator,
     *,
-    pace: float = 1.0,
+    time_scale: float = 1.0,
 ) -> Mapping[str, Array]:
     """λ z of a run not yet begun, by evaluator, shape ``(draws, times)`` each.
 
-    It depends on the grid and the pace, not on θ: runs of several settings can share one
+    It depends on the grid and the time_scale, not on θ: runs of several settings can share one
     draw, and are then compared at the same random numbers. Arguments as in `paths`.
     """
-    u = discrepancy.log_time(grid, pace)
+    u = discrepancy.log_time(grid, time_scale)
     scale = _drawn_scales(np.tile(np.log(discrepancy.weights), (draws, 1)), rng)
     factor = _factor(discrepancy.correlation(u, u))
     found = {}

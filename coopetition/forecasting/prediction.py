@@ -22,7 +22,7 @@ from ..errors import CoopetitionError
 from ..seeds import stream
 from ..version import __version__
 from .flips import flips_of, path_times
-from .observations import Evidence
+from .observations import Observations
 from .paths import paths
 from .prior import ParameterPrior
 from .result import Band, Forecast
@@ -30,7 +30,7 @@ from .reweighting import resampled, weights_of
 from .smc import Population, posterior
 
 if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
-    from .settings_map import KnobMap
+    from .settings_map import SettingsMap
 
 Array = NDArray[np.float64]
 
@@ -43,10 +43,10 @@ MARKED = ("flip", "icl")  # evaluators that have landmarks
 
 
 def foretell(
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     settings: Mapping[str, Any],
     prior: ParameterPrior,
-    log: Evidence | None,
+    log: Observations | None,
     *,
     run: str,
     horizon: float,
@@ -59,7 +59,7 @@ def foretell(
     notes: tuple[str, ...] = (),
 ) -> Forecast:
     """The forecast of a prior and a log, if there is one; arguments as in `forecast`."""
-    theory, rng = knob_map.the_theory(), stream(seed, "forecast")
+    theory, rng = settings_map.the_theory(), stream(seed, "forecast")
     population: Population | None = None
     if log is None:
         thetas = prior.sample(draws, rng)
@@ -68,7 +68,15 @@ def foretell(
         thetas = population.thetas
     grid = path_times(prior, horizon)
     futures = dict(
-        paths(theory, thetas, grid, knob_map.discrepancy, rng, evidence=log, pace=prior.pace)
+        paths(
+            theory,
+            thetas,
+            grid,
+            settings_map.discrepancy,
+            rng,
+            observations=log,
+            time_scale=prior.time_scale,
+        )
     )
     whole = np.all([np.all(np.isfinite(y), axis=1) for y in futures.values()], axis=0)
     if np.mean(whole) < LEAST_SHARE:
@@ -81,7 +89,7 @@ def foretell(
     possible = {evaluator: y[whole] for evaluator, y in futures.items()}
     theory_flip = _joined(sequences, possible, log)[1]["flip"]
     chances, weights = _put_right(
-        knob_map, settings, prior, theory_flip, horizon, seen=log is not None, seed=seed
+        settings_map, settings, prior, theory_flip, horizon, seen=log is not None, seed=seed
     )
     kept = np.flatnonzero(whole)[resampled(weights)]
     futures = {evaluator: y[kept] for evaluator, y in futures.items()}
@@ -117,13 +125,13 @@ def foretell(
             *prior.notes,
             *(log.notes if log is not None else ()),
             *_warnings(chances, log, alike),
-            *_too_far(knob_map, prior, horizon),
+            *_too_far(settings_map, prior, horizon),
         ),
         thetas=read_only(thetas),
         provenance={
             "version": __version__,
             "source": dict(source),
-            "map": {**knob_map.provenance, "runs": [r.run for r in knob_map.runs]},
+            "map": {**settings_map.provenance, "runs": [r.run for r in settings_map.runs]},
             "seed": seed,
             "simulations": len(thetas) if population is None else population.evaluations,
             "seconds": round(time.perf_counter() - began, 3),
@@ -132,7 +140,7 @@ def foretell(
 
 
 def _put_right(
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     settings: Mapping[str, Any],
     prior: ParameterPrior,
     flip: Array,
@@ -146,10 +154,10 @@ def _put_right(
     The correction is of what settings alone say; with a log seen the futures are other ones, whose
     verdicts it moves by the same ratios (`coopetition.forecasting.reweighting`).
     """
-    if knob_map.odds is None:
+    if settings_map.odds is None:
         return verdict_probabilities(flip), np.full(len(flip), 1.0 / len(flip))
-    before = _foreseen(knob_map, prior, horizon, seed) if seen else verdict_probabilities(flip)
-    after = knob_map.odds_at(settings, before, horizon=horizon)
+    before = _foreseen(settings_map, prior, horizon, seed) if seen else verdict_probabilities(flip)
+    after = settings_map.odds_at(settings, before, horizon=horizon)
     weights = weights_of(flip, before, after)
     if not seen:
         return after, weights
@@ -159,10 +167,10 @@ def _put_right(
 
 
 def _foreseen(
-    knob_map: KnobMap, prior: ParameterPrior, horizon: float, seed: int
+    settings_map: SettingsMap, prior: ParameterPrior, horizon: float, seed: int
 ) -> Mapping[str, float]:
     """The theory's verdict probabilities from settings alone, which a log has no part in."""
-    theory, form = knob_map.the_theory(), knob_map.discrepancy
+    theory, form = settings_map.the_theory(), settings_map.discrepancy
     flips = flips_of(theory, form, prior, horizon=horizon, draws=FORESEEN, seed=seed)
     if len(flips) < LEAST_SHARE * FORESEEN:
         raise CoopetitionError(
@@ -174,7 +182,7 @@ def _foreseen(
 
 
 def _joined(
-    sequences: Array, futures: Mapping[str, Array], log: Evidence | None
+    sequences: Array, futures: Mapping[str, Array], log: Observations | None
 ) -> tuple[Array, Mapping[str, Array]]:
     """Flip and icl from the beginning: the log, smoothed as landmarks read it, then the futures.
 
@@ -209,10 +217,10 @@ def _between(sequences: Array, futures: Array, wanted: Array) -> Array:
     return np.asarray(futures[:, after - 1] * (1 - share) + futures[:, after] * share)
 
 
-def _too_far(knob_map: KnobMap, prior: ParameterPrior, horizon: float) -> tuple[str, ...]:
+def _too_far(settings_map: SettingsMap, prior: ParameterPrior, horizon: float) -> tuple[str, ...]:
     """What to know of a horizon that no run of the map comes near."""
-    seen = prior.pace * knob_map.longest
-    if not knob_map.runs or horizon <= BEYOND * seen:  # that there is none is said by the map
+    seen = prior.time_scale * settings_map.longest
+    if not settings_map.runs or horizon <= BEYOND * seen:  # that there is none is said by the map
         return ()
     return (
         f"at this learning rate and batch size the map's runs reach {seen:,.0f} sequences; what is "
@@ -220,7 +228,9 @@ def _too_far(knob_map: KnobMap, prior: ParameterPrior, horizon: float) -> tuple[
     )
 
 
-def _warnings(chances: Mapping[str, float], log: Evidence | None, alike: float) -> tuple[str, ...]:
+def _warnings(
+    chances: Mapping[str, float], log: Observations | None, alike: float
+) -> tuple[str, ...]:
     found = []
     best = max(chances, key=lambda name: chances[name])
     if chances[best] < SURE:

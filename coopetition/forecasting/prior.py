@@ -31,7 +31,7 @@ class ParameterPrior(ReadOnlyArrays):
         m, shape ``(k,)``.
     covariance
         C, shape ``(k, k)``.
-    pace
+    time_scale
         Time scale of the settings in units of the base's.
     origin
         The log's count of sequences at which training began.
@@ -42,7 +42,7 @@ class ParameterPrior(ReadOnlyArrays):
     names: tuple[str, ...]
     mean: Array
     covariance: Array
-    pace: float = 1.0
+    time_scale: float = 1.0
     origin: float = 0.0
     notes: tuple[str, ...] = ()
 

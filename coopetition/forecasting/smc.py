@@ -19,7 +19,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from .observations import Evidence
+from .observations import Observations
 from .prior import ParameterPrior
 from .theories.theory import Theory
 
@@ -42,7 +42,7 @@ class Population:
     thetas
         Shape ``(draws, k)``.
     log_likelihood
-        Times the trust, shape ``(draws,)``.
+        Times the likelihood_power, shape ``(draws,)``.
     steps
         Steps from prior to posterior.
     evaluations
@@ -61,13 +61,13 @@ class Population:
 def posterior(
     theory: Theory,
     prior: ParameterPrior,
-    evidence: Evidence,
+    observations: Observations,
     rng: np.random.Generator,
     *,
     draws: int = 2000,
     moves: int = 4,
 ) -> Population:
-    """Draw from the posterior of θ, p(θ) p(log | θ)^trust.
+    """Draw from the posterior of θ, p(θ) p(log | θ)^likelihood_power.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def posterior(
         What turns θ into curves.
     prior
         The distribution of θ before the log.
-    evidence
+    observations
         The log.
     rng
         Randomness.
@@ -86,8 +86,8 @@ def posterior(
     """
 
     def log_likelihood(thetas: Array) -> Array:
-        curves = theory.curves(thetas, evidence.times)
-        return evidence.discrepancy.trust * evidence.log_likelihood(curves)
+        curves = theory.curves(thetas, observations.times)
+        return observations.discrepancy.likelihood_power * observations.log_likelihood(curves)
 
     thetas = prior.sample(FIRST * draws, rng)
     likelihood, density = log_likelihood(thetas), prior.log_density(thetas)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..arrays import ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import CoopetitionError
-from ..forecasting.settings_map import KnobMap
+from ..forecasting.settings_map import SettingsMap
 from .candidates import plain
 from .moves import Move
 from .screening import verdict_chances
@@ -55,7 +55,7 @@ class Boundary(ReadOnlyArrays):
 
 def boundary(
     base: Mapping[str, Any] | TrainingSettings,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     first: Move,
     second: Move,
     *,
@@ -69,7 +69,7 @@ def boundary(
     ----------
     base
         Settings by short name, or our trainer's.
-    knob_map
+    settings_map
         From settings to parameters.
     first, second
         The settings and their ranges.
@@ -98,7 +98,7 @@ def boundary(
         {**start, first.setting: float(one), second.setting: float(other)}
         for one, other in itertools.product(*values)
     ]
-    found = verdict_chances(points_of, knob_map, budget=budget, draws=DRAWS, seed=seed)
+    found = verdict_chances(points_of, settings_map, budget=budget, draws=DRAWS, seed=seed)
     chance = []
     for seen in found:
         if isinstance(seen, CoopetitionError):

@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from ..curves.curve import Curve, Curves
 from ..dynamics.readout import ACCURACY
 from ..fitting.multistart import one_blas_thread
-from ..forecasting.observations import evidence
+from ..forecasting.observations import observations
 from ..forecasting.prior import ParameterPrior
-from ..forecasting.settings_map import KnobMap
-from ..settings.covariates import covariates
-from ..settings.covariates import data_kind
+from ..forecasting.settings_map import SettingsMap
+from ..settings.covariates import covariates, data_kind
 from .candidates import Candidate, plain
 from .screening import require_begun
 
@@ -58,7 +57,11 @@ class Experiment:
 
 
 def information(
-    knob_map: KnobMap, prior: ParameterPrior, expected: Mapping[str, Array], *, budget: float
+    settings_map: SettingsMap,
+    prior: ParameterPrior,
+    expected: Mapping[str, Array],
+    *,
+    budget: float,
 ) -> Array | None:
     """What a log to the budget would say of θ at the predicted median, shape ``(k, k)``.
 
@@ -68,7 +71,7 @@ def information(
     if not all(np.all(np.isfinite(values)) for values in expected.values()):
         return None
     times = log_times(budget - prior.origin)
-    log = evidence(
+    log = observations(
         Curves(
             run="experiment",
             curves={
@@ -78,12 +81,12 @@ def information(
                 for name, values in expected.items()
             },
         ),
-        knob_map.discrepancy,
+        settings_map.discrepancy,
         until=float(times[-1]),
-        pace=prior.pace,
+        time_scale=prior.time_scale,
         points=POINTS,
     )
-    slopes = knob_map.the_theory().slopes(prior.mean, log.times)
+    slopes = settings_map.the_theory().slopes(prior.mean, log.times)
     if slopes is None:
         return None
     _, jacobian = log.residuals(slopes, USUAL)
@@ -96,7 +99,7 @@ def log_times(length: float) -> Array:
 
 
 def gains(
-    knob_map: KnobMap, settings: Sequence[Mapping[str, Any]], *, budget: float
+    settings_map: SettingsMap, settings: Sequence[Mapping[str, Any]], *, budget: float
 ) -> tuple[float, ...]:
     """What a run at each of the settings would teach of the effects, in nats; 0 if it would fail.
 
@@ -109,26 +112,26 @@ def gains(
     """
     found = [0.0] * len(settings)
     with one_blas_thread():
-        priors = [knob_map.predict(one) for one in settings]
+        priors = [settings_map.predict(one) for one in settings]
         require_begun(priors, budget)
         for origin in {prior.origin for prior in priors}:
             members = [i for i, prior in enumerate(priors) if prior.origin == origin]
             medians = np.array([priors[i].mean for i in members])
-            curves = knob_map.the_theory().curves(medians, log_times(budget - origin))
+            curves = settings_map.the_theory().curves(medians, log_times(budget - origin))
             for row, i in enumerate(members):
                 expected = {name: values[row] for name, values in curves.items()}
-                known = information(knob_map, priors[i], expected, budget=budget)
+                known = information(settings_map, priors[i], expected, budget=budget)
                 if known is not None:
-                    found[i] = _gain(knob_map, settings[i], known)
+                    found[i] = _gain(settings_map, settings[i], known)
     return tuple(found)
 
 
-def _gain(knob_map: KnobMap, settings: Mapping[str, Any], known: Array) -> float:
+def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], known: Array) -> float:
     """The fall of the effects' entropy by a log that determines θ with information ``known``."""
-    omega = np.diag(1.0 / knob_map.deviation)
+    omega = np.diag(1.0 / settings_map.deviation)
     through = omega - omega @ np.linalg.inv(known + omega) @ omega
-    values, _ = knob_map.nearby(covariates(settings))  # as far as effects are relied on
-    _, spread = knob_map.effects.at(knob_map.design(values, data_kind(settings)))
+    values, _ = settings_map.nearby(covariates(settings))  # as far as effects are relied on
+    _, spread = settings_map.effects.at(settings_map.design(values, data_kind(settings)))
     _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
     return 0.5 * float(log_determinant)
 
@@ -136,7 +139,7 @@ def _gain(knob_map: KnobMap, settings: Mapping[str, Any], known: Array) -> float
 def most_informative(
     base: Mapping[str, Any] | TrainingSettings,
     found: Sequence[Candidate],
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     *,
     budget: float,
     count: int = 5,
@@ -149,7 +152,7 @@ def most_informative(
         Settings by short name, or our trainer's.
     found
         Candidates, see `coopetition.proposal.candidates`.
-    knob_map
+    settings_map
         The map to be sharpened.
     budget
         Sequences of the run.
@@ -158,7 +161,7 @@ def most_informative(
     """
     start = plain(base)
     settings = [one.settings(start) for one in found]
-    taught = gains(knob_map, settings, budget=budget)
+    taught = gains(settings_map, settings, budget=budget)
     experiments = [
         Experiment(candidate=one, gain=gain) for one, gain in zip(found, taught, strict=True)
     ]

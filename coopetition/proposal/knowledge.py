@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ..curves.curve import Curves
 from ..curves.landmarks import verdict
 from ..files import provenance
-from ..forecasting.settings_map import KnobMap
+from ..forecasting.settings_map import SettingsMap
 from ..forecasting.settings_map.cross_validation import with_verdicts
 from ..forecasting.settings_map.distinct_runs import distinct
 from ..forecasting.settings_map.further_runs import joined
@@ -39,7 +39,7 @@ def small_regression() -> OutcomeRegression:
     )
 
 
-def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> KnobMap:
+def with_runs(settings_map: SettingsMap, runs: Iterable[Curves], *, seed: int = 0) -> SettingsMap:
     """The map with what further runs say; runs it has already are left as they are.
 
     A run is known by the checksum of its log (and its name there, where the log holds several),
@@ -52,10 +52,10 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
 
     Parameters
     ----------
-    knob_map
+    settings_map
         A map of a toy model of the catalogue.
     runs
-        Logs with their settings. Runs that cannot be used are named in `KnobMap.excluded`.
+        Logs with their settings. Runs that cannot be used are named in `SettingsMap.excluded`.
     seed
         Of the fits' starts.
 
@@ -65,13 +65,13 @@ def with_runs(knob_map: KnobMap, runs: Iterable[Curves], *, seed: int = 0) -> Kn
         If runs are given and none of the new ones can be used, or two that no file holds have the
         same name.
     """
-    new = distinct(runs, known=[(run.run, run.source) for run in knob_map.runs])
+    new = distinct(runs, known=[(run.run, run.source) for run in settings_map.runs])
     if not new:
-        return knob_map
-    both = joined(knob_map, new, seed=seed)
-    added = [run.run for run in both.runs[len(knob_map.runs) :]]
-    settings = {**knob_map.provenance.get("settings", {}), "added": added}
+        return settings_map
+    both = joined(settings_map, new, seed=seed)
+    added = [run.run for run in both.runs[len(settings_map.runs) :]]
+    settings = {**settings_map.provenance.get("settings", {}), "added": added}
     origin = provenance("calibrate", settings, seed=seed, sources=[curves.source for curves in new])
-    both = dataclasses.replace(both, provenance={**origin, "before": dict(knob_map.provenance)})
+    both = dataclasses.replace(both, provenance={**origin, "before": dict(settings_map.provenance)})
     named = {curves.run: curves for curves in new}
     return with_verdicts(both, {name: named[name] for name in added}, seed=seed)

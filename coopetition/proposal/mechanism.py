@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..fitting.multistart import one_blas_thread
 from ..fitting.symmetry import RATE
-from ..forecasting.settings_map import KnobMap
+from ..forecasting.settings_map import SettingsMap
 from ..forecasting.theories.theory import Theory
 
 Array = NDArray[np.float64]
@@ -100,7 +100,7 @@ def _meaning(parameter: str) -> str:
 
 
 def mechanism(
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     base: Mapping[str, Any],
     settings: Mapping[str, Any],
     *,
@@ -110,7 +110,7 @@ def mechanism(
 
     Parameters
     ----------
-    knob_map
+    settings_map
         From settings to parameters.
     base, settings
         Before and after, by short name.
@@ -128,8 +128,8 @@ def mechanism(
     'mu1'
     """
     with one_blas_thread():
-        theory = knob_map.the_theory()
-        before, after = knob_map.predict(base), knob_map.predict(settings)
+        theory = settings_map.the_theory()
+        before, after = settings_map.predict(base), settings_map.predict(settings)
         differs = np.flatnonzero(~np.isclose(before.mean, after.mean, rtol=0.0, atol=1e-9))
         thetas = np.tile(before.mean, (len(differs) + 2, 1))
         thetas[1] = after.mean

@@ -17,14 +17,14 @@ from ..fitting.multistart import one_blas_thread
 from ..forecasting.flips import possible_flips
 from ..forecasting.prediction import LEAST_SHARE
 from ..forecasting.prior import ParameterPrior
-from ..forecasting.settings_map import KnobMap
+from ..forecasting.settings_map import SettingsMap
 
 Array = NDArray[np.float64]
 
 
 def verdict_chances(
     settings: Sequence[Mapping[str, Any]],
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     *,
     budget: float,
     draws: int,
@@ -37,7 +37,7 @@ def verdict_chances(
     ----------
     settings
         By short name, one mapping a candidate.
-    knob_map
+    settings_map
         From settings to parameters, and to the odds of the verdicts.
     budget
         Sequences at which the verdict is given.
@@ -71,17 +71,17 @@ def verdict_chances(
     from tqdm.auto import tqdm
 
     with one_blas_thread():
-        priors = [knob_map.predict(one) for one in settings]
+        priors = [settings_map.predict(one) for one in settings]
         require_begun(priors, budget)
         chances: dict[int, Mapping[str, float] | CoopetitionError] = {}
         bar = tqdm(total=len(priors), desc="candidates", leave=False, disable=not progress)
         with bar:
             for members, flips in possible_flips(
-                knob_map.the_theory(), knob_map.discrepancy, priors,
+                settings_map.the_theory(), settings_map.discrepancy, priors,
                 horizon=budget, draws=draws, seed=seed,
             ):  # fmt: skip
                 for i, flip in zip(members, flips, strict=True):
-                    chances[i] = _verdicts(settings[i], knob_map, flip, budget)
+                    chances[i] = _verdicts(settings[i], settings_map, flip, budget)
                 bar.update(len(members))
     return [chances[i] for i in range(len(priors))]
 
@@ -103,7 +103,7 @@ def require_begun(priors: Sequence[ParameterPrior], budget: float) -> None:
 
 
 def _verdicts(
-    settings: Mapping[str, Any], knob_map: KnobMap, flip: Array, budget: float
+    settings: Mapping[str, Any], settings_map: SettingsMap, flip: Array, budget: float
 ) -> Mapping[str, float] | CoopetitionError:
     """Of the futures of one setting, ``(draws, times)``."""
     whole = np.isfinite(flip[:, -1])
@@ -113,4 +113,4 @@ def _verdicts(
             f"{budget:,.0f} sequences; keep its settings (learning rate, batch size) nearer to "
             "the base's, or shorten the budget"
         )
-    return knob_map.odds_at(settings, verdict_probabilities(flip[whole]), horizon=budget)
+    return settings_map.odds_at(settings, verdict_probabilities(flip[whole]), horizon=budget)

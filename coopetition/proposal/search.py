@@ -12,7 +12,7 @@ from ..curves.curve import Curves
 from ..errors import CoopetitionError
 from ..forecasting import Forecast, forecast_settings
 from ..forecasting.forecasts import require_map
-from ..forecasting.settings_map import KnobMap
+from ..forecasting.settings_map import SettingsMap
 from ..settings.covariates import covariates
 from ..version import __version__
 from .base_log import base_log
@@ -32,7 +32,7 @@ GAIN = 0.01  # of probability over the base's: what gains less is no proposal
 
 def propose(
     base: Mapping[str, Any] | TrainingSettings,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     *,
     budget: float,
     moves: Sequence[Move] | None = None,
@@ -56,7 +56,7 @@ def propose(
     ----------
     base
         Settings by short name, as in `Curves.settings`, or our trainer's.
-    knob_map
+    settings_map
         From settings to distributions of parameters.
     budget
         Sequences at which ICL is to be there.
@@ -89,7 +89,7 @@ def propose(
     CoopetitionError
         If the simulations of every candidate failed.
     """
-    require_map(knob_map)
+    require_map(settings_map)
     if not (math.isfinite(budget) and budget > 0):
         raise ValueError(f"budget = {budget!r}: must be a positive number of sequences")
     if count < 1:
@@ -99,15 +99,17 @@ def propose(
     base = plain(base)
     allowed = default_moves(base) if moves is None else tuple(moves)
     found = candidates(base, allowed, count=looked_at, seed=seed)
-    screened, failures = _screened(base, found, knob_map, budget, seed, progress)
+    screened, failures = _screened(base, found, settings_map, budget, seed, progress)
     if not screened:
         raise CoopetitionError(f"no candidate could be simulated; the first: {failures[0]}")
-    own = forecast_settings(base, knob_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
-    at_base, _ = _screened(base, [Candidate(changes={}, cost=0.0)], knob_map, budget, seed, False)
+    own = forecast_settings(base, settings_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
+    at_base, _ = _screened(
+        base, [Candidate(changes={}, cost=0.0)], settings_map, budget, seed, False
+    )
     beside = max((one.persistent for one in at_base), default=0.0)
     better = [one for one in screened if one.persistent > beside]
     looked: list[tuple[Candidate, Forecast]] = [
-        (one.candidate, _forecast(base, one.candidate, knob_map, budget, DRAWS, seed))
+        (one.candidate, _forecast(base, one.candidate, settings_map, budget, DRAWS, seed))
         for one in promising(better, sure, math.ceil(SPARE * count))
     ]
     before = own.verdict_probability["persistent"]
@@ -116,13 +118,13 @@ def propose(
     ]
     reached.sort(key=lambda pair: rank(pair[1].verdict_probability["persistent"], pair[0], sure))
     chosen = [
-        _proposal(f"proposal-{i:02d}", base, candidate, forecast, knob_map, budget, opinion)
+        _proposal(f"proposal-{i:02d}", base, candidate, forecast, settings_map, budget, opinion)
         for i, (candidate, forecast) in enumerate(reached[:count], start=1)
     ]
     notes = [*own.warnings, *failures]
     best = max((p.probability_persistent for p in chosen), default=None)
     if best is None:
-        remedy = "" if before >= sure else f"; {_wider(base, allowed, knob_map)}"
+        remedy = "" if before >= sure else f"; {_wider(base, allowed, settings_map)}"
         notes.append(
             f"none of {len(screened)} candidates is likelier to be persistent than the base "
             f"({before:.2f}){remedy}"
@@ -130,7 +132,7 @@ def propose(
     elif best < sure:
         notes.append(
             f"no candidate is persistent with probability {sure:g} (the best: {best:.2f}); "
-            f"{_wider(base, allowed, knob_map)}"
+            f"{_wider(base, allowed, settings_map)}"
         )
     return Proposals(
         base=base,
@@ -142,7 +144,7 @@ def propose(
         notes=tuple(dict.fromkeys(notes)),
         provenance={
             "version": __version__,
-            "map": {**knob_map.provenance, "runs": [run.run for run in knob_map.runs]},
+            "map": {**settings_map.provenance, "runs": [run.run for run in settings_map.runs]},
             "moves": [vars(move) for move in allowed],
             "seed": seed,
             "draws": {"screening": SCREEN_DRAWS, "forecast": DRAWS},
@@ -151,10 +153,10 @@ def propose(
     )
 
 
-def _wider(base: Mapping[str, Any], allowed: Sequence[Move], knob_map: KnobMap) -> str:
+def _wider(base: Mapping[str, Any], allowed: Sequence[Move], settings_map: SettingsMap) -> str:
     """The remedy where nothing is sure enough, with further moves that the map's runs tell of."""
     taken, at_base = {move.setting for move in allowed}, covariates(base)
-    told = [name for name in at_base if len({r.settings.get(name) for r in knob_map.runs}) > 1]
+    told = [name for name in at_base if len({r.settings.get(name) for r in settings_map.runs}) > 1]
     further = []
     for move in default_moves(base, [name for name in MOVABLE if name not in taken]):
         moved = covariates({**base, move.setting: move.upper})
@@ -187,19 +189,19 @@ def promising(screened: Sequence[Screened], sure: float, count: int) -> list[Scr
 def _forecast(
     base: Mapping[str, Any],
     candidate: Candidate,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     budget: float,
     draws: int,
     seed: int,
 ) -> Forecast:
     settings = candidate.settings(base)
-    return forecast_settings(settings, knob_map, horizon=budget, draws=draws, seed=seed)
+    return forecast_settings(settings, settings_map, horizon=budget, draws=draws, seed=seed)
 
 
 def _screened(
     base: Mapping[str, Any],
     found: Sequence[Candidate],
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     budget: float,
     seed: int,
     progress: bool,
@@ -207,7 +209,7 @@ def _screened(
     """A quick look at every candidate, and what failed."""
     settings = [candidate.settings(base) for candidate in found]
     seen = verdict_chances(
-        settings, knob_map, budget=budget, draws=SCREEN_DRAWS, seed=seed, progress=progress
+        settings, settings_map, budget=budget, draws=SCREEN_DRAWS, seed=seed, progress=progress
     )
     screened, failures = [], []
     for candidate, chances in zip(found, seen, strict=True):
@@ -223,13 +225,13 @@ def _proposal(
     base: Mapping[str, Any],
     candidate: Candidate,
     forecast: Forecast,
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     budget: float,
     opinion: Callable[[Mapping[str, Any]], Mapping[str, float]] | None,
 ) -> Proposal:
     settings = candidate.settings(base)
     second = None if opinion is None else opinion({**settings, "horizon": budget})
-    known = knob_map.predict(base).notes
+    known = settings_map.predict(base).notes
     changes = {
         setting: (float(base[setting]), float(value))
         for setting, value in candidate.changes.items()
@@ -241,7 +243,7 @@ def _proposal(
         cost=candidate.cost,
         probability_persistent=float(np.round(forecast.verdict_probability["persistent"], 4)),
         forecast=forecast,
-        mechanism=mechanism(knob_map, base, settings, budget=budget).in_words(changes),
+        mechanism=mechanism(settings_map, base, settings, budget=budget).in_words(changes),
         second_opinion=None if second is None else round(second["persistent"], 4),
-        notes=tuple(note for note in knob_map.predict(settings).notes if note not in known),
+        notes=tuple(note for note in settings_map.predict(settings).notes if note not in known),
     )

@@ -13,7 +13,7 @@ from ..curves.landmarks import Verdict
 from ..curves.outcomes import most_probable
 from ..errors import CoopetitionError
 from ..files import provenance, sha256_of, write_atomically
-from ..forecasting.settings_map import KnobMap, save_map
+from ..forecasting.settings_map import SettingsMap, save_map
 from .result import Proposal, Proposals
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ RUNS, VERDICTS = "runs", "verdicts.json"  # what `coopetition.proposal.verificat
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Prediction:
+class StoredPrediction:
     """What was predicted of one proposal before it was trained.
 
     Parameters
@@ -102,7 +102,7 @@ def require_new(folder: str | os.PathLike[str]) -> None:
 def write_proposals(
     proposals: Proposals,
     folder: str | os.PathLike[str],
-    knob_map: KnobMap,
+    settings_map: SettingsMap,
     *,
     settings: Mapping[str, Any] | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
@@ -116,7 +116,7 @@ def write_proposals(
         What was found.
     folder
         With a settings file ``NAME.yaml`` for each proposal.
-    knob_map
+    settings_map
         The map that predicted them.
     settings
         What the command was asked for.
@@ -160,7 +160,7 @@ def write_proposals(
         for s in proposals.frontier
     ]
     write_atomically(folder / FRONTIER, pd.DataFrame(rows).to_csv(index=False))
-    save_map(knob_map, folder / MAP)
+    save_map(settings_map, folder / MAP)
     content = {
         "format": FORMAT,
         **provenance(
@@ -182,7 +182,7 @@ def write_proposals(
     return write_atomically(folder / PREDICTIONS, json.dumps(content, indent=1))
 
 
-def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
+def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, ...]:
     """The predictions in a folder.
 
     Raises
@@ -213,7 +213,7 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[Prediction, ...]:
                         f"{file} is not what was predicted: restore it, or propose anew elsewhere"
                     )
             found.append(
-                Prediction(
+                StoredPrediction(
                     name=entry["name"],
                     settings=settings,
                     curves=curves,

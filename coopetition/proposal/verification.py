@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ..curves.curve import Curves
 from ..errors import CoopetitionError, Interrupted
 from ..files import provenance, sha256_of, write_atomically
-from ..forecasting.settings_map import KnobMap, load_map
+from ..forecasting.settings_map import SettingsMap, load_map
 from ..logs import read_curves
 from .knowledge import with_runs
-from .storage import MAP, PREDICTIONS, RUNS, VERDICTS, Prediction, read_predictions
+from .storage import MAP, PREDICTIONS, RUNS, VERDICTS, StoredPrediction, read_predictions
 from .verified import Verification, Verified, compared
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
     return found
 
 
-def require_as_predicted(prediction: Prediction, run: Path) -> None:
+def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
     """Refuse a run of other settings than those the prediction is of."""
     from ..settings.yaml_files import another_run, read_settings
 
@@ -167,20 +167,22 @@ def finished(run: Path, budget: float) -> Curves | None:
     return curves if curves.last_sequence >= NEAR * budget else None
 
 
-def updated_map(folder: str | os.PathLike[str], verification: Verification) -> KnobMap:
+def updated_map(folder: str | os.PathLike[str], verification: Verification) -> SettingsMap:
     """The map that predicted, with what the verified runs say; the old one stays as it is."""
-    knob_map = load_map(Path(folder) / MAP)
+    settings_map = load_map(Path(folder) / MAP)
     runs = []
     for one in verification.results:
         (curves,) = read_curves(one.run)
         # proposals of every folder have the same names
         own = f"{Path(folder).resolve().name}/{curves.run}"
         runs.append(dataclasses.replace(curves, run=own))
-    return with_runs(knob_map, runs)
+    return with_runs(settings_map, runs)
 
 
 def _so_far(
-    predictions: Sequence[Prediction], results: Mapping[str, Verified], failed: Mapping[str, str]
+    predictions: Sequence[StoredPrediction],
+    results: Mapping[str, Verified],
+    failed: Mapping[str, str],
 ) -> Verification:
     names = [one.name for one in predictions]
     return Verification(
@@ -191,7 +193,7 @@ def _so_far(
 
 
 def _trained(
-    prediction: Prediction, run: Path, device: str, progress: bool, trainer: Trainer | None
+    prediction: StoredPrediction, run: Path, device: str, progress: bool, trainer: Trainer | None
 ) -> Curves:
     """The curves of a proposal that is trained, or trained on, to its budget."""
     from ..settings.yaml_files import read_settings

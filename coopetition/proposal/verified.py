@@ -13,7 +13,7 @@ from ..curves.curve import Curves
 from ..curves.landmarks import landmarks, verdict
 from ..errors import CoopetitionError, TrainingError
 from ..forecasting.scores import brier, coverage
-from .storage import Prediction
+from .storage import StoredPrediction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Verified:
         The run's folder.
     """
 
-    prediction: Prediction
+    prediction: StoredPrediction
     measured: str
     peak_flip: float
     final_flip: float
@@ -146,7 +146,7 @@ class Verification:
         return self
 
 
-def compared(prediction: Prediction, curves: Curves, run: Path) -> Verified:
+def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verified:
     """A prediction beside the curves that were measured.
 
     Raises

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..dynamics.readout import ACCURACY
 from ..files import sha256_of
-from ..proposal.storage import PREDICTIONS, RUNS, VERDICTS, Prediction, read_predictions
+from ..proposal.storage import PREDICTIONS, RUNS, VERDICTS, StoredPrediction, read_predictions
 from ..proposal.verification import finished, read_verdicts
 from .section import Section, Table, in_words, picture
 
@@ -43,7 +43,7 @@ def of_proposals(path: str) -> Section:
     )
 
 
-def _proposed(predictions: tuple[Prediction, ...]) -> Table:
+def _proposed(predictions: tuple[StoredPrediction, ...]) -> Table:
     rows = []
     for one in predictions:
         changes = ", ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in one.changes.items())
@@ -79,7 +79,7 @@ def _score(score: Mapping[str, Any]) -> str:
     )
 
 
-def _compared(folder: Path, prediction: Prediction) -> tuple[bytes, str]:
+def _compared(folder: Path, prediction: StoredPrediction) -> tuple[bytes, str]:
     """The predicted curves, and the measured ones where the run is finished."""
     from matplotlib.figure import Figure
 

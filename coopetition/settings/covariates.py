@@ -14,7 +14,16 @@ from typing import Any
 
 from ..curves.curve import head_start as head_start  # read by those who read covariates
 from ..errors import unknown_name
-from .setting_values import decay, error, fixed_positions, log2_of, matched, number, pace, plain
+from .setting_values import (
+    decay,
+    error,
+    fixed_positions,
+    log2_of,
+    matched,
+    number,
+    plain,
+    time_scale,
+)
 
 UNKNOWN_KIND = "unknown"
 DECAYING = ("all", "attention", "embeddings")  # parts whose weight decay has a covariate
@@ -89,7 +98,7 @@ COVARIATES: tuple[Covariate, ...] = tuple(
         ),
         ("fixed_positions", "positions not learned, 2 layers or fewer", fixed_positions, 0.2, 1.0),
         ("width", "width doubled", log2_of("width", 64), 0.5, 0.4),
-        ("pace", "batch size / learning rate × e", pace, 3.0, 0.15),
+        ("time_scale", "batch size / learning rate × e", time_scale, 3.0, 0.15),
         (
             "head_start",
             "1e7 sequences of CIWL-only training before",
@@ -189,17 +198,17 @@ def covariate(name: str) -> Covariate:
     return COVARIATES[NAMES.index(name)]
 
 
-def pace_of(settings: Mapping[str, Any]) -> float:
+def time_scale_of(settings: Mapping[str, Any]) -> float:
     """Time scale of the settings in units of the base's: batch size/32 · 1e-5/learning rate.
 
     1 where settings do not say.
 
     Examples
     --------
-    >>> round(pace_of({"lr": 3e-4, "batch_size": 16}), 4)
+    >>> round(time_scale_of({"lr": 3e-4, "batch_size": 16}), 4)
     0.0167
     """
-    return math.exp(pace(settings) or 0.0)
+    return math.exp(time_scale(settings) or 0.0)
 
 
 def data_kind(settings: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ def decay(part: str, decoupled: bool) -> Value:
     return value
 
 
-def pace(settings: Mapping[str, Any]) -> float | None:
+def time_scale(settings: Mapping[str, Any]) -> float | None:
     """Logarithm of batch size over learning rate, 0 at the base."""
     lr, batch = number(settings, "lr"), number(settings, "batch_size")
     if lr is None or batch is None:

@@ -199,9 +199,9 @@ def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
             (v, None) for v in read_all(b, plain, p, b.mul(row, p_stride), len(ode.parameters))
         ]
         slopes = program.emit(b, a, list(zip(values, seeds, strict=True)), parameters)
-        for i, (_, tangent) in enumerate(slopes):
+        for i, (_, sensitivity) in enumerate(slopes):
             place = b.add(b.mul(row, INT64(states * states)), INT64(states * i))
-            store(b, constant(0.0, states) if tangent is None else tangent, out, place)
+            store(b, constant(0.0, states) if sensitivity is None else sensitivity, out, place)
     b.ret_void()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import ReadOnlyArrays, compile_for
-from ..trajectory import Floats, Outcome, Trajectory
+from ..trajectory import Floats, Status, Trajectory
 from . import stepping
 from .compilation import CompiledODE
 
@@ -68,7 +68,7 @@ def integrate_sampled(
         parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
         times=times[kept],
         states=states[0, kept, :, 0],
-        outcome=Outcome(int(outcome[0])),
+        outcome=Status(int(outcome[0])),
         horizon=float(span[1]),
         reached=float(reached[0]),
         steps=int(steps[0]),
@@ -114,7 +114,7 @@ def integrate_recorded(
         parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
         times=times,
         states=np.concatenate([y0[None], rows[:, 0] + rows[:, 1]]),
-        outcome=Outcome(outcome),
+        outcome=Status(outcome),
         horizon=float(span[1]),
         reached=float(times[-1]),
         steps=int(work[layout.control("steps")]),

@@ -41,7 +41,7 @@ DENSE = (
     F(69997945, 29380423),
 )
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
-TANGENT_SLACK = 1e3  # relative error of tangents a step, in units of rtol
+TANGENT_SLACK = 1e3  # relative error of sensitivities a step, in units of rtol
 # PI control: h · safety · err^−α · err_old^β
 BETA = 0.04
 ALPHA = 0.2 - 0.75 * BETA
@@ -119,15 +119,16 @@ class _Emitter:
             result.append(self.b.fadd(atol, self.b.fmul(rtol, largest)))
         return result
 
-    def tangent_error(
+    def sensitivity_error(
         self, a: Dual, h: ir.Value, errors: Sequence[Any], moved: Sequence[Any]
     ) -> ir.Value:
-        """The largest over directions of |error|/(atol + slack · rtol · |tangent|), maximum norms.
+        """The largest over directions of |error|/(atol + slack · rtol · |sensitivity|), maximum
+        norms.
 
         Near an equilibrium steps are as long as stability allows, and may be a little longer until
-        the error of the values, which have all but arrived, is seen again. Tangents, which have
-        not, would meanwhile grow without bound. On other trajectories the slack keeps this from
-        shortening a step.
+        the error of the values, which have all but arrived, is seen again. Sensitivities, which
+        have not, would meanwhile grow without bound. On other trajectories the slack keeps this
+        from shortening a step.
         """
         rtol = self.b.fmul(self.control("rtol"), self.plain(TANGENT_SLACK))
         error = a.largest_slope(self.b, errors)
@@ -214,7 +215,7 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     errors = [b.fmul(h, a.value(error)) for error in error_slopes]
     error = e.norm(errors, e.scales(e.y, moved))
     if isinstance(a, Dual):
-        error = intrinsic(b, "maxnum", error, e.tangent_error(a, h, error_slopes, moved))
+        error = intrinsic(b, "maxnum", error, e.sensitivity_error(a, h, error_slopes, moved))
     accepted = b.fcmp_ordered("<=", error, e.plain(1.0))
     _control_step(e, h, last, error, accepted)
     arrival = b.select(last, end, b.fadd(time, h))

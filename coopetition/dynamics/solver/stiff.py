@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays import ReadOnlyArrays
-from ..trajectory import Floats, Outcome, Trajectory
+from ..trajectory import Floats, Status, Trajectory
 from .compilation import CompiledODE
 
 
@@ -70,10 +70,10 @@ def integrate_stiff(
     solver = kind(rhs, span[0], y0, span[1], rtol=max(tolerances[0], 1e-13), atol=tolerances[1],
                   jac=jac)  # fmt: skip
     times, points, pieces = [span[0]], [y0], []
-    outcome = Outcome.REACHED
+    outcome = Status.REACHED
     while solver.status == "running":
         if len(times) > tolerances[3]:
-            outcome = Outcome.TOO_MANY_STEPS
+            outcome = Status.TOO_MANY_STEPS
             break
         with warnings.catch_warnings():
             # what the method complains of is told by the outcome below
@@ -82,7 +82,7 @@ def integrate_stiff(
         blown = not np.all(np.isfinite(solver.y))
         # before a pole lsoda may succeed with a step that does not move
         if solver.status == "failed" or blown or solver.t <= times[-1]:
-            outcome = Outcome.NOT_FINITE if blown else Outcome.STEP_UNDERFLOW
+            outcome = Status.NOT_FINITE if blown else Status.STEP_UNDERFLOW
             break
         pieces.append(solver.dense_output())
         times.append(solver.t)

@@ -1,8 +1,8 @@
 """From training settings to parameters: calibrate a map on runs, and ask it about others.
 
-`calibrate` makes a `KnobMap` of logs, `map_for` chooses among those that ship with the package
-(`default_map`, `small_map`), `save_map` and `load_map` keep one in a file; `KnobMap.predict` turns
-settings into a distribution.
+`calibrate` makes a `SettingsMap` of logs, `map_for` chooses among those that ship with the package
+(`default_map`, `small_map`), `save_map` and `load_map` keep one in a file; `SettingsMap.predict`
+turns settings into a distribution.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from ...settings.covariates import COVARIATES, Covariate, covariates
 from .calibration import calibrate
 from .run_information import RunInformation, VerdictRecord
-from .settings_map import KnobMap
+from .settings_map import SettingsMap
 from .shipped import default_map, map_for, small_map
 from .storage import load_map, map_from_json, save_map
 
 __all__ = [
     "COVARIATES",
     "Covariate",
-    "KnobMap",
     "RunInformation",
+    "SettingsMap",
     "VerdictRecord",
     "calibrate",
     "covariates",

@@ -24,19 +24,19 @@ from ...errors import LogError
 from ...files import provenance
 from ...fitting.multistart import one_blas_thread
 from ...seeds import stream
-from ...settings.covariates import covariates, data_kind, head_start, pace_of, unusable
+from ...settings.covariates import covariates, data_kind, head_start, time_scale_of, unusable
 from ..discrepancy import Discrepancy
-from ..observations import Evidence, evidence
+from ..observations import Observations, observations
 from ..theories.dynamical import as_theory, toy_theory
 from ..theories.theory import Theory, parameter_names
 from .cross_validation import with_verdicts
 from .distinct_runs import distinct
-from .effects import present_beliefs
-from .priors import Beliefs
+from .effects import current_priors
+from .priors import Priors
 from .regression import expected_deviations
 from .run_fit import informed, optimum_of, screened
 from .run_information import RunInformation
-from .settings_map import GUESS_WEIGHT, KnobMap
+from .settings_map import GUESS_WEIGHT, SettingsMap
 
 Array = NDArray[np.float64]
 
@@ -55,12 +55,12 @@ def calibrate(
     until: float | None = None,
     points: int = POINTS,
     discrepancy: Discrepancy | None = None,
-    beliefs: Beliefs | None = None,
+    priors: Priors | None = None,
     first: Mapping[str, Array] | None = None,
     verdicts: bool = True,
     seed: int = 0,
     progress: bool = False,
-) -> KnobMap:
+) -> SettingsMap:
     """Calibrate a map on runs.
 
     Parameters
@@ -76,8 +76,8 @@ def calibrate(
         Most values kept of a curve.
     discrepancy
         The random function between theory and curves.
-    beliefs
-        What is believed of parameters and effects beforehand; `present_beliefs` when None.
+    priors
+        What is believed of parameters and effects beforehand; `current_priors` when None.
     first
         Where to start a run's θ by its name, for runs calibrated before; saves the screening.
     verdicts
@@ -90,9 +90,10 @@ def calibrate(
 
     Returns
     -------
-    KnobMap
-        Runs it could not use are named in `KnobMap.excluded`; what the runs cannot teach, because
-        they differ in nothing, in `KnobMap.warnings` and under ``warnings`` in its provenance.
+    SettingsMap
+        Runs it could not use are named in `SettingsMap.excluded`; what the runs cannot teach,
+        because they differ in nothing, in `SettingsMap.warnings` and under ``warnings`` in its
+        provenance.
 
     Raises
     ------
@@ -108,17 +109,17 @@ def calibrate(
     """
     theory = as_theory(theory)
     chosen = toy_theory(theory) if isinstance(theory, str) else theory
-    form, believed = discrepancy or Discrepancy(), beliefs or present_beliefs(chosen)
+    form, believed = discrepancy or Discrepancy(), priors or current_priors(chosen)
     given = distinct(runs_in(runs))
     members, logs, excluded = members_of(given, chosen, form, until, points)
-    knobs = KnobMap(
+    knobs = SettingsMap(
         theory=chosen.name,
         parameters=parameter_names(chosen),
         deviation=np.array([(1.5 * p.seed_spread) ** 2 for p in believed.parameters]),
         runs=tuple(members),
         excluded=excluded,
         discrepancy=form,
-        beliefs=believed,
+        priors=believed,
         provenance=provenance(
             "calibrate",
             {"until": until, "points": points, "theory": chosen.name},
@@ -142,17 +143,17 @@ def calibrate(
 
 
 def _fitted_together(
-    knobs: KnobMap,
+    knobs: SettingsMap,
     chosen: Theory,
-    logs: Sequence[Evidence],
+    logs: Sequence[Observations],
     first: Mapping[str, Array] | None,
     rng: np.random.Generator,
     progress: bool,
-) -> KnobMap:
+) -> SettingsMap:
     """The map with its runs' information and deviations, by turns."""
-    guess = np.array([p.seed_spread**2 for p in knobs.beliefs.parameters])
+    guess = np.array([p.seed_spread**2 for p in knobs.priors.parameters])
     # what no log determines would otherwise spread further with every round
-    most = np.array([p.setting_spread**2 for p in knobs.beliefs.parameters])
+    most = np.array([p.setting_spread**2 for p in knobs.priors.parameters])
     designs = np.array([knobs.design(run.settings, run.kind) for run in knobs.runs])
     mean = knobs.prior.mean.copy()
     for turn in _shown(range(ROUNDS), progress):
@@ -186,9 +187,9 @@ def _fitted_together(
     return knobs
 
 
-def limits_at(knobs: KnobMap, design: Array) -> tuple[Array, Array]:
-    """The ends of where θ is looked for at a row of covariates, by the first beliefs."""
-    guess = np.array([p.seed_spread**2 for p in knobs.beliefs.parameters])
+def limits_at(knobs: SettingsMap, design: Array) -> tuple[Array, Array]:
+    """The ends of where θ is looked for at a row of covariates, by the first priors."""
+    guess = np.array([p.seed_spread**2 for p in knobs.priors.parameters])
     middle = knobs.prior.mean @ design
     reach = REACH * np.sqrt(guess + knobs.prior.spread**2 @ design**2)
     return middle - reach, middle + reach
@@ -200,11 +201,11 @@ def members_of(
     discrepancy: Discrepancy,
     until: float | None = None,
     points: int = POINTS,
-) -> tuple[list[RunInformation], list[Evidence], dict[str, str]]:
-    """The usable runs, not yet fitted, their evidence, and why others are left out."""
+) -> tuple[list[RunInformation], list[Observations], dict[str, str]]:
+    """The usable runs, not yet fitted, their observations, and why others are left out."""
     k = len(theory.parameters)
     members: list[RunInformation] = []
-    logs: list[Evidence] = []
+    logs: list[Observations] = []
     excluded: dict[str, str] = {}
     for curves in runs:
         settings = curves.settings
@@ -213,13 +214,21 @@ def members_of(
             excluded[curves.run] = reason
             continue
         try:
-            values, origin, pace = covariates(settings), head_start(settings), pace_of(settings)
+            values, origin, time_scale = (
+                covariates(settings),
+                head_start(settings),
+                time_scale_of(settings),
+            )
         except ValueError as error:
             excluded[curves.run] = str(error)
             continue
-        cut = curves.last_sequence if until is None else min(curves.last_sequence, until * pace)
+        cut = (
+            curves.last_sequence if until is None else min(curves.last_sequence, until * time_scale)
+        )
         try:
-            log = evidence(curves, discrepancy, until=cut, origin=origin, pace=pace, points=points)
+            log = observations(
+                curves, discrepancy, until=cut, origin=origin, time_scale=time_scale, points=points
+            )
         except LogError as error:
             excluded[curves.run] = str(error)
             continue

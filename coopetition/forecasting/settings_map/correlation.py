@@ -37,7 +37,7 @@ ROWS, COLUMNS = (slice(None), None), (None, slice(None))
 Combination = tuple[Hashable, ...]  # the kind of data, then the covariates, None where unknown
 
 
-def kinship(
+def correlation(
     first: Sequence[Combination],
     second: Sequence[Combination],
     reach: Mapping[str, float],
@@ -56,7 +56,7 @@ def kinship(
     Examples
     --------
     >>> pair = [("gaussian", 0.0), ("gaussian", 1.0), ("glyphs", 0.0)]
-    >>> kinship(pair[:1], pair, {"classes": 0.4}, {"classes": 2.0}).round(2).tolist()
+    >>> correlation(pair[:1], pair, {"classes": 0.4}, {"classes": 2.0}).round(2).tolist()
     [[1.0, 0.49, 0.0]]
     """
     scale = np.array(list(reach.values())) / SMOOTH

@@ -14,7 +14,7 @@ from ...curves.outcomes import verdict_probabilities
 from ...fitting.multistart import one_blas_thread
 from ..flips import flips_of, path_times
 from .run_information import VerdictRecord
-from .settings_map import KnobMap
+from .settings_map import SettingsMap
 
 Array = NDArray[np.float64]
 
@@ -23,8 +23,8 @@ SHARES = (0.25, 0.5, 1.0)  # of a run's log, at whose ends its verdict is taken
 
 
 def with_verdicts(
-    knob_map: KnobMap, logs: Mapping[str, Curves], *, seed: int = 0, progress: bool = False
-) -> KnobMap:
+    settings_map: SettingsMap, logs: Mapping[str, Curves], *, seed: int = 0, progress: bool = False
+) -> SettingsMap:
     """The map with the verdicts of the runs whose logs are given; the others keep theirs.
 
     Runs whose log tells no verdict (no flip) get none, and none gets any where all runs have the
@@ -32,7 +32,7 @@ def with_verdicts(
 
     Parameters
     ----------
-    knob_map
+    settings_map
         The map.
     logs
         The runs' curves by name.
@@ -43,18 +43,18 @@ def with_verdicts(
     """
     from tqdm.auto import tqdm
 
-    if len(knob_map.combinations) < 2:
-        return knob_map
+    if len(settings_map.combinations) < 2:
+        return settings_map
     found: dict[str, tuple[VerdictRecord, ...]] = {}
     with one_blas_thread():
         for combination in tqdm(
-            knob_map.combinations, desc="foreseeing", leave=False, disable=not progress
+            settings_map.combinations, desc="foreseeing", leave=False, disable=not progress
         ):
-            alike = [run for run in knob_map.runs if run.combination == combination]
+            alike = [run for run in settings_map.runs if run.combination == combination]
             new = [run for run in alike if run.run in logs]
             if not new:
                 continue
-            others = knob_map.without(*(run.run for run in alike))
+            others = settings_map.without(*(run.run for run in alike))
             futures: dict[float, tuple[Array, Array]] = {}  # by their end: seeds share them
             for run in new:
                 log = logs[run.run]
@@ -62,12 +62,13 @@ def with_verdicts(
                     futures[run.until] = _futures(others, log, run.until, seed)
                 found[run.run] = _records(log, run.until, *futures[run.until])
     runs = tuple(
-        dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts)) for run in knob_map.runs
+        dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts))
+        for run in settings_map.runs
     )
-    return dataclasses.replace(knob_map, runs=runs)
+    return dataclasses.replace(settings_map, runs=runs)
 
 
-def _futures(others: KnobMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
+def _futures(others: SettingsMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
     """Futures of such a run by the other runs: sequences and flips, ``(draws, times)``."""
     theory, prior = others.the_theory(), others.predict(log.settings)
     flips = flips_of(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)

@@ -19,8 +19,8 @@ from ...arrays import ReadOnlyArrays
 from ...fitting.symmetry import RATE
 from ...settings.covariates import COVARIATES
 from ..theories.theory import Theory
-from .correlation import Combination, kinship
-from .priors import Beliefs
+from .correlation import Combination, correlation
+from .priors import Priors
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class EffectPrior(ReadOnlyArrays):
         combination of settings.
     mean, spread
         Shape ``(k, columns)``.
-    kinship
+    correlation
         Correlation of the offsets of combinations of settings, the last columns; effects are
         otherwise independent.
     """
@@ -76,13 +76,13 @@ class EffectPrior(ReadOnlyArrays):
     columns: tuple[str, ...]
     mean: Array
     spread: Array
-    kinship: Array
+    correlation: Array
 
     def precision(self, used: NDArray[np.intp]) -> Array:
         """Inverse covariance of the effects in some columns, ``(k, used, k, used)``."""
         correlation = np.eye(len(self.columns))
-        first = len(self.columns) - len(self.kinship)
-        correlation[first:, first:] = self.kinship
+        first = len(self.columns) - len(self.correlation)
+        correlation[first:, first:] = self.correlation
         inverse = np.linalg.inv(correlation[np.ix_(used, used)])
         k = len(self.mean)
         found = np.zeros((k, len(used), k, len(used)))
@@ -92,35 +92,35 @@ class EffectPrior(ReadOnlyArrays):
         return found
 
 
-def present_beliefs(theory: Theory) -> Beliefs:
+def current_priors(theory: Theory) -> Priors:
     """What is believed now of a theory's parameters and of the effects on them.
 
     Examples
     --------
     >>> from coopetition.forecasting.theories.dynamical import toy_theory
-    >>> present_beliefs(toy_theory("coopetition")).directed["matching", "mu1"]
+    >>> current_priors(toy_theory("coopetition")).directed["matching", "mu1"]
     (1.0, 0.3)
     """
     known = {parameter.name for parameter in theory.parameters}
-    return Beliefs(
+    return Priors(
         parameters=theory.parameters,
         reach={covariate.name: covariate.reach for covariate in COVARIATES},
         unknown={covariate.name: covariate.unknown for covariate in COVARIATES},
         directed={key: effect for key, effect in DIRECTED.items() if key[1] in known},
         kind_reach=KIND_REACH,
         settings_reach=SETTINGS_REACH,
-        pace_spread=PACE_SPREAD,
+        time_scale_spread=PACE_SPREAD,
     )
 
 
 def effect_prior(
-    beliefs: Beliefs, kinds: Sequence[str], combinations: Sequence[Combination]
+    priors: Priors, kinds: Sequence[str], combinations: Sequence[Combination]
 ) -> EffectPrior:
     """The prior of all effects.
 
     Parameters
     ----------
-    beliefs
+    priors
         Of the parameters and the covariates.
     kinds
         Kinds of data other than the base's that the runs have.
@@ -129,30 +129,30 @@ def effect_prior(
     """
     columns = (
         "base",
-        *beliefs.reach,
+        *priors.reach,
         *(f"data:{kind}" for kind in kinds),
         *(f"settings:{number}" for number in range(len(combinations))),
     )
-    mean = np.zeros((len(beliefs.parameters), len(columns)))
+    mean = np.zeros((len(priors.parameters), len(columns)))
     spread = np.zeros_like(mean)
-    for row, parameter in enumerate(beliefs.parameters):
+    for row, parameter in enumerate(priors.parameters):
         mean[row, 0], spread[row, 0] = np.log(parameter.centre), parameter.spread
         for column, name in enumerate(columns[1:], start=1):
             if name.startswith("data:"):
-                reach = beliefs.kind_reach
+                reach = priors.kind_reach
             elif name.startswith("settings:"):
-                reach = beliefs.settings_reach
+                reach = priors.settings_reach
             else:
-                reach = beliefs.reach[name]
+                reach = priors.reach[name]
             spread[row, column] = reach * parameter.setting_spread
-            if name == "pace" and parameter.pace:
-                mean[row, column] = parameter.pace
-                spread[row, column] = beliefs.pace_spread * abs(parameter.pace)
-            if (name, parameter.name) in beliefs.directed:
-                mean[row, column], spread[row, column] = beliefs.directed[name, parameter.name]
+            if name == "time_scale" and parameter.time_scale:
+                mean[row, column] = parameter.time_scale
+                spread[row, column] = priors.time_scale_spread * abs(parameter.time_scale)
+            if (name, parameter.name) in priors.directed:
+                mean[row, column], spread[row, column] = priors.directed[name, parameter.name]
     return EffectPrior(
         columns=columns,
         mean=mean,
         spread=spread,
-        kinship=kinship(combinations, combinations, beliefs.reach, beliefs.unknown),
+        correlation=correlation(combinations, combinations, priors.reach, priors.unknown),
     )

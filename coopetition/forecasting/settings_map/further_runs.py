@@ -18,19 +18,19 @@ from ...fitting.multistart import one_blas_thread
 from ...seeds import stream
 from .calibration import FAILED, FIRST_EVALUATIONS, limits_at, members_of
 from .run_fit import informed, optimum_of, screened
-from .settings_map import KnobMap
+from .settings_map import SettingsMap
 
 
-def joined(knob_map: KnobMap, runs: Sequence[Curves], *, seed: int = 0) -> KnobMap:
+def joined(settings_map: SettingsMap, runs: Sequence[Curves], *, seed: int = 0) -> SettingsMap:
     """The map with the information in further runs' logs, used as far as those of its own.
 
     Parameters
     ----------
-    knob_map
+    settings_map
         A calibrated map.
     runs
         Logs with their settings, each under a name of its own that the map does not have. Runs that
-        cannot be used are named in `KnobMap.excluded`.
+        cannot be used are named in `SettingsMap.excluded`.
     seed
         Of the draws that are screened.
 
@@ -39,17 +39,17 @@ def joined(knob_map: KnobMap, runs: Sequence[Curves], *, seed: int = 0) -> KnobM
     LogError
         If none of the runs can be used.
     """
-    theory, settings = knob_map.the_theory(), {curves.run: curves.settings for curves in runs}
-    asked = knob_map.provenance.get("settings", {})
+    theory, settings = settings_map.the_theory(), {curves.run: curves.settings for curves in runs}
+    asked = settings_map.provenance.get("settings", {})
     used = {name: asked[name] for name in ("until", "points") if name in asked}
-    members, logs, excluded = members_of(runs, theory, knob_map.discrepancy, **used)
+    members, logs, excluded = members_of(runs, theory, settings_map.discrepancy, **used)
     rng, found = stream(seed, "calibration"), []
     with one_blas_thread():
         for member, log in zip(members, logs, strict=True):
-            prior = knob_map.predict(settings[member.run])
+            prior = settings_map.predict(settings[member.run])
             variance = np.diag(prior.covariance)
             starts = screened(theory, log, prior.mean, variance, rng)
-            limits = limits_at(knob_map, knob_map.design(member.settings, member.kind))
+            limits = limits_at(settings_map, settings_map.design(member.settings, member.kind))
             optimum = optimum_of(
                 theory, log, prior.mean, np.diag(1.0 / variance), starts, FIRST_EVALUATIONS, limits
             )
@@ -60,7 +60,7 @@ def joined(knob_map: KnobMap, runs: Sequence[Curves], *, seed: int = 0) -> KnobM
         reasons = "; ".join(f"{name}: {why}" for name, why in excluded.items())
         raise LogError(f"no run to learn from ({reasons})")
     return dataclasses.replace(
-        knob_map,
-        runs=(*knob_map.runs, *kept),
-        excluded={**knob_map.excluded, **excluded},
+        settings_map,
+        runs=(*settings_map.runs, *kept),
+        excluded={**settings_map.excluded, **excluded},
     )

@@ -1,4 +1,4 @@
-"""Beliefs that a map started from: what each parameter is like, and what each setting may do to it.
+"""Priors that a map started from: what each parameter is like, and what each setting may do to it.
 
 They are part of a map as much as its runs are, so they are kept in its file and used from there;
 `coopetition.forecasting.settings_map.effects` holds those that new maps start from.
@@ -15,11 +15,11 @@ from ...arrays import ReadOnlyMapping
 from ..theories.theory import TheoryParameter
 
 _POSITIVE = ("centre", "spread", "seed_spread", "setting_spread")  # of a parameter
-_WHOLE = ("kind_reach", "settings_reach", "pace_spread")  # of the map as a whole
+_WHOLE = ("kind_reach", "settings_reach", "time_scale_spread")  # of the map as a whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Beliefs:
+class Priors:
     """Priors of a map, all of natural logarithms of parameters.
 
     Parameters
@@ -36,7 +36,7 @@ class Beliefs:
     kind_reach, settings_reach
         Of another kind of data, and of what a sum of effects misses at one combination of settings,
         in the parameters' ``setting_spread``.
-    pace_spread
+    time_scale_spread
         Standard deviation of the power with which rates follow batch size / learning rate.
 
     Raises
@@ -51,7 +51,7 @@ class Beliefs:
     directed: Mapping[tuple[str, str], tuple[float, float]]
     kind_reach: float
     settings_reach: float
-    pace_spread: float
+    time_scale_spread: float
 
     def __post_init__(self) -> None:
         for name in ("reach", "unknown", "directed"):
@@ -69,7 +69,7 @@ class Beliefs:
                 raise ValueError(f"{name} = {value!r} in a map's priors: must be positive")
         finite = {f"mean of {a} on {b}": mean for (a, b), (mean, _) in self.directed.items()}
         finite |= {f"unknown of {name}": value for name, value in self.unknown.items()}
-        finite |= {f"pace of {p.name}": p.pace for p in self.parameters}
+        finite |= {f"time_scale of {p.name}": p.time_scale for p in self.parameters}
         for name, value in finite.items():
             if not math.isfinite(value):
                 raise ValueError(f"{name} = {value!r} in a map's priors: must be a number")
@@ -92,8 +92,8 @@ class Beliefs:
         }
 
 
-def beliefs_from(content: Mapping[str, Any]) -> Beliefs:
-    """Beliefs from what `Beliefs.as_dict` made.
+def priors_from(content: Mapping[str, Any]) -> Priors:
+    """Priors from what `Priors.as_dict` made.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def beliefs_from(content: Mapping[str, Any]) -> Beliefs:
         If something is missing, of another type or out of range.
     """
     covariates = dict(content["covariates"])
-    return Beliefs(
+    return Priors(
         parameters=tuple(
             TheoryParameter(name=name, **{field: float(v) for field, v in dict(row).items()})
             for name, row in dict(content["parameters"]).items()
@@ -117,8 +117,8 @@ def beliefs_from(content: Mapping[str, Any]) -> Beliefs:
     )
 
 
-def completed(own: Beliefs, present: Beliefs) -> tuple[Beliefs, tuple[str, ...]]:
-    """Beliefs with those of covariates that came later taken from the present ones, and which.
+def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
+    """Priors with those of covariates that came later taken from the present ones, and which.
 
     Raises
     ------

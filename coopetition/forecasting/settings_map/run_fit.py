@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
-from ..observations import Evidence
+from ..observations import Observations
 from ..theories.theory import Theory
 from .run_information import RunInformation
 
@@ -24,7 +24,7 @@ MISS = 30.0  # standardised residual of a simulation that failed
 
 
 def screened(
-    theory: Theory, log: Evidence, mean: Array, variance: Array, rng: np.random.Generator
+    theory: Theory, log: Observations, mean: Array, variance: Array, rng: np.random.Generator
 ) -> Array:
     """The draws from a wide prior that fit best, shape ``(POLISHED, k)``."""
     thetas = mean + np.sqrt(variance) * rng.standard_normal((SCREENED, len(mean)))
@@ -36,7 +36,7 @@ def screened(
 
 def optimum_of(
     theory: Theory,
-    log: Evidence,
+    log: Observations,
     mean: Array,
     omega: Array,
     starts: Array,
@@ -96,7 +96,7 @@ def optimum_of(
 
 
 def informed(
-    theory: Theory, log: Evidence, member: RunInformation, optimum: Array
+    theory: Theory, log: Observations, member: RunInformation, optimum: Array
 ) -> RunInformation:
     """The run with the quadratic form of its log-likelihood at the optimum."""
     slopes = theory.slopes(optimum, log.times)
@@ -114,6 +114,6 @@ def informed(
     )
 
 
-def _scale(theory: Theory, log: Evidence, theta: Array) -> int:
+def _scale(theory: Theory, log: Observations, theta: Array) -> int:
     """The most probable λ at θ, as an index."""
     return int(np.argmax(log.log_likelihoods(theory.curves(theta[None], log.times))[0]))

@@ -21,7 +21,7 @@ from ...settings.covariates import (
     covariates,
     data_kind,
     head_start,
-    pace_of,
+    time_scale_of,
     unusable,
 )
 from ...settings.names import not_read, short_names
@@ -29,10 +29,10 @@ from ..discrepancy import Discrepancy
 from ..prior import ParameterPrior
 from ..theories.dynamical import toy_theory
 from ..theories.theory import Theory
-from .correlation import Combination, kinship
+from .correlation import Combination, correlation
 from .distinct_runs import same_run
 from .effects import EffectPrior, effect_prior
-from .priors import Beliefs
+from .priors import Priors
 from .regression import Effects, regress, too_alike
 from .run_information import RunInformation
 from .verdict_odds import VerdictOdds, fit_odds
@@ -47,7 +47,7 @@ GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class KnobMap(ReadOnlyArrays):
+class SettingsMap(ReadOnlyArrays):
     """A calibrated map from settings to the distribution of a theory's parameters.
 
     Parameters
@@ -64,7 +64,7 @@ class KnobMap(ReadOnlyArrays):
         Runs that were given but could not be used, with the reason.
     discrepancy
         The random function between theory and curves.
-    beliefs
+    priors
         What was believed of parameters and effects before any run was seen.
     provenance
         Version, command, settings and time of the calibration, and what it warned of.
@@ -78,7 +78,7 @@ class KnobMap(ReadOnlyArrays):
     runs: tuple[RunInformation, ...]
     excluded: Mapping[str, str]
     discrepancy: Discrepancy
-    beliefs: Beliefs
+    priors: Priors
     provenance: Mapping[str, Any]
     declared: Theory | None = None
 
@@ -95,7 +95,7 @@ class KnobMap(ReadOnlyArrays):
     @functools.cached_property
     def longest(self) -> float:
         """Sequences of the longest log, at the base's learning rate and batch size; 0 if none."""
-        lengths = (run.until / math.exp(run.settings.get("pace") or 0.0) for run in self.runs)
+        lengths = (run.until / math.exp(run.settings.get("time_scale") or 0.0) for run in self.runs)
         return max(lengths, default=0.0)
 
     @functools.cached_property
@@ -113,7 +113,7 @@ class KnobMap(ReadOnlyArrays):
     @functools.cached_property
     def prior(self) -> EffectPrior:
         """What is believed of the effects without the runs."""
-        return effect_prior(self.beliefs, self.kinds, self.combinations)
+        return effect_prior(self.priors, self.kinds, self.combinations)
 
     @functools.cached_property
     def effects(self) -> Effects:
@@ -145,8 +145,8 @@ class KnobMap(ReadOnlyArrays):
         """
         if combination in self.combinations:
             return np.eye(len(self.combinations))[self.combinations.index(combination)], 0.0
-        near = kinship([combination], self.combinations, self.beliefs.reach, self.beliefs.unknown)
-        weights = np.linalg.solve(self.prior.kinship, near[0])
+        near = correlation([combination], self.combinations, self.priors.reach, self.priors.unknown)
+        weights = np.linalg.solve(self.prior.correlation, near[0])
         return weights, float(max(0.0, 1.0 - near[0] @ weights))
 
     @functools.cached_property
@@ -156,7 +156,7 @@ class KnobMap(ReadOnlyArrays):
         for covariate in COVARIATES:
             told = (run.settings.get(covariate.name) for run in self.runs)
             seen = [value for value in told if value is not None]
-            if seen and max(seen) > min(seen) and covariate.name != "pace":
+            if seen and max(seen) > min(seen) and covariate.name != "time_scale":
                 found[covariate.name] = (min(seen), max(seen))
         return found
 
@@ -203,7 +203,7 @@ class KnobMap(ReadOnlyArrays):
         values, kind = covariates(settings), data_kind(settings)
         values, far = self.nearby(values)
         mean, covariance = self.effects.at(self.design(values, kind))
-        moves = np.array([p.setting_spread for p in self.beliefs.parameters])
+        moves = np.array([p.setting_spread for p in self.priors.parameters])
         variance = self.deviation.copy()
         notes = [*self.warnings, *not_read(settings)]
         strange = unusable(settings)
@@ -215,13 +215,13 @@ class KnobMap(ReadOnlyArrays):
                 "calibrate a map on runs like yours"
             )
         _, left = self.relatives((kind, *(values[c.name] for c in COVARIATES)))
-        variance = variance + left * (self.beliefs.settings_reach * moves) ** 2
+        variance = variance + left * (self.priors.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
-            variance = variance + (self.beliefs.kind_reach * moves) ** 2
+            variance = variance + (self.priors.kind_reach * moves) ** 2
         if kind not in {run.kind for run in self.runs}:
             notes.append(f"no run of the map was trained on data of kind {kind!r}")
         covariance = covariance + np.diag(variance)
-        unsaid = self.beliefs.unknown
+        unsaid = self.priors.unknown
         missing = [name for name, value in values.items() if value is None and unsaid[name] > 0]
         for name in missing:
             column = self.prior.columns.index(name)
@@ -236,7 +236,7 @@ class KnobMap(ReadOnlyArrays):
             names=self.parameters,
             mean=mean,
             covariance=covariance,
-            pace=pace_of(settings),
+            time_scale=time_scale_of(settings),
             origin=head_start(settings),
             notes=tuple(notes),
         )
@@ -261,7 +261,7 @@ class KnobMap(ReadOnlyArrays):
         own = (curves.run, curves.source)
         return tuple(run.run for run in self.runs if same_run(own, (run.run, run.source)))
 
-    def without(self, *names: str) -> KnobMap:
+    def without(self, *names: str) -> SettingsMap:
         """The map without some runs.
 
         Their influence on deviations, and on optima and foreseen verdicts of the others, remains.

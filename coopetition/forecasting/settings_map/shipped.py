@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from ...settings.covariates import data_kind
 from ...settings.names import short_names
-from .settings_map import KnobMap
+from .settings_map import SettingsMap
 from .storage import map_from_json
 
 if TYPE_CHECKING:
     from ...settings.training import TrainingSettings
 
-DEFAULT_FILE = "knob_map.json"
+DEFAULT_FILE = "settings_map.json"
 SMALL_FILE = "small_map.json"
 
 
 @functools.cache
-def default_map() -> KnobMap:
+def default_map() -> SettingsMap:
     """The map calibrated on the published runs.
 
     Examples
@@ -32,7 +32,7 @@ def default_map() -> KnobMap:
 
 
 @functools.cache
-def small_map() -> KnobMap:
+def small_map() -> SettingsMap:
     """The map calibrated on the small runs of our trainer, ``cpu:*``.
 
     Examples
@@ -43,7 +43,7 @@ def small_map() -> KnobMap:
     return _shipped(SMALL_FILE)
 
 
-def map_for(settings: Mapping[str, Any] | TrainingSettings) -> KnobMap:
+def map_for(settings: Mapping[str, Any] | TrainingSettings) -> SettingsMap:
     """The map whose runs are of the settings' kind of data.
 
     Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
@@ -56,6 +56,6 @@ def map_for(settings: Mapping[str, Any] | TrainingSettings) -> KnobMap:
     return small_map() if data_kind(short_names(settings)) in small_map().kinds else default_map()
 
 
-def _shipped(file: str) -> KnobMap:
+def _shipped(file: str) -> SettingsMap:
     text = (resources.files("coopetition.data") / file).read_text(encoding="utf-8")
     return map_from_json(text, file)

@@ -18,10 +18,10 @@ from ...version import __version__
 from ..discrepancy import Discrepancy
 from ..theories.dynamical import toy_theory
 from ..theories.theory import parameter_names
-from .effects import present_beliefs
-from .priors import Beliefs, beliefs_from, completed
+from .effects import current_priors
+from .priors import Priors, completed, priors_from
 from .run_information import RunInformation, VerdictRecord
-from .settings_map import KnobMap
+from .settings_map import SettingsMap
 
 FORMAT = 1
 _PLAIN = ("run", "kind", "until", "settings")
@@ -29,7 +29,7 @@ _ARRAYS = ("optimum", "information", "score")
 _DIGITS = 10  # of a number in the file; the optimum itself is known to about five
 
 
-def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
+def save_map(settings_map: SettingsMap, path: str | os.PathLike[str]) -> Path:
     """Write a map.
 
     Raises
@@ -46,19 +46,19 @@ def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
     >>> again.parameters == default_map().parameters
     True
     """
-    if knob_map.declared is not None:
-        raise ValueError(f"a map of theory {knob_map.theory!r} is of no use without its code")
-    form = knob_map.discrepancy
+    if settings_map.declared is not None:
+        raise ValueError(f"a map of theory {settings_map.theory!r} is of no use without its code")
+    form = settings_map.discrepancy
     own = {field.name: getattr(form, field.name) for field in dataclasses.fields(form)}
     content = {
         "format": FORMAT,
-        "theory": knob_map.theory,
-        "parameters": knob_map.parameters,
-        "deviation": _rounded(knob_map.deviation),
+        "theory": settings_map.theory,
+        "parameters": settings_map.parameters,
+        "deviation": _rounded(settings_map.deviation),
         "discrepancy": {**own, "spread": dict(form.spread)},
-        "excluded": dict(knob_map.excluded),
-        "provenance": dict(knob_map.provenance),
-        "priors": knob_map.beliefs.as_dict(),
+        "excluded": dict(settings_map.excluded),
+        "provenance": dict(settings_map.provenance),
+        "priors": settings_map.priors.as_dict(),
         "runs": [
             {
                 **{name: getattr(run, name) for name in _PLAIN},
@@ -66,13 +66,13 @@ def save_map(knob_map: KnobMap, path: str | os.PathLike[str]) -> Path:
                 **{name: _rounded(getattr(run, name)) for name in _ARRAYS},
                 "verdicts": [dataclasses.asdict(verdict) for verdict in run.verdicts],
             }
-            for run in knob_map.runs
+            for run in settings_map.runs
         ],
     }
     return write_atomically(path, json.dumps(content, indent=1))
 
 
-def load_map(path: str | os.PathLike[str]) -> KnobMap:
+def load_map(path: str | os.PathLike[str]) -> SettingsMap:
     """Read a map that `save_map` wrote.
 
     Raises
@@ -87,7 +87,7 @@ def load_map(path: str | os.PathLike[str]) -> KnobMap:
     return map_from_json(text, str(path))
 
 
-def map_from_json(text: str, name: str) -> KnobMap:
+def map_from_json(text: str, name: str) -> SettingsMap:
     """A map from the text of its file; ``name`` is what messages call it."""
     remedy = "make one with coopetition calibrate"
     try:
@@ -98,15 +98,15 @@ def map_from_json(text: str, name: str) -> KnobMap:
             raise CoopetitionError(
                 f"{name} is a map of format {content['format']}, not {FORMAT}: calibrate it anew"
             )
-        beliefs, notes = _beliefs(content)
-        found = KnobMap(
+        priors, notes = _beliefs(content)
+        found = SettingsMap(
             theory=content["theory"],
             parameters=tuple(content["parameters"]),
             deviation=np.array(content["deviation"]),
             runs=tuple(_run(run) for run in content["runs"]),
             excluded=content["excluded"],
             discrepancy=Discrepancy(**content["discrepancy"]),
-            beliefs=beliefs,
+            priors=priors,
             provenance={**content["provenance"], **notes},
         )
         known = parameter_names(found.the_theory())
@@ -117,12 +117,12 @@ def map_from_json(text: str, name: str) -> KnobMap:
     return found
 
 
-def _beliefs(content: dict[str, Any]) -> tuple[Beliefs, dict[str, str]]:
+def _beliefs(content: dict[str, Any]) -> tuple[Priors, dict[str, str]]:
     """The priors in a file, and what its provenance has to say of those that are not."""
-    present = present_beliefs(toy_theory(content["theory"]))
+    present = current_priors(toy_theory(content["theory"]))
     if "priors" not in content:  # a file of before they were kept
         return present, {"priors": f"the file held none; those of version {__version__} were taken"}
-    own, new = completed(beliefs_from(content["priors"]), present)
+    own, new = completed(priors_from(content["priors"]), present)
     if [p.name for p in own.parameters] != list(content["parameters"]):
         raise ValueError("its priors are of other parameters than its runs")
     if not new:

@@ -82,7 +82,7 @@ class VerdictOdds(ReadOnlyArrays):
         chances
             The theory's probabilities from settings alone.
         values
-            Covariates, as far from the runs' as effects are relied on (`KnobMap.nearby`).
+            Covariates, as far from the runs' as effects are relied on (`SettingsMap.nearby`).
         horizon
             In sequences. Verdicts at longer ones than the runs' are corrected as at the longest;
             at shorter ones less, and at half the first not at all.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dynamics.catalogue import CATALOGUE, get
-from ...dynamics.integration import integrate_many, integrate_tangents
+from ...dynamics.integration import integrate_many, integrate_sensitivities
 from ...dynamics.model import Model
 from ...dynamics.observation import in_sequences, logistic
 from ...dynamics.readout import ACCURACY, NEEDS, SIGNS
@@ -31,7 +31,7 @@ BATCH_RTOL = 1e-4  # accuracies to about 1e-4, a tenth of the smallest error the
 SLOPE_RTOL = 1e-6
 ATOL = 1e-8
 
-# name: centre, spread, seed_spread, setting_spread, pace
+# name: centre, spread, seed_spread, setting_spread, time_scale
 _BELIEFS: Mapping[str, tuple[float, float, float, float, float]] = {
     RATE: (1e4, 2.0, 0.2, 0.7, 1.0),
     "n_d": (160.0, 1.0, 0.15, 0.5, 0.0),
@@ -151,21 +151,21 @@ class ToyTheory:
         start, p = self._system(theta)
         values = np.exp(np.clip(theta[: self._simulated], -60.0, 60.0))
         dp = self._to_parameter * values
-        run = integrate_tangents(
+        run = integrate_sensitivities(
             self._ode,
             times=times,
             start=start,
-            start_tangents=self._to_state * values,
+            start_sensitivities=self._to_state * values,
             parameters=p,
-            parameter_tangents=dp,
+            parameter_sensitivities=dp,
             rtol=SLOPE_RTOL,
             atol=ATOL,
             max_steps=MAX_STEPS,
         )
-        if not run.outcome.ok or not np.all(np.isfinite(run.tangents)):
+        if not run.outcome.ok or not np.all(np.isfinite(run.sensitivities)):
             return None
         strengths = self._table.outputs(run.states, p)
-        changes = self._table.tangents(run.states, run.tangents, p, dp)
+        changes = self._table.sensitivities(run.states, run.sensitivities, p, dp)
         found = {}
         for evaluator in self.evaluators:
             logit, slope = np.zeros(len(times)), np.zeros((len(times), len(theta)))
@@ -230,14 +230,14 @@ def _believed(name: str, model: Model) -> TheoryParameter:
         numbers = _DECLARED
     else:
         numbers = _OTHERS[name.split("_")[0]]
-    centre, spread, seed_spread, setting_spread, pace = numbers
+    centre, spread, seed_spread, setting_spread, time_scale = numbers
     return TheoryParameter(
         name=name,
         centre=centre,
         spread=spread,
         seed_spread=seed_spread,
         setting_spread=setting_spread,
-        pace=pace,
+        time_scale=time_scale,
     )
 
 

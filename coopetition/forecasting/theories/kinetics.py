@@ -44,10 +44,20 @@ class Kinetics(StrengthTheory):
     name = "kinetics"
     dynamics = (
         TheoryParameter(
-            name="memorising", centre=6e6, spread=1.0, seed_spread=0.2, setting_spread=1.0, pace=1.0
+            name="memorising",
+            centre=6e6,
+            spread=1.0,
+            seed_spread=0.2,
+            setting_spread=1.0,
+            time_scale=1.0,
         ),
         TheoryParameter(
-            name="driving", centre=1.5e6, spread=1.0, seed_spread=0.2, setting_spread=0.7, pace=1.0
+            name="driving",
+            centre=1.5e6,
+            spread=1.0,
+            seed_spread=0.2,
+            setting_spread=0.7,
+            time_scale=1.0,
         ),
         TheoryParameter(name="weight", centre=0.1, spread=1.0, seed_spread=0.3, setting_spread=0.7),
         TheoryParameter(

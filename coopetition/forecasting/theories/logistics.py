@@ -28,10 +28,20 @@ class Logistics(StrengthTheory):
     name = "logistics"
     dynamics = (
         TheoryParameter(
-            name="time_icl", centre=3e6, spread=1.0, seed_spread=0.2, setting_spread=0.7, pace=1.0
+            name="time_icl",
+            centre=3e6,
+            spread=1.0,
+            seed_spread=0.2,
+            setting_spread=0.7,
+            time_scale=1.0,
         ),
         TheoryParameter(
-            name="time_ciwl", centre=6e6, spread=1.0, seed_spread=0.2, setting_spread=1.0, pace=1.0
+            name="time_ciwl",
+            centre=6e6,
+            spread=1.0,
+            seed_spread=0.2,
+            setting_spread=1.0,
+            time_scale=1.0,
         ),
         TheoryParameter(
             name="steepness_icl", centre=4.0, spread=0.7, seed_spread=0.2, setting_spread=0.5

@@ -41,11 +41,21 @@ class LossComplexity(StrengthTheory):
             name="complexity", centre=3.0, spread=1.0, seed_spread=0.2, setting_spread=0.7
         ),
         TheoryParameter(
-            name="crossing", centre=8e6, spread=1.0, seed_spread=0.2, setting_spread=1.0, pace=1.0
+            name="crossing",
+            centre=8e6,
+            spread=1.0,
+            seed_spread=0.2,
+            setting_spread=1.0,
+            time_scale=1.0,
         ),
         TheoryParameter(name="power", centre=0.5, spread=0.5, seed_spread=0.15, setting_spread=0.3),
         TheoryParameter(
-            name="learning", centre=3e6, spread=1.0, seed_spread=0.2, setting_spread=0.7, pace=1.0
+            name="learning",
+            centre=3e6,
+            spread=1.0,
+            seed_spread=0.2,
+            setting_spread=0.7,
+            time_scale=1.0,
         ),
         TheoryParameter(
             name="sharpness", centre=2.0, spread=0.7, seed_spread=0.2, setting_spread=0.5

@@ -38,7 +38,7 @@ class TheoryParameter:
         First guess of how much runs differ that differ in their seed only.
     setting_spread
         How much a change of kind (an MLP, a single layer, other data) may move it.
-    pace
+    time_scale
         Power with which it scales with the time scale of training: 1 for a number of sequences.
     """
 
@@ -47,7 +47,7 @@ class TheoryParameter:
     spread: float
     seed_spread: float
     setting_spread: float
-    pace: float = 0.0
+    time_scale: float = 0.0
 
 
 class Theory(Protocol):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ...errors import CoopetitionError
 from ..interruption import Interruption
-from .tasks import Outcome, Task
+from .tasks import Task, TaskResult
 from .worker import train_task
 
 POLL = 0.5  # seconds between looks at what is running and at requests to stop
@@ -75,8 +75,8 @@ def dispatch(
     retries: int = 2,
     watcher: Watcher | None = None,
     already: int = 0,
-    work: Callable[[Task], Outcome] = train_task,
-) -> tuple[Outcome, ...]:
+    work: Callable[[Task], TaskResult] = train_task,
+) -> tuple[TaskResult, ...]:
     """Have every task done.
 
     Parameters
@@ -98,7 +98,7 @@ def dispatch(
 
     Returns
     -------
-    tuple of Outcome
+    tuple of TaskResult
         In the order of the tasks. After Ctrl-C or SIGTERM those not finished say so; whoever runs
         is told to stop with a checkpoint where the executor has a way to (``interrupt``).
 
@@ -111,7 +111,7 @@ def dispatch(
         raise ValueError(f"retries = {retries}: must be 0 or more")
     hands = _Hands(executor, work)
     watcher = watcher or Silence()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, TaskResult] = {}
     tries = dict.fromkeys((task.folder for task in tasks), 0)
     with Interruption() as interruption:
         waiting = {hands.take(task): task for task in tasks}
@@ -134,7 +134,7 @@ def dispatch(
                 watcher.note("stopping: the runs under way write a checkpoint")
                 for future in hands.stop(waiting):
                     task = waiting.pop(future)
-                    outcomes[task.folder] = Outcome(names=task.names, error=STOPPED, retry=True)
+                    outcomes[task.folder] = TaskResult(names=task.names, error=STOPPED, retry=True)
     report(watcher, already, outcomes.values(), {})
     return tuple(outcomes[task.folder] for task in tasks)
 
@@ -143,27 +143,27 @@ class _Hands:
     """The executor at work, and a fresh one where it broke and there is a way to make one."""
 
     def __init__(
-        self, executor: Executor | Callable[[], Executor], work: Callable[[Task], Outcome]
+        self, executor: Executor | Callable[[], Executor], work: Callable[[Task], TaskResult]
     ) -> None:
         self.make = None if isinstance(executor, Executor) else executor
         self.present = executor if isinstance(executor, Executor) else executor()
         self.work = work
         self.stopped = False
 
-    def take(self, task: Task) -> Future[Outcome]:
+    def take(self, task: Task) -> Future[TaskResult]:
         """Hand over a task."""
         try:
             return self.present.submit(self.work, task)
         except BrokenExecutor as error:
             if self.make is None:
-                lost: Future[Outcome] = Future()
+                lost: Future[TaskResult] = Future()
                 lost.set_exception(error)
                 return lost
             self.present.shutdown(wait=False)
             self.present = self.make()
             return self.present.submit(self.work, task)
 
-    def stop(self, waiting: Iterable[Future[Outcome]]) -> list[Future[Outcome]]:
+    def stop(self, waiting: Iterable[Future[TaskResult]]) -> list[Future[TaskResult]]:
         """Begin nothing more and stop what runs; which futures nobody needs to wait for."""
         self.stopped = True
         interrupt = getattr(self.present, "interrupt", None)
@@ -176,10 +176,10 @@ class _Hands:
         return [future for future in waiting if not future.done()]
 
 
-def outcome_of(future: Future[Outcome], task: Task) -> Outcome:
+def outcome_of(future: Future[TaskResult], task: Task) -> TaskResult:
     """What came of a task whose future has ended."""
     if future.cancelled():
-        return Outcome(names=task.names, error=STOPPED, retry=True)
+        return TaskResult(names=task.names, error=STOPPED, retry=True)
     error = future.exception()
     if error is None:
         return future.result()
@@ -189,14 +189,14 @@ def outcome_of(future: Future[Outcome], task: Task) -> Outcome:
         text = "its worker died"
     else:
         text = " ".join(f"{type(error).__name__}: {error}".split())
-    return Outcome(names=task.names, error=text, retry=True)
+    return TaskResult(names=task.names, error=text, retry=True)
 
 
 def report(
     watcher: Watcher,
     already: int,
-    outcomes: Iterable[Outcome],
-    waiting: dict[Future[Outcome], Task],
+    outcomes: Iterable[TaskResult],
+    waiting: dict[Future[TaskResult], Task],
 ) -> None:
     """Count runs for the watcher."""
     ended = [(len(outcome.names), bool(outcome.error)) for outcome in outcomes]

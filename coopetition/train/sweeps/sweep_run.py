@@ -16,7 +16,7 @@ from ...settings.training import TrainingSettings
 from ..folder.ownership import owned
 from .dispatch import Silence, SweepBar, Watcher, dispatch
 from .sweep import Sweep
-from .tasks import Outcome, Task, count_attempts, finished_runs, make_tasks
+from .tasks import Task, TaskResult, count_attempts, finished_runs, make_tasks
 
 if TYPE_CHECKING:
     from ...curves.curve import Curves
@@ -199,10 +199,10 @@ def done_and_missing(
     executor: Executor | Callable[[], Executor],
     retries: int,
     watcher: Watcher,
-) -> dict[str, Outcome]:
+) -> dict[str, TaskResult]:
     """The outcome of each task by folder; only those not finished go to the executor."""
     outcomes = {
-        task.folder: Outcome(names=task.names, runs=tuple(runs))
+        task.folder: TaskResult(names=task.names, runs=tuple(runs))
         for task in tasks
         if (runs := finished_runs(Path(task.folder), task.members))
     }
@@ -213,7 +213,7 @@ def done_and_missing(
 
 
 def swept(
-    sweep: Sweep, folder: Path, tasks: tuple[Task, ...], outcomes: Mapping[str, Outcome]
+    sweep: Sweep, folder: Path, tasks: tuple[Task, ...], outcomes: Mapping[str, TaskResult]
 ) -> SweepResult:
     """The result, with the curves that are there."""
     of_name: dict[str, SweptRun] = {}
@@ -227,7 +227,7 @@ def swept(
 
 
 def swept_run(
-    settings: TrainingSettings, task: Task, outcome: Outcome, ended: Mapping[str, Any] | None
+    settings: TrainingSettings, task: Task, outcome: TaskResult, ended: Mapping[str, Any] | None
 ) -> SweptRun:
     """One run's result; ``ended`` is what the worker said of it, None after a failure."""
     base = Path(task.folder)

@@ -66,7 +66,7 @@ class Task:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TaskResult:
     """What came of a task.
 
     Parameters

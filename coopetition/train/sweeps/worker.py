@@ -11,12 +11,12 @@ from pathlib import Path
 from ...errors import CoopetitionError, Interrupted
 from ...files import write_atomically
 from ..folder.ownership import FolderTaken, owned
-from .tasks import ATTEMPTS, FINISHED, Outcome, Task, finished_runs
+from .tasks import ATTEMPTS, FINISHED, Task, TaskResult, finished_runs
 
 PATIENCE = 10.0  # seconds a worker waits for one that was told to stop, to write its checkpoint
 
 
-def train_task(task: Task) -> Outcome:
+def train_task(task: Task) -> TaskResult:
     """Train a task to its end, from its newest checkpoint if there is one.
 
     A failure that the package states becomes an outcome, so that it crosses machines whole; any
@@ -27,10 +27,10 @@ def train_task(task: Task) -> Outcome:
         with owned(folder, patience=PATIENCE):
             done = finished_runs(folder, task.members) or train_here(task, folder)
     except (Interrupted, FolderTaken) as error:
-        return Outcome(names=task.names, error=str(error), retry=True)
+        return TaskResult(names=task.names, error=str(error), retry=True)
     except (CoopetitionError, ValueError) as error:
-        return Outcome(names=task.names, error=str(error))
-    return Outcome(names=task.names, runs=tuple(done))
+        return TaskResult(names=task.names, error=str(error))
+    return TaskResult(names=task.names, runs=tuple(done))
 
 
 def train_here(task: Task, folder: Path) -> list[dict[str, object]]:

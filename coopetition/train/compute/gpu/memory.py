@@ -17,7 +17,7 @@ from ....settings.training import NetworkSettings, TrainingSettings
 from ...network.network import Network
 from ...sequences.batches import block_length
 from ..triton.tiles import choose_tiles
-from ..triton.workspace import Workspace
+from ..triton.workspace import StepMemory
 
 WORKSPACES = 2**26  # of the BLAS, on two streams
 EVALUATED = 2**29  # logits and residual streams of one pass of an evaluation on a GPU
@@ -106,7 +106,7 @@ def memory_need(
     passing = 0
     if kernels == "fused":
         tiles = choose_tiles(len(members), batch, context, network, settings.run.matmul)
-        work = Workspace(network, len(members), batch, context, tiles, torch.device("meta"))
+        work = StepMemory(network, len(members), batch, context, tiles, torch.device("meta"))
         passing = work.flat.nbytes // len(members)
     elif kernels == "plain":
         kept = PLAIN_LOGITS * 4 * batch * network.n_labels

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ....settings.training import NetworkSettings
 from .tiles import Tiles
-from .workspace import Workspace
+from .workspace import StepMemory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class JobMaker:
         context: int,
         parameters: Mapping[str, Tensor],
         names: Sequence[str],
-        workspace: Workspace,
+        workspace: StepMemory,
         tiles: Tiles,
     ) -> None:
         self.settings, self.batch, self.context = settings, batch, context

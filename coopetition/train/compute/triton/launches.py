@@ -13,7 +13,7 @@ from .launch import Launch
 from .numbers import Numbers
 from .tiles import LARGE_TILE, Tiles, power_of_two
 from .trunk_arguments import of_trunk
-from .workspace import Workspace
+from .workspace import StepMemory
 
 PARTS_AT_ONCE = 32  # of the labels, when their sums are put together
 
@@ -53,7 +53,7 @@ class Launches:
         self.settings, self.members = settings, network.members
         self.batch, self.context = batch, context
         self.groups = math.ceil(batch / tiles.group)
-        self.work = Workspace(settings, network.members, batch, context, tiles, device)
+        self.work = StepMemory(settings, network.members, batch, context, tiles, device)
         views = optimiser.parameters.views
         maker = JobMaker(settings, batch, context, views, numbers.names, self.work, tiles)
         self.jobs = maker.table(device)

@@ -13,7 +13,7 @@ from .tiles import Tiles
 ALIGNMENT = 64  # floats
 
 
-class Workspace:
+class StepMemory:
     """Named tensors for batches of one shape, in one flat one.
 
     Parameters

@@ -15,7 +15,9 @@ CUBIC, SQRT = tl.constexpr(0.044715), tl.constexpr(0.7978845608028654)  # √(2/
 
 @triton.jit
 def tanh(x):
-    """Hyperbolic tangent that neither overflows nor loses small x to more than rounding of 1."""
+    """Hyperbolic sensitivity that neither overflows nor loses small x to more than rounding of
+    1.
+    """
     return 1.0 - 2.0 / (tl.exp(2.0 * tl.minimum(x, 15.0)) + 1.0)  # 1 in float32 from 9 on
 
 
