@@ -13,8 +13,7 @@ from coopetition.dynamics.model import Model, Strategy
 from coopetition.dynamics.observation import observe
 from coopetition.dynamics.readout import Readout
 from coopetition.forecasting.theories import THEORIES, Kinetics, Logistics, LossComplexity
-from coopetition.forecasting.theories import dynamical as toy_theory
-from coopetition.forecasting.theories.dynamical import ToyTheory, interchangeable
+from coopetition.forecasting.theories.dynamical import ToyTheory, interchangeable, toy_theory
 from coopetition.forecasting.theories.theory import parameter_names, slopes_by_differences
 
 TOYS = ("coopetition", "independent", "cooperation", "decay")

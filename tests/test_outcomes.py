@@ -20,7 +20,7 @@ from coopetition.curves.outcomes import (
 )
 from coopetition.forecasting import Forecast
 from coopetition.forecasting.scores import brier, coverage, interval_score
-from coopetition.proposal.storage import Prediction as StoredPrediction
+from coopetition.proposal.storage import StoredPrediction
 
 TIMES = np.linspace(0.0, 100.0, 21)
 accuracies = st.lists(st.floats(0.0, 1.0), min_size=21, max_size=21).map(np.array)

@@ -30,7 +30,7 @@ def directions(model, seed=0, *, each=False):
     turn.
     """
     ode = reduce(model)
-    rng = stream(seed, "sensitivities")
+    rng = stream(seed, "tangents")
     start = random_start(model, rng)
     p = np.array([{**ode.defaults, **start.parameters}[n] for n in ode.parameter_names])
     states, parameters = len(start.state), len(p)

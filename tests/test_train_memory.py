@@ -21,7 +21,7 @@ from coopetition.train.compute.gpu.memory import (
 )
 from coopetition.train.compute.triton.support import interpreted
 from coopetition.train.compute.triton.tiles import choose_tiles
-from coopetition.train.compute.triton.workspace import Workspace
+from coopetition.train.compute.triton.workspace import StepMemory
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.evaluation.evaluators import FIELDS
 from coopetition.train.sequences.batches import block_length
@@ -118,7 +118,7 @@ def test_what_passes_is_bounded_closely(shape):
 def test_a_fused_steps_need_is_its_workspace(matmul):
     ensemble = ensemble_of(3, network={"width": 16}, run={"matmul": matmul})
     tiles = choose_tiles(3, 4, 2, ensemble.network, matmul)
-    made = Workspace(ensemble.network, 3, 4, 2, tiles, CPU).flat.nbytes
+    made = StepMemory(ensemble.network, 3, 4, 2, tiles, CPU).flat.nbytes
     need = ensemble.memory_need("fused")
     assert made - 3 < 3 * need.passing <= made
     assert ensemble.memory_need("").passing == 0
