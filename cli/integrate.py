@@ -148,7 +148,7 @@ def integrate(
     else:
         asked |= {"modified": modified, "rtol": rtol, "atol": atol}
     readout = Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl)
-    marks = landmarks_of(trajectory, readout) if trajectory.outcome.ok else None
+    marks = landmarks_of(trajectory, readout) if trajectory.status.ok else None
     result = _result(trajectory, marks)
     if output is not None:
         _write(output, trajectory, asked, seed, start)
@@ -204,7 +204,7 @@ def _result(trajectory: Trajectory, marks: Any) -> dict[str, Any]:
         "model": trajectory.model,
         "parameters": dict(trajectory.parameters),
         "method": trajectory.method,
-        "outcome": trajectory.outcome.name.lower(),
+        "outcome": trajectory.status.name.lower(),
         "stopped_at": trajectory.stopped_at,
         "final": {name: float(trajectory.outputs[name][-1]) for name in names},
         "final_strengths": {
@@ -239,7 +239,7 @@ def _write(
             "method": trajectory.method,
             "horizon": trajectory.horizon,
             **asked,
-            "outcome": trajectory.outcome.name.lower(),
+            "outcome": trajectory.status.name.lower(),
             "stopped_at": trajectory.stopped_at,
         },
         seed=None if start else seed or 0,

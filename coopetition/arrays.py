@@ -148,7 +148,7 @@ def graded_grid(end: float, bend: float, steps: int) -> Array:
     return np.asarray(times)
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
+def jit(function: Callable[..., Any], **options: Any) -> Any:
     """A function as numba compiles it, kept on disk where numba finds a place for that.
 
     Parameters

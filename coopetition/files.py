@@ -98,18 +98,18 @@ def provenance(
     }
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Values that JSON has words for.
 
     What is not finite becomes null, tuples and arrays become lists, numpy's numbers Python's, and
     what JSON knows nothing of, such as a path, text.
     """
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)

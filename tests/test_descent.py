@@ -203,7 +203,7 @@ def test_stopping_is_before_the_update_and_does_not_depend_on_what_is_kept():
     below = float(whole.output("total")[2345]) * (1 + 1e-12)
     for every in (1, 7, 1000, 10**6):
         run = descend(PAPER, start=start, stop_below=below, every=every)
-        assert run.outcome is Status.STOPPED
+        assert run.status is Status.STOPPED
         assert run.stopped_at == run.steps == run.times[-1] == 2345
         assert np.array_equal(run.states[-1], whole.states[2345])
     # also at the very last step, and at the first
@@ -222,7 +222,7 @@ def test_kept_steps_are_every_so_many_and_the_last():
 
 def test_divergence_is_a_stated_outcome_with_the_states_before_it():
     run = descend(PAPER, step_size=500.0, until=1e6)
-    assert run.outcome is Status.NOT_FINITE
+    assert run.status is Status.NOT_FINITE
     assert np.all(np.isfinite(run.states))
     assert run.reached == run.times[-1] < 1e6
     assert "smaller step size" in run.summary()
@@ -231,7 +231,7 @@ def test_divergence_is_a_stated_outcome_with_the_states_before_it():
         start_sensitivities=np.eye(8), parameters=list(run.parameters.values()),
         parameter_sensitivities=np.zeros((len(run.parameters), 8)),
     )  # fmt: skip
-    assert sensitivities.outcome is Status.NOT_FINITE
+    assert sensitivities.status is Status.NOT_FINITE
     assert np.isfinite(sensitivities.states[0]).all()
     assert np.isnan(sensitivities.states[-1]).all()
 

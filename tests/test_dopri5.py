@@ -30,7 +30,7 @@ def start_of(model, seed=0):
 def test_exact_solutions_are_met_within_the_tolerance(name):
     problem, rtol = EXACT[name], 1e-8
     found = integrate(problem.ode, start=problem.start, until=problem.until, rtol=rtol, atol=rtol)
-    assert found.outcome is Status.REACHED
+    assert found.status is Status.REACHED
     assert found.times[-1] == problem.until
     # between steps the interpolant is of one order less
     for times, units in ((found.times, 1), (np.linspace(0, problem.until, 301), 5)):
@@ -66,7 +66,7 @@ def test_interpreted_loops_give_what_compiled_ones_give():
         assert np.array_equal(plain.times, compiled.times)
         assert np.array_equal(plain.states, compiled.states)
     # the plain ones are plain: no compiled function hides in them
-    stepping.compiled()
+    stepping.compiled_loops()
     assert not hasattr(stepping._sample, "py_func")
 
 
@@ -127,7 +127,7 @@ def test_a_failing_member_is_marked_and_leaves_the_others_alone():
     batch = integrate_many(POLE, parameters={"g": gains}, starts=[[1.0]], until=2.0, times=times)
     fails = gains > 0.5
     assert np.array_equal(~batch.ok, fails)
-    assert np.all(np.isin(batch.outcomes[fails], [Status.STEP_UNDERFLOW, Status.NOT_FINITE]))
+    assert np.all(np.isin(batch.statuses[fails], [Status.STEP_UNDERFLOW, Status.NOT_FINITE]))
     for g, states, reached in zip(gains, batch.states, batch.reached, strict=True):
         # y = 1/(1/y0 − g t)
         before = times < min(1 / g if g > 0 else np.inf, 2.1)
@@ -150,17 +150,17 @@ def test_a_member_at_extreme_parameters_leaves_the_others_alone():
 
 
 def test_one_signature_of_the_loops_serves_every_call():
-    before = len(stepping.compiled().advance.signatures)
+    before = len(stepping.compiled_loops().advance.signatures)
     integrate_many(PAPER, until=10)
     integrate_many(PAPER, parameters={"mu1": [0.1, 0.2]}, until=10, times=[1, 2])
     integrate_many(PAPER, starts=np.tile(start_of(PAPER).state, (2, 1)), until=10)
     integrate(PAPER, until=10, times=[5])
     # a second would be compiled for seconds at the user's first call
-    assert len(stepping.compiled().advance.signatures) == max(before, 1)
+    assert len(stepping.compiled_loops().advance.signatures) == max(before, 1)
 
 
 def test_nothing_is_compiled_while_subnormals_are_flushed(monkeypatch):
-    made = stepping.compiled.__wrapped__()
+    made = stepping.compiled_loops.__wrapped__()
     flushed = []
 
     class Watched:
@@ -179,7 +179,7 @@ def test_nothing_is_compiled_while_subnormals_are_flushed(monkeypatch):
             return returned
 
     watched = stepping.Loops(Watched(made.advance), Watched(made.record))
-    monkeypatch.setattr(stepping, "compiled", lambda: watched)
+    monkeypatch.setattr(stepping, "compiled_loops", lambda: watched)
     integrate_many(PAPER, until=10)
     integrate(PAPER, until=10)
     assert flushed == [False, False]

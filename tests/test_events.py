@@ -60,8 +60,8 @@ def test_the_event_of_a_logistic_growth_is_its_closed_form():
 def test_stop_below_ends_the_trajectory_where_the_loss_passes(method):
     level = 1e-3
     run = integrate(PAPER, stop_below=level, method=method)
-    assert run.outcome is Status.STOPPED
-    assert run.outcome.ok
+    assert run.status is Status.STOPPED
+    assert run.status.ok
     assert run.stopped_at == run.times[-1] == run.reached
     assert run.output("total")[-1] == pytest.approx(level, rel=1e-6)
     assert np.all(run.output("total")[:-1] > level)
@@ -82,7 +82,7 @@ def test_samples_end_where_the_loss_passes(method):
 def test_a_loss_never_reached_leaves_the_trajectory_whole():
     run = integrate(PAPER, until=100.0, stop_below=1e-6)
     plain = integrate(PAPER, until=100.0)
-    assert run.outcome is Status.REACHED
+    assert run.status is Status.REACHED
     assert run.stopped_at is None
     assert run.reached == 100.0
     assert np.array_equal(run.times, plain.times)
@@ -91,7 +91,7 @@ def test_a_loss_never_reached_leaves_the_trajectory_whole():
 
 def test_a_loss_below_from_the_start_stops_at_once():
     run = integrate(PAPER, stop_below=1e6)
-    assert run.outcome is Status.STOPPED
+    assert run.status is Status.STOPPED
     assert run.stopped_at == 0.0
     assert run.times.tolist() == [0.0]
     assert len(run.output("total")) == 1

@@ -29,7 +29,7 @@ def asked(monkeypatch):
 @pytest.mark.parametrize(
     ("make", "count"),
     [
-        (lambda: stepping.compiled.__wrapped__().advance, 6),
+        (lambda: stepping.compiled_loops.__wrapped__().advance, 6),
         (noise._deviance.__wrapped__, 1),
         (lambda: kernels.compiled(kernels.clear_rows.py_func), 1),
         (lambda: attention_kernels.attention_kernels.__wrapped__(4)[1], 2),
@@ -49,7 +49,7 @@ def test_what_is_compiled_does_what_it_did(asked):
         return found
 
     values = np.arange(5.0)
-    made = arrays.compiled(total)
+    made = arrays.jit(total)
     arrays.compile_for(made, (values,))
     ready = list(made.signatures)
     assert len(ready) == 1

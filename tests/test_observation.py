@@ -164,10 +164,10 @@ def test_unfit_readouts_are_refused_by_name(field: str, value: float) -> None:
 def test_a_failed_integration_is_told_of_by_its_curves_and_their_landmarks() -> None:
     model = get("coopetition")
     failed, fine = (integrate(model, max_steps=n, method="dopri5") for n in (50, 10_000))
-    assert not failed.outcome.ok
+    assert not failed.status.ok
     (note,) = observe(failed).notes
     assert f"at time {failed.reached:g} of 16000" in note
-    assert failed.outcome.explanation in note
+    assert failed.status.explanation in note
     assert note in landmarks(observe(failed)).notes
     assert observe(fine).notes == ()
 

@@ -80,7 +80,7 @@ def test_sensitivities_of_descent_are_finite_differences(name):
         ).states  # fmt: skip
 
     sensitivities = descend_sensitivities(model, steps=[0, 100, 200, 300], **given)
-    assert sensitivities.outcome is Status.REACHED
+    assert sensitivities.status is Status.REACHED
     assert sensitivities.states == pytest.approx(
         run(given["start"], given["parameters"]), abs=1e-13
     )
@@ -221,7 +221,7 @@ def test_sensitivities_stay_bounded_where_stability_limits_the_steps(rtol):
         ).states
 
     expected = by_differences(run, given, h=1e-4)
-    assert found.outcome.ok
+    assert found.status.ok
     np.testing.assert_allclose(found.sensitivities, expected, atol=0.01 * np.abs(expected).max())
 
 

@@ -63,7 +63,7 @@ def descend(
     Returns
     -------
     Trajectory
-        ``times`` are step size × step, ``stopped_at`` is the step. The outcome is NOT_FINITE where
+        ``times`` are step size × step, ``stopped_at`` is the step. The status is NOT_FINITE where
         descent diverged; states are kept up to there.
 
     Raises
@@ -78,7 +78,7 @@ def descend(
     Examples
     --------
     >>> from coopetition.dynamics.catalogue import get
-    >>> descend(get("induction"), stop_below=1e-6).outcome.name
+    >>> descend(get("induction"), stop_below=1e-6).status.name
     'STOPPED'
     """
     count = _steps(step_size, until)
@@ -92,18 +92,18 @@ def descend(
     p, y = parameter_values(ode, parameters, start), state_values(ode, start)
     _require_room(count, every, y.nbytes)
     threshold = -np.inf if stop_below is None else stop_below
-    steps, states, outcome = _descend(ode, y, p, count, step_size, threshold, every)
+    steps, states, status = _descend(ode, y, p, count, step_size, threshold, every)
     return Trajectory(
         ode=ode,
         method="descent",
         parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
         times=step_size * steps,
         states=states,
-        outcome=outcome,
+        status=status,
         horizon=step_size * count,
         reached=float(step_size * steps[-1]),
         steps=int(steps[-1]),
-        stopped_at=float(steps[-1]) if outcome is Status.STOPPED else None,
+        stopped_at=float(steps[-1]) if status is Status.STOPPED else None,
     )
 
 
@@ -134,8 +134,8 @@ def _descend(
     descend_some = ode.functions["descend"]
     every = min(every, count)
     steps, states = [np.zeros(1)], [y[None].copy()]
-    outcome, done = Status.REACHED, 0
-    while done < count and outcome is Status.REACHED:
+    status, done = Status.REACHED, 0
+    while done < count and status is Status.REACHED:
         wanted = min(every * _ROWS, count - done)
         rows = np.empty((wanted // every, len(y)))
         made = descend_some(
@@ -145,21 +145,21 @@ def _descend(
         made = -1 - made if made < 0 else made
         rows = rows[: made // every]
         if lost:
-            outcome = Status.NOT_FINITE
+            status = Status.NOT_FINITE
             rows = rows[np.isfinite(rows).all(axis=1)]
         elif made < wanted:
-            outcome = Status.STOPPED
+            status = Status.STOPPED
         steps.append(done + every * np.arange(1.0, len(rows) + 1))
         states.append(rows)
         done += made
         if not lost and made % every:  # the last step is kept always
             steps.append(np.array([float(done)]))
             states.append(y[None].copy())
-    if outcome is Status.REACHED and threshold > 0:
+    if status is Status.REACHED and threshold > 0:
         # the state after the last update is a step of its own: it may be the first below
         made = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
-        outcome = Status.STOPPED if made == 0 else outcome
-    return np.concatenate(steps), np.concatenate(states), outcome
+        status = Status.STOPPED if made == 0 else status
+    return np.concatenate(steps), np.concatenate(states), status
 
 
 def descend_sensitivities(
@@ -206,13 +206,13 @@ def descend_sensitivities(
         "parameters", parameters, parameter_sensitivities, len(ode.parameter_names), padded
     )
     kept = np.full((len(wanted), *y.shape), np.nan)
-    outcome, done = Status.REACHED, 0
+    status, done = Status.REACHED, 0
     for k, step in enumerate(wanted):
         made = ode.functions["descend"](
             int(step) - done, step_size, -np.inf, 0, y.ctypes.data, p.ctypes.data, 0
         )
         if made < step - done or not np.isfinite(y).all():
-            outcome = Status.NOT_FINITE
+            status = Status.NOT_FINITE
             break
         done = int(step)
         kept[k] = y
@@ -220,6 +220,6 @@ def descend_sensitivities(
         times=float(step_size) * wanted.astype(np.float64),
         states=kept[:, :, 0],
         sensitivities=kept[:, :, 1 : 1 + directions],
-        outcome=outcome,
+        status=status,
         steps=done,
     )

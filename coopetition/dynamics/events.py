@@ -77,9 +77,9 @@ def cut_where_below(
 
     stopped = first_crossing(trajectory, total, stop_below, rising=False)
     if stopped is None:
-        end, outcome, at = float(trajectory.times[-1]), trajectory.outcome, None
+        end, status, at = float(trajectory.times[-1]), trajectory.status, None
     else:
-        end, outcome, at = stopped, Status.STOPPED, stopped
+        end, status, at = stopped, Status.STOPPED, stopped
     if samples is not None:
         kept = samples[samples <= end]
         states, interpolant = trajectory(kept), None
@@ -93,7 +93,7 @@ def cut_where_below(
         times=kept,
         states=states,
         interpolant=interpolant,
-        outcome=outcome,
+        status=status,
         reached=end,
         stopped_at=at,
     )

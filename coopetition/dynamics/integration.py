@@ -97,7 +97,7 @@ def integrate(
     --------
     >>> from coopetition.dynamics.catalogue import get
     >>> end = integrate(get("induction"), until=2000.0, compiled=False)
-    >>> end.outcome.name, bool(end.output("total")[-1] < 1e-6)
+    >>> end.status.name, bool(end.output("total")[-1] < 1e-6)
     ('REACHED', True)
     """
     if method not in METHODS:
@@ -122,10 +122,10 @@ def integrate(
         result = integrate_sampled(ode, y0, p, span, sampled, tolerances, compiled=compiled)
     else:
         result = integrate_recorded(ode, y0, p, span, tolerances, compiled=compiled)
-    if method == "auto" and result.outcome in (Status.TOO_MANY_STEPS, Status.STEP_UNDERFLOW):
+    if method == "auto" and result.status in (Status.TOO_MANY_STEPS, Status.STEP_UNDERFLOW):
         from .solver.stiff import integrate_stiff
 
-        why = f"dopri5 gave up at time {result.reached:g} ({result.outcome.explanation})"
+        why = f"dopri5 gave up at time {result.reached:g} ({result.status.explanation})"
         result = integrate_stiff(
             ode, "lsoda", y0, p, span, sampled, tolerances, notes=(f"{why}; lsoda was used",)
         )
@@ -198,7 +198,7 @@ def integrate_many(
     # copies: numba would compile anew for read-only arrays
     p = np.array(np.broadcast_to(p, (members, p.shape[1])), order="C")
     y0 = np.array(np.broadcast_to(y0, (members, y0.shape[1])), order="C")
-    states, outcome, reached, steps = integrate_members(
+    states, status, reached, steps = integrate_members(
         ode, y0[..., None], p[..., None], span, sample_times, tolerances,
         workers=workers or os.cpu_count() or 1,
     )  # fmt: skip
@@ -207,7 +207,7 @@ def integrate_many(
         times=sample_times,
         states=states[..., 0],
         parameters=p,
-        outcomes=outcome,
+        statuses=status,
         reached=reached,
         steps=steps,
     )
@@ -268,13 +268,13 @@ def integrate_sensitivities(
         raise ValueError(
             f"times = {times!r}: the last must lie above 0, or give the horizon, until"
         )
-    states, outcome, _, steps = integrate_members(
+    states, status, _, steps = integrate_members(
         ode, y[None], p[None], _span(last), sample_times, tolerances
     )
     return SensitivityTrajectory(
         times=sample_times,
         states=states[0, :, :, 0],
         sensitivities=states[0, :, :, 1 : 1 + directions],
-        outcome=Status(int(outcome[0])),
+        status=Status(int(status[0])),
         steps=int(steps[0]),
     )

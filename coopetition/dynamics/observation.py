@@ -179,9 +179,9 @@ def observe(
         "readout": dataclasses.asdict(readout),
     }
     notes = list(trajectory.notes)
-    if not trajectory.outcome.ok:
+    if not trajectory.status.ok:
         notes.append(
             f"the curves end at time {trajectory.reached:g} of {trajectory.horizon:g}: "
-            f"{trajectory.outcome.explanation}"
+            f"{trajectory.status.explanation}"
         )
     return Curves(run=run or trajectory.ode.name, curves=curves, source=source, notes=tuple(notes))

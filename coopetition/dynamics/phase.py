@@ -249,7 +249,7 @@ def _measured(
     flip = read(("flip", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
     icl = read(("icl", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
     verdicts, times = _verdicts_and_times(batch.times, flip, icl)
-    ok = (batch.outcomes == Status.REACHED).reshape(points, count)
+    ok = (batch.statuses == Status.REACHED).reshape(points, count)
     per_start = [*verdicts, times[0], np.max(flip, axis=1), *times[1:]]
     kept = [np.where(ok, values.reshape(points, count), np.nan) for values in per_start]
     result = np.full((len(kept) + 1, points), np.nan)

@@ -80,7 +80,7 @@ class Trajectory(ReadOnlyArrays):
         Times of the states, shape ``(time,)``; for descent step size × step.
     states
         Shape ``(time, state)``, columns named by ``state_names``.
-    outcome
+    status
         How it ended.
     horizon
         The time asked for.
@@ -102,7 +102,7 @@ class Trajectory(ReadOnlyArrays):
     parameters: Mapping[str, float]
     times: Floats
     states: Floats = dataclasses.field(repr=False)
-    outcome: Status
+    status: Status
     horizon: float
     reached: float
     steps: int
@@ -185,10 +185,10 @@ class Trajectory(ReadOnlyArrays):
         IntegrationError
             If it did not; the message says what happened and the way out.
         """
-        if not self.outcome.ok:
+        if not self.status.ok:
             raise IntegrationError(
                 f"{self.ode.name}: {self.method} ended at time {self.reached:g} of "
-                f"{self.horizon:g}: {self.outcome.explanation}"
+                f"{self.horizon:g}: {self.status.explanation}"
             )
         return self
 
@@ -197,7 +197,7 @@ class Trajectory(ReadOnlyArrays):
         last = {name: values[-1:].tolist() for name, values in self.outputs.items()}
         final = {name: value[0] for name, value in last.items() if value}
         lines = [
-            f"{self.ode.name} by {self.method}: {self.outcome.explanation} at time "
+            f"{self.ode.name} by {self.method}: {self.status.explanation} at time "
             f"{self.reached:g} after {self.steps} steps",
             *(f"  {name} = {value:.6g}" for name, value in final.items()),
             *(f"  note: {note}" for note in self.notes),
@@ -219,8 +219,8 @@ class Trajectories(ReadOnlyArrays):
         Shape ``(batch, time, state)``; NaN from the time on at which a member failed.
     parameters
         Shape ``(batch, parameter)``, columns named by ``ode.parameter_names``.
-    outcomes
-        An `Status` for each member, shape ``(batch,)``.
+    statuses
+        A `Status` for each member, shape ``(batch,)``.
     reached
         The time each member reached, shape ``(batch,)``.
     steps
@@ -231,14 +231,14 @@ class Trajectories(ReadOnlyArrays):
     times: Floats
     states: Floats = dataclasses.field(repr=False)
     parameters: Floats = dataclasses.field(repr=False)
-    outcomes: NDArray[np.int64]
+    statuses: NDArray[np.int64]
     reached: Floats
     steps: NDArray[np.int64]
 
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Which members reached the horizon, shape ``(batch,)``."""
-        reached: NDArray[np.bool_] = self.outcomes == Status.REACHED
+        reached: NDArray[np.bool_] = self.statuses == Status.REACHED
         return reached
 
     @functools.cached_property
@@ -255,9 +255,9 @@ class Trajectories(ReadOnlyArrays):
 
     def summary(self) -> str:
         """How many members ended how."""
-        counts = {o: int(np.sum(self.outcomes == o)) for o in Status}
-        said = (f"{count} {outcome.explanation}" for outcome, count in counts.items() if count)
-        return f"{self.ode.name}: {len(self.outcomes)} trajectories: " + "; ".join(said)
+        counts = {o: int(np.sum(self.statuses == o)) for o in Status}
+        said = (f"{count} {status.explanation}" for status, count in counts.items() if count)
+        return f"{self.ode.name}: {len(self.statuses)} trajectories: " + "; ".join(said)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -272,7 +272,7 @@ class SensitivityTrajectory(ReadOnlyArrays):
         Shape ``(time, state)``.
     sensitivities
         Derivative of the states in each direction, shape ``(time, state, direction)``.
-    outcome
+    status
         How it ended; where not well, states and sensitivities are NaN from the failure on.
     steps
         Steps taken.
@@ -281,5 +281,5 @@ class SensitivityTrajectory(ReadOnlyArrays):
     times: Floats
     states: Floats = dataclasses.field(repr=False)
     sensitivities: Floats = dataclasses.field(repr=False)
-    outcome: Status
+    status: Status
     steps: int

@@ -233,7 +233,7 @@ class Problem:
             atol=self.settings.atol,
             max_steps=self.settings.max_steps,
         )
-        if not run.outcome.ok or not np.all(np.isfinite(run.sensitivities)):
+        if not run.status.ok or not np.all(np.isfinite(run.sensitivities)):
             return failed
         outputs = self.table.outputs(run.states, p)
         changes = self.table.sensitivities(run.states, run.sensitivities, p, dp * step[simulated])

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import compiled
+from ..arrays import jit
 from ..dynamics.readout import Key
 
 Array = NDArray[np.float64]
@@ -130,7 +130,7 @@ def _hyperparameters(theta: Array) -> tuple[float, float, float]:
 @functools.cache
 def _deviance() -> Callable[[Array, float, float, float], float]:
     """The Kalman filter of the process, compiled."""
-    return compiled(_filtered)  # type: ignore[no-any-return]
+    return jit(_filtered)  # type: ignore[no-any-return]
 
 
 def _filtered(curve: Any, slow: float, decay: float, white: float) -> float:

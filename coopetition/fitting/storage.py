@@ -15,7 +15,7 @@ import numpy as np
 from ..curves.curve import read_only
 from ..dynamics.model import Cost, Model, Strategy
 from ..errors import LogError
-from ..files import plain, provenance, write_atomically
+from ..files import jsonable, provenance, write_atomically
 from .information import FittedParameter
 from .measurements import Measurements, Target
 from .multistart import Optimum
@@ -63,7 +63,7 @@ def write_fits(
         "inputs": [{"path": str(name), "sha256": digest} for name, digest in inputs.items()],
         "fits": [{**fit_to_json(fit), **more} for fit, more in zip(given, extra, strict=True)],
     }
-    return write_atomically(path, json.dumps(plain(content), indent=1, allow_nan=False))
+    return write_atomically(path, json.dumps(jsonable(content), indent=1, allow_nan=False))
 
 
 def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:

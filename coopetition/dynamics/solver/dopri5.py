@@ -50,7 +50,7 @@ class StepPolynomials(ReadOnlyArrays):
 
 
 def _loop(compiled: bool) -> stepping.Loops:
-    return stepping.compiled() if compiled else stepping.INTERPRETED
+    return stepping.compiled_loops() if compiled else stepping.INTERPRETED
 
 
 def integrate_sampled(
@@ -58,7 +58,7 @@ def integrate_sampled(
     *, compiled: bool,
 ) -> Trajectory:  # fmt: skip
     """A trajectory at the given times only."""
-    states, outcome, reached, steps = integrate_members(
+    states, status, reached, steps = integrate_members(
         ode, y0[None, :, None], p[None, :, None], span, times, tolerances, compiled=compiled
     )
     kept = times <= reached[0]
@@ -68,7 +68,7 @@ def integrate_sampled(
         parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
         times=times[kept],
         states=states[0, kept, :, 0],
-        outcome=Status(int(outcome[0])),
+        status=Status(int(status[0])),
         horizon=float(span[1]),
         reached=float(reached[0]),
         steps=int(steps[0]),
@@ -99,10 +99,10 @@ def integrate_recorded(
     compile_for(loop, arguments())
     mode = ode.functions["flush"](0)
     try:
-        outcome = -1
-        while outcome < 0:
+        status = -1
+        while status < 0:
             *given, times, rows = arguments()
-            count, outcome = loop(*given, times, rows)
+            count, status = loop(*given, times, rows)
             all_times.append(times[1 : count + 1].copy())
             all_rows.append(rows[:count].copy())
     finally:
@@ -114,7 +114,7 @@ def integrate_recorded(
         parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
         times=times,
         states=np.concatenate([y0[None], rows[:, 0] + rows[:, 1]]),
-        outcome=Status(outcome),
+        status=Status(status),
         horizon=float(span[1]),
         reached=float(times[-1]),
         steps=int(work[layout.control("steps")]),
@@ -145,11 +145,11 @@ def integrate_members(
     Returns
     -------
     ndarray, ndarray, ndarray, ndarray
-        Samples ``(batch, time, state, part)``; outcome, time reached and steps, ``(batch,)`` each.
+        Samples ``(batch, time, state, part)``; status, time reached and steps, ``(batch,)`` each.
     """
     members, states, parts = starts.shape
     samples = np.empty((members, len(times), states, parts))
-    outcome, steps = np.zeros(members, np.int64), np.zeros(members, np.int64)
+    status, steps = np.zeros(members, np.int64), np.zeros(members, np.int64)
     reached = np.zeros(members)
     loop = _loop(compiled).advance
     chunk = members if workers == 1 else max(1, min(_CHUNK, -(-members // workers)))
@@ -158,7 +158,7 @@ def integrate_members(
         return (
             ode.functions["step"], ode.functions["begin"], np.zeros(ode.layout.length),
             ode.layout.lanes, starts, parameters, span, times, tolerances, first,
-            min(chunk, members - first), samples, outcome, reached, steps,
+            min(chunk, members - first), samples, status, reached, steps,
         )  # fmt: skip
 
     def work_on(first: int) -> None:
@@ -175,4 +175,4 @@ def integrate_members(
     else:
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             list(pool.map(work_on, range(0, members, chunk)))
-    return samples, outcome, reached, steps
+    return samples, status, reached, steps

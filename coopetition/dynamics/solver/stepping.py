@@ -1,8 +1,8 @@
 """The loop around a generated step: refill lanes, sample the interpolant, tell how each one ended.
 
 The functions here are plain Python. A single short trajectory may run them as they are (nothing
-need be compiled); `compiled()` gives their numba versions, kept on disk by numba. They know nothing
-of any model, so they are compiled once per installation.
+need be compiled); `compiled_loops` gives their numba versions, kept on disk by numba. They know
+nothing of any model, so they are compiled once per installation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def advance(
     first: int,
     count: int,
     samples: Any,
-    outcome: Any,
+    status: Any,
     reached: Any,
     steps: Any,
 ) -> None:
@@ -65,7 +65,7 @@ def advance(
         Which members.
     samples
         ``(members, times, states, parts)``, filled with NaN from the failing time on.
-    outcome, reached, steps
+    status, reached, steps
         How each member ended, the time it reached and the steps it took.
     """
     states, parts = starts.shape[1], starts.shape[2]
@@ -109,7 +109,7 @@ def advance(
             )
             ending = _ending(work, lanes, lane, y0, states * size, span[1])
             if ending >= 0:
-                outcome[who] = ending
+                status[who] = ending
                 reached[who] = work[TIME * lanes + lane]
                 steps[who] = np.int64(work[STEPS * lanes + lane])
                 samples[who, cursor[lane] :] = np.nan
@@ -254,11 +254,11 @@ INTERPRETED = Loops(advance, record)
 
 
 @functools.cache
-def compiled() -> Loops:
+def compiled_loops() -> Loops:
     """The loops compiled by numba: about two seconds the first time, then from numba's cache."""
     # a namespace of its own, in which calls go to compiled functions; the plain ones stay plain
     scope = dict(globals())
     for function in (_idle, _put, _sample, _ending, advance, record):
         copy = types.FunctionType(function.__code__, scope, function.__name__)
-        scope[function.__name__] = arrays.compiled(copy, nogil=True, error_model="numpy")
+        scope[function.__name__] = arrays.jit(copy, nogil=True, error_model="numpy")
     return Loops(scope["advance"], scope["record"])

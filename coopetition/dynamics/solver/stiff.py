@@ -70,19 +70,19 @@ def integrate_stiff(
     solver = kind(rhs, span[0], y0, span[1], rtol=max(tolerances[0], 1e-13), atol=tolerances[1],
                   jac=jac)  # fmt: skip
     times, points, pieces = [span[0]], [y0], []
-    outcome = Status.REACHED
+    status = Status.REACHED
     while solver.status == "running":
         if len(times) > tolerances[3]:
-            outcome = Status.TOO_MANY_STEPS
+            status = Status.TOO_MANY_STEPS
             break
         with warnings.catch_warnings():
-            # what the method complains of is told by the outcome below
+            # what the method complains of is told by the status below
             warnings.simplefilter("ignore")
             solver.step()
         blown = not np.all(np.isfinite(solver.y))
         # before a pole lsoda may succeed with a step that does not move
         if solver.status == "failed" or blown or solver.t <= times[-1]:
-            outcome = Status.NOT_FINITE if blown else Status.STEP_UNDERFLOW
+            status = Status.NOT_FINITE if blown else Status.STEP_UNDERFLOW
             break
         pieces.append(solver.dense_output())
         times.append(solver.t)
@@ -96,7 +96,7 @@ def integrate_stiff(
         parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
         times=kept,
         states=np.array(points) if samples is None else interpolant(kept),
-        outcome=outcome,
+        status=status,
         horizon=float(span[1]),
         reached=float(times[-1]),
         steps=len(times) - 1,

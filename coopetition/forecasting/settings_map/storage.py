@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import CoopetitionError
-from ...files import plain, write_atomically
+from ...files import jsonable, write_atomically
 from ...version import __version__
 from ..discrepancy import Discrepancy
 from ..theories.dynamical import toy_theory
@@ -62,7 +62,7 @@ def save_map(settings_map: SettingsMap, path: str | os.PathLike[str]) -> Path:
         "runs": [
             {
                 **{name: getattr(run, name) for name in _PLAIN},
-                "source": plain(run.source),
+                "source": jsonable(run.source),
                 **{name: _rounded(getattr(run, name)) for name in _ARRAYS},
                 "verdicts": [dataclasses.asdict(verdict) for verdict in run.verdicts],
             }

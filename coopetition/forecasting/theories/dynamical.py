@@ -162,7 +162,7 @@ class ToyTheory:
             atol=ATOL,
             max_steps=MAX_STEPS,
         )
-        if not run.outcome.ok or not np.all(np.isfinite(run.sensitivities)):
+        if not run.status.ok or not np.all(np.isfinite(run.sensitivities)):
             return None
         strengths = self._table.outputs(run.states, p)
         changes = self._table.sensitivities(run.states, run.sensitivities, p, dp)

@@ -29,7 +29,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 
 def compiled(function: Kernel) -> Kernel:
     """The function compiled at its first call; the machine code is kept on disk if it can be."""
-    made = arrays.compiled(function, fastmath=FAST, error_model="numpy", nogil=True)
+    made = arrays.jit(function, fastmath=FAST, error_model="numpy", nogil=True)
     return cast(Kernel, made)
 
 
