@@ -10,11 +10,14 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from .errors import CoopetitionError
 from .version import __version__
+
+Stored = TypeVar("Stored")
 
 PARTIAL = ".partial"  # what a process killed while it writes leaves behind ends so
 _BLOCK = 1 << 20
@@ -96,6 +99,46 @@ def provenance(
         "inputs": [{"path": path, "sha256": digest} for path, digest in read.items()],
         "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def read_stored(
+    path: str | os.PathLike[str], schema: type[Stored], *, kind: str, number: int, remedy: str
+) -> Stored:
+    """A JSON file of the package as a type that pydantic knows; keys the type lacks are ignored.
+
+    The file's ``format`` is ``coopetition KIND NUMBER``; the number is raised when older files can
+    no longer be read. ``remedy`` ends every message, such as ``propose anew``. A
+    `CoopetitionError` says that the file cannot be read, is of another kind or number (and which
+    version made it), or where it is damaged.
+    """
+    import pydantic
+
+    file = Path(path).expanduser()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise CoopetitionError(
+            f"cannot read {kind} from {file} ({error.strerror}); {remedy}"
+        ) from error
+    try:
+        header = pydantic.TypeAdapter(dict[str, Any]).validate_json(content)
+        said, _, found = str(header.get("format", "")).rpartition(" ")
+        if said != f"coopetition {kind}":
+            raise CoopetitionError(
+                f"{file} holds no {kind}: its format is not 'coopetition {kind} {number}'; {remedy}"
+            )
+        if found != str(number):
+            made = f"coopetition {header.get('version', 'of an unknown version')}"
+            raise CoopetitionError(
+                f"{file} is of format {found:.20}, made by {made:.40}; coopetition {__version__} "
+                f"reads format {number}: {remedy}"
+            )
+        return pydantic.TypeAdapter(schema).validate_json(content, strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = f"{place:.100}: {first['msg']}" if place else first["msg"]
+        raise CoopetitionError(f"{file} is damaged ({what:.300}); {remedy}") from error
 
 
 def jsonable(value: Any) -> Any:

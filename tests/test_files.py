@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from coopetition import CATALOGUE, files, project, read_curves, read_start, write_curves
+from coopetition.errors import CoopetitionError
 from coopetition.fitting import read_fits, write_fits
 from coopetition.forecasting.settings_map import default_map, load_map, save_map
 from coopetition.version import __version__
@@ -136,3 +138,51 @@ def test_a_tilde_is_the_users_folder_whoever_reads_or_writes(
     assert there.state.tolist() == project(model, vectors, vectors).state.tolist()
     assert files.provenance("fit", {}, inputs=["~/map.json"])["inputs"][0]["sha256"]
     assert not list(here.iterdir())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pears:
+    names: tuple[str, ...]
+    weight: float
+
+
+def pears_from(path: Path, content: str) -> Pears:
+    path.write_text(content)
+    return files.read_stored(path, Pears, kind="pears", number=2, remedy="pick new ones")
+
+
+def test_a_stored_file_is_read_as_its_type(tmp_path: Path) -> None:
+    content = '{"format": "coopetition pears 2", "names": ["a"], "weight": 3, "more": null}'
+    assert pears_from(tmp_path / "pears.json", content) == Pears(names=("a",), weight=3.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        ('{"format": "coopetition pears 1", "version": "0.0.9"}', "1, made by coopetition 0.0.9"),
+        ('{"format": "coopetition pears 1"}', "made by coopetition of an unknown version"),
+        ('{"format": "coopetition apples 2"}', "holds no pears"),
+        ('{"format": ["coopetition pears 2"]}', "holds no pears"),
+        ("{}", "holds no pears"),
+        ("", "damaged"),
+        ("[]", "damaged"),
+        ("[" * 100_000, "recursion"),
+        ('{"format": "coopetition pears 2", "names": [], "weight": "3"}', "weight: "),
+        ('{"format": "coopetition pears 2", "names": [[3]], "weight": 3}', r"names\.0: "),
+        ('{"format": "coopetition pears 2", "weight": 3}', "names: Field required"),
+    ],
+)
+def test_a_stored_file_that_cannot_be_read_is_refused_in_one_line(
+    tmp_path: Path, content: str, cause: str
+) -> None:
+    path = tmp_path / "pears.json"
+    with pytest.raises(CoopetitionError, match=cause) as caught:
+        pears_from(path, content)
+    assert str(caught.value).endswith("pick new ones")
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stored_file_that_is_not_there_is_a_stated_failure(tmp_path: Path) -> None:
+    with pytest.raises(CoopetitionError, match=r"No such file or directory.*pick new ones"):
+        files.read_stored(tmp_path / "no", Pears, kind="pears", number=2, remedy="pick new ones")
