@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,27 @@ def _read_only(value: Any) -> Any:
     return value
 
 
+class FromLists:
+    """Tells pydantic how an array is read from JSON: nested lists, null where it is NaN."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self.dtype = dtype
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        def read(value: Any) -> NDArray[Any]:
+            try:
+                return np.array(value, dtype=self.dtype)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ValueError("no array of numbers") from error
+
+        return core_schema.no_info_plain_validator_function(read)
+
+
 Array = NDArray[np.float64]
+StoredArray = Annotated[Array, FromLists(np.float64)]
+StoredPositions = Annotated[NDArray[np.intp], FromLists(np.intp)]
 
 GRADING = (
     4e6  # sequences at the base time scale (learning rate 1e-5, batch 32): ICL has come by then
