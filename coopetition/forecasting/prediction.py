@@ -19,6 +19,7 @@ from ..curves.outcomes import (
 )
 from ..curves.smoothing import smooth_curve
 from ..errors import CoopetitionError
+from ..fitting.smc import Population
 from ..seeds import stream
 from ..version import __version__
 from .flips import flips_of, path_times
@@ -27,7 +28,7 @@ from .paths import paths
 from .prior import ParameterPrior
 from .result import Band, Forecast
 from .reweighting import resampled, weights_of
-from .smc import Population, posterior
+from .smc import posterior
 
 if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
     from .settings_map import SettingsMap

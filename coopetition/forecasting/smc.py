@@ -1,61 +1,14 @@
-"""Draws of a run's parameters given its log: a population led from prior to posterior.
-
-Early in training a log allows several futures (ICL emerges, or never does), so the posterior has
-several modes, and a chain started in one stays there. Here a population drawn from the prior is
-weighted by the likelihood to a power that rises from 0 to 1, in steps small enough to keep most of
-it effective; after each step it is resampled and moved by Metropolis steps, in turn along the
-differences of its own members and to draws from a Student distribution with its own mean and
-covariance. The latter forget where they came from: without them few of the first draws' descendants
-fill the population, and two seeds disagree by more than the posterior is wide.
-
-References: Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc. B 68:411; ter Braak 2006, Stat. Comput.
-16:239 (moves by differences).
-"""
+"""Draws of a run's parameters given its log, by sequential Monte Carlo from the prior."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fitting.smc import FIRST, Population, sequential_monte_carlo
 from .observations import Observations
 from .prior import ParameterPrior
 from .theories.theory import Theory
-
-Array = NDArray[np.float64]
-
-FIRST = 3  # times as many draws before the first step, where most of the prior is ruled out
-EFFECTIVE = 0.75  # share of the population that must stay effective in a step
-MOST_STEPS = 80
-SWAP = 0.15  # share of difference moves of full length, which lead from mode to mode
-TAILS = 5.0  # degrees of freedom of the independent moves
-WIDER = 1.1  # their covariance over the population's
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Population:
-    """Draws from a posterior.
-
-    Parameters
-    ----------
-    thetas
-        Shape ``(draws, k)``.
-    log_likelihood
-        Times the likelihood_power, shape ``(draws,)``.
-    steps
-        Steps from prior to posterior.
-    evaluations
-        Simulations in all.
-    acceptance
-        Share of the last moves that were accepted.
-    """
-
-    thetas: Array
-    log_likelihood: Array
-    steps: int
-    evaluations: int
-    acceptance: float
 
 
 def posterior(
@@ -67,109 +20,13 @@ def posterior(
     draws: int = 2000,
     moves: int = 4,
 ) -> Population:
-    """Draw from the posterior of θ, p(θ) p(log | θ)^likelihood_power.
+    """Draws from p(θ) p(log | θ)^likelihood_power."""
 
-    Parameters
-    ----------
-    theory
-        What turns θ into curves.
-    prior
-        The distribution of θ before the log.
-    observations
-        The log.
-    rng
-        Randomness.
-    draws
-        Size of the population.
-    moves
-        Metropolis moves after each step; twice as many after the last.
-    """
-
-    def log_likelihood(thetas: Array) -> Array:
+    def log_likelihood(thetas: NDArray[np.float64]) -> NDArray[np.float64]:
         curves = theory.curves(thetas, observations.times)
         return observations.discrepancy.likelihood_power * observations.log_likelihood(curves)
 
-    thetas = prior.sample(FIRST * draws, rng)
-    likelihood, density = log_likelihood(thetas), prior.log_density(thetas)
-    evaluations, steps, power, accepted = len(thetas), 0, 0.0, 1.0
-    while power < 1.0 and steps < MOST_STEPS:
-        rise = _rise(likelihood, 1.0 - power, EFFECTIVE * draws)
-        power = 1.0 if steps == MOST_STEPS - 1 else power + rise
-        chosen = _resampled(_weights(rise * likelihood), draws, rng)
-        thetas, likelihood, density = thetas[chosen], likelihood[chosen], density[chosen]
-        for move in range(moves if power < 1.0 else 2 * moves):
-            if move % 2:
-                proposed, correction = _independent(thetas, rng)
-            else:
-                proposed, correction = thetas + _difference(thetas, rng), np.zeros(draws)
-            found, prior_found = log_likelihood(proposed), prior.log_density(proposed)
-            gain = power * (found - likelihood) + prior_found - density + correction
-            take = np.log(rng.random(draws)) < gain
-            thetas[take], likelihood[take] = proposed[take], found[take]
-            density[take] = prior_found[take]
-            accepted = float(np.mean(take))
-            evaluations += draws
-        steps += 1
-    return Population(
-        thetas=thetas,
-        log_likelihood=likelihood,
-        steps=steps,
-        evaluations=evaluations,
-        acceptance=accepted,
+    first = prior.sample(FIRST * draws, rng)
+    return sequential_monte_carlo(
+        first, prior.log_density, log_likelihood, rng, draws=draws, moves=moves
     )
-
-
-def _weights(logs: Array) -> Array:
-    weights = np.exp(logs - np.max(logs))
-    return np.asarray(weights / np.sum(weights))
-
-
-def _rise(likelihood: Array, left: float, effective: float) -> float:
-    """The largest rise of the power that leaves enough draws effective, by bisection."""
-
-    def enough(rise: float) -> bool:
-        return float(1.0 / np.sum(_weights(rise * likelihood) ** 2)) >= effective
-
-    if enough(left):
-        return left
-    low, high = 0.0, left
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if enough(middle) else (low, middle)
-    return high
-
-
-def _resampled(weights: Array, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Systematic resampling: indices in proportion to the weights."""
-    marks = (rng.random() + np.arange(draws)) / draws
-    return np.minimum(np.searchsorted(np.cumsum(weights), marks), len(weights) - 1)
-
-
-def _factor(thetas: Array) -> Array:
-    """Cholesky factor of the population's covariance."""
-    k = thetas.shape[1]
-    return np.asarray(np.linalg.cholesky(np.cov(thetas.T) + 1e-8 * np.eye(k)))
-
-
-def _difference(thetas: Array, rng: np.random.Generator) -> Array:
-    """Symmetric steps along differences of two members, shape ``(draws, k)``."""
-    draws, k = thetas.shape
-    first, second = rng.integers(0, draws, draws), rng.integers(0, draws, draws)
-    length = 2.38 / np.sqrt(2 * k) * rng.choice([1.0, 0.5], draws)
-    length = np.where(rng.random(draws) < SWAP, 1.0, length)
-    blur = rng.standard_normal((draws, k)) @ _factor(thetas).T
-    return np.asarray(length[:, None] * (thetas[first] - thetas[second]) + 1e-3 * blur)
-
-
-def _independent(thetas: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draws wherever the population is, and log q(old)/q(new) that makes up for it."""
-    draws, k = thetas.shape
-    mean, factor = np.mean(thetas, axis=0), np.sqrt(WIDER) * _factor(thetas)
-    tails = np.sqrt(rng.chisquare(TAILS, draws) / TAILS)
-    proposed = mean + (rng.standard_normal((draws, k)) / tails[:, None]) @ factor.T
-
-    def log_density(points: Array) -> Array:
-        white = np.linalg.solve(factor, (points - mean).T)
-        return np.asarray(-0.5 * (TAILS + k) * np.log1p(np.sum(white**2, axis=0) / TAILS))
-
-    return proposed, log_density(thetas) - log_density(proposed)
