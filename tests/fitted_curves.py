@@ -10,8 +10,7 @@ from coopetition.curves.curve import Curves
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate
 from coopetition.dynamics.model import Model
-from coopetition.dynamics.observation import observe
-from coopetition.dynamics.readout import Readout
+from coopetition.dynamics.readout import Readout, observe
 
 ACCURACIES = tuple((name, "in_context_acc") for name in ("train", "icl", "ciwl", "flip"))
 TRUTH = {

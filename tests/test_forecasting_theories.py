@@ -10,8 +10,7 @@ from tolerances import BATCH_ACCURACY, FINITE_DIFFERENCES
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate
 from coopetition.dynamics.model import Model, Strategy
-from coopetition.dynamics.observation import observe
-from coopetition.dynamics.readout import Readout
+from coopetition.dynamics.readout import Readout, observe
 from coopetition.forecasting.theories import THEORIES, Kinetics, Logistics, LossComplexity
 from coopetition.forecasting.theories.dynamical import ToyTheory, interchangeable, toy_theory
 from coopetition.forecasting.theories.theory import parameter_names, slopes_by_differences

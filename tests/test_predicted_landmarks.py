@@ -10,8 +10,7 @@ from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.descent import descend
 from coopetition.dynamics.events import first_crossing
 from coopetition.dynamics.integration import integrate
-from coopetition.dynamics.observation import read
-from coopetition.dynamics.readout import Readout
+from coopetition.dynamics.readout import Readout, read
 from coopetition.dynamics.trajectory_landmarks import landmarks_of
 
 

@@ -2,5 +2,5 @@
 
 `model` declares one and `catalogue` holds those that ship; `reduction` makes the exact ordinary
 differential equations, `integration` and `descent` solve them by the machine code of `solver`,
-`observation` reads accuracies off a trajectory, `phase` maps outcomes over parameters.
+`readout` reads accuracies off a trajectory, `phase` maps outcomes over parameters.
 """

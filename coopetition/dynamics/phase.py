@@ -16,8 +16,7 @@ from ..seeds import stream
 from .arguments import MAX_STEPS
 from .integration import integrate_many
 from .model import Model
-from .observation import read
-from .readout import SHARED_FLIP, Readout
+from .readout import SHARED_FLIP, Readout, read
 from .starts import Start, random_start
 from .trajectory import Floats, Status
 

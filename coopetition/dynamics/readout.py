@@ -1,11 +1,34 @@
-"""Which strategies an evaluator reads, and with what gains: the settings of an observation."""
+"""From strengths and losses to measured curves: what an evaluator reads of a model.
+
+With strengths s (normalised overlaps, 1 at the target) and gains g, the logit between the two
+labels in context adds where strategies agree on the answer and subtracts where they do not:
+
+    train = σ(g1 s1 + g2 s2)    icl = σ(g1 s1)    ciwl = σ(g2 s2)    flip = σ(f1 s1 − f2 s2)
+
+f = g unless flip has gains of its own. Pure in-weights learning (iwl) adds to the logit of whatever
+label the query's class had in training, so it sides with CIWL; its own evaluator asks for one label
+among all and reads σ(r s3 − o). Losses are read as floor + scale · mechanism loss. Model time
+becomes sequences here and nowhere else: sequences = sequences_per_time · time.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curves.curve import Curve, Curves
+from ..errors import unknown_name
+
+if TYPE_CHECKING:
+    from .reduction import ReducedODE
+    from .trajectory import Trajectory
+
+Array = NDArray[np.float64]
 Key = tuple[str, str]  # (evaluator, metric)
 
 ACCURACY = "in_context_acc"
@@ -98,17 +121,10 @@ SEPARATE_FLIP = Readout(flip_gain_icl=4.0, flip_gain_ciwl=4.0)
 
 
 def is_predicted(strategies: Collection[str], key: Key) -> bool:
-    """Whether a model with these strategies predicts the curve ``(evaluator, metric)``.
-
-    Examples
-    --------
-    >>> is_predicted(["icl"], ("flip", "in_context_acc"))
-    False
-    """
+    """Whether a model with these strategies predicts the curve ``(evaluator, metric)``."""
     evaluator, metric = key
     if metric == "loss":
-        needed = {"train": "icl", "icl": "icl", "ciwl": "ciwl"}.get(evaluator)
-        return needed in strategies
+        return evaluator in LOSSES and ("icl" if evaluator == "train" else evaluator) in strategies
     if evaluator == "iwl":
         return metric == "acc" and "iwl" in strategies
     return metric == ACCURACY and evaluator in NEEDS and NEEDS[evaluator] <= set(strategies)
@@ -135,3 +151,166 @@ def readout_parameters(
             terms = (s for s in SIGNS[evaluator] if s in strategies)
             names |= dict.fromkeys(readout.gain_name(evaluator, s) for s in terms)
     return tuple(names)
+
+
+def logistic(logit: Array) -> Array:
+    """σ(u) = 1/(1 + e^{−u}) without overflow."""
+    value = np.asarray(0.5 * logit)  # 0.5 (1 + tanh(u/2)), in place
+    np.tanh(value, out=value)
+    value += 1.0
+    value *= 0.5
+    return value
+
+
+class Accuracy(NamedTuple):
+    """An accuracy ``(…, time)``, and each strategy's weight in its logit: the gain, signed."""
+
+    value: Array
+    weights: Mapping[str, Any]
+
+    @property
+    def slope(self) -> Array:
+        """The derivative with respect to the logit."""
+        return self.value * (1.0 - self.value)
+
+
+def accuracy(
+    signs: Mapping[str, int],
+    gains: Mapping[str, Any],
+    strengths: Mapping[str, Array],
+    offset: float = 0.0,
+) -> Accuracy:
+    """σ(Σ sign · gain · strength − offset) over the strategies that have both a sign and a gain."""
+    weights = {s: sign * gains[s] for s, sign in signs.items() if s in gains}
+    logit: Any = -offset
+    for s, weight in weights.items():
+        logit += weight * strengths[s]
+    return Accuracy(logistic(logit), weights)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """A curve ``(…, time)``, and its derivatives by output's name and by `Readout` field."""
+
+    value: Array
+    by_output: Mapping[str, Array]
+    by_parameter: Mapping[str, Array]
+
+
+def read(
+    key: Key, outputs: Mapping[str, Array], strategies: Collection[str], readout: Readout
+) -> Reading:
+    """One curve from a trajectory's outputs, ``(…, time)`` each, with its exact derivatives.
+
+    Raises
+    ------
+    ValueError
+        If the strategies do not predict that curve.
+    """
+    if not is_predicted(strategies, key):
+        known = ("/".join(k) for k in predicted_keys(strategies))
+        raise unknown_name("predicted curve", "/".join(key), known)
+    evaluator, metric = key
+    if metric == "loss":
+        floor, scale = f"loss_floor_{evaluator}", f"loss_scale_{evaluator}"
+        factor, name = getattr(readout, scale), LOSSES[evaluator]
+        loss = outputs[name]
+        return Reading(
+            value=getattr(readout, floor) + factor * loss,
+            by_output={name: np.full_like(loss, factor)},
+            by_parameter={floor: np.ones_like(loss), scale: loss},
+        )
+    recall = evaluator == "iwl"
+    signs = {"iwl": 1} if recall else SIGNS[evaluator]
+    fields = {
+        s: "recall_gain" if recall else readout.gain_name(evaluator, s)
+        for s in signs
+        if s in strategies
+    }
+    strengths = {s: outputs[f"{s}_strength"] for s in fields}
+    gains = {s: getattr(readout, field) for s, field in fields.items()}
+    reading = accuracy(signs, gains, strengths, readout.recall_offset if recall else 0.0)
+    slope = reading.slope
+    by_parameter = {field: slope * signs[s] * strengths[s] for s, field in fields.items()}
+    if recall:
+        by_parameter["recall_offset"] = -slope
+    return Reading(
+        value=reading.value,
+        by_output={f"{s}_strength": slope * weight for s, weight in reading.weights.items()},
+        by_parameter=by_parameter,
+    )
+
+
+def in_sequences(ode: ReducedODE) -> ReducedODE:
+    """The same system with sequences as its time: dy/dm = f(y)/κ, κ = ``sequences_per_time``.
+
+    κ becomes the system's last parameter, so that what depends on the rate is derived like the
+    rest. The result is no longer told to be a gradient flow.
+    """
+    import sympy as sp
+
+    rate = sp.Symbol("sequences_per_time", positive=True)
+    return dataclasses.replace(
+        ode,
+        parameters=(*ode.parameters, rate),
+        defaults={**ode.defaults, rate.name: 1.0},
+        rhs=tuple(f / rate for f in ode.rhs),
+        loss=None,
+        mobility=None,
+    )
+
+
+def observe(
+    trajectory: Trajectory,
+    readout: Readout = SHARED_FLIP,
+    *,
+    keys: Iterable[Key] | None = None,
+    run: str | None = None,
+) -> Curves:
+    """The curves that evaluators would read along a trajectory.
+
+    Parameters
+    ----------
+    trajectory
+        An integration's result; times are dimensionless, outputs as `read` names them.
+    readout
+        Gains, offsets, scales and the rate that turns time into sequences.
+    keys
+        Curves wanted, ``(evaluator, metric)``; all that the model predicts when None.
+    run
+        A name for the run; the model's name when None.
+
+    Returns
+    -------
+    Curves
+        Its notes are the trajectory's, and why it ended before its horizon if it did.
+
+    Raises
+    ------
+    ValueError
+        If a curve is asked for that the model does not predict.
+    """
+    strategies = trajectory.strategies
+    wanted = predicted_keys(strategies) if keys is None else tuple(keys)
+    sequences = readout.sequences_per_time * trajectory.times
+    curves = {
+        key: Curve(
+            evaluator=key[0],
+            metric=key[1],
+            sequences=sequences,
+            values=read(key, trajectory.outputs, strategies, readout).value,
+        )
+        for key in wanted
+    }
+    source = {
+        "model": trajectory.ode.name,
+        "parameters": dict(trajectory.parameters),
+        "readout": dataclasses.asdict(readout),
+    }
+    notes = list(trajectory.notes)
+    if not trajectory.status.ok:
+        notes.append(
+            f"the curves end at time {trajectory.reached:g} of {trajectory.horizon:g}: "
+            f"{trajectory.status.explanation}"
+        )
+    return Curves(run=run or trajectory.ode.name, curves=curves, source=source, notes=tuple(notes))

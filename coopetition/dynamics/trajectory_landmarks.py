@@ -7,8 +7,7 @@ import dataclasses
 import numpy as np
 
 from ..curves.landmarks import NAMES, Landmarks, landmarks
-from .observation import observe
-from .readout import SHARED_FLIP, Readout
+from .readout import SHARED_FLIP, Readout, observe
 from .trajectory import Floats, Trajectory
 
 _SAMPLES = 2000

@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 
 from ..dynamics.integration import integrate_many, integrate_sensitivities
 from ..dynamics.model import Model
-from ..dynamics.observation import in_sequences, read
-from ..dynamics.readout import LOSSES, READOUT_FIELDS, SEPARATE_FLIP, SHARED_FLIP, Key, Readout
+from ..dynamics.readout import (
+    LOSSES,
+    READOUT_FIELDS,
+    SEPARATE_FLIP,
+    SHARED_FLIP,
+    Key,
+    Readout,
+    in_sequences,
+    read,
+)
 from ..dynamics.reduction import ReducedODE, reduce
 from .information import bounds
 from .measurements import Measurements

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from ...dynamics.catalogue import CATALOGUE, get
 from ...dynamics.integration import integrate_many, integrate_sensitivities
 from ...dynamics.model import Model
-from ...dynamics.observation import in_sequences, logistic
-from ...dynamics.readout import ACCURACY, NEEDS, SIGNS
+from ...dynamics.readout import ACCURACY, NEEDS, SIGNS, accuracy, in_sequences
 from ...dynamics.reduction import reduce
 from ...fitting.problem import OutputTable
 from ...fitting.symmetry import RATE, gauge
@@ -114,15 +113,17 @@ class ToyTheory:
         values = np.exp(np.clip(thetas[..., : self._simulated], -60.0, 60.0))
         return values @ self._to_state.T, values @ self._to_parameter.T + self._fixed
 
-    def _weight(self, evaluator: str, strategy: str, thetas: Array) -> Array:
-        """Logit per strength, sign included, shape ``(…,)``."""
-        log = thetas[..., self._gain_at[f"gain_{strategy}"]]
-        if evaluator == "flip":
-            log = log + thetas[..., self._gain_at[f"flip_factor_{strategy}"]]
-        return np.asarray(SIGNS[evaluator][strategy] * np.exp(log))
+    def _gains(self, thetas: Array) -> dict[str, dict[str, Array]]:
+        """Logit per strength of each strategy, shape ``(…,)``, by evaluator."""
+        logs = {s: thetas[..., self._gain_at[f"gain_{s}"]] for s in self._strategies}
+        factors = {s: thetas[..., self._gain_at[f"flip_factor_{s}"]] for s in self._strategies}
+        gains = {s: np.exp(log) for s, log in logs.items()}
+        on_flip = {s: np.exp(log + factors[s]) for s, log in logs.items()}
+        return {e: on_flip if e == "flip" else gains for e in self.evaluators}
 
-    def _read(self, evaluator: str) -> list[str]:
-        return [s for s in SIGNS[evaluator] if s in self._strategies]
+    def _by_strategy(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The strengths among the outputs, or their changes, by strategy."""
+        return {s: outputs[f"{s}_strength"] for s in self._strategies}
 
     def curves(self, thetas: Array, times: Array) -> Mapping[str, Array]:
         """Accuracies of many parameter sets, see `Theory.curves`."""
@@ -137,14 +138,9 @@ class ToyTheory:
             atol=ATOL,
             max_steps=MAX_STEPS,
         )
-        strengths = self._table.outputs(run.states, p[:, None, :])
-        found = {}
-        for evaluator in self.evaluators:
-            logit = np.zeros(strengths["icl_strength"].shape)
-            for s in self._read(evaluator):
-                logit += self._weight(evaluator, s, thetas)[:, None] * strengths[f"{s}_strength"]
-            found[evaluator] = logistic(logit)
-        return found
+        strengths = self._by_strategy(self._table.outputs(run.states, p[:, None, :]))
+        gains = self._gains(thetas[:, None, :])
+        return {e: accuracy(SIGNS[e], gains[e], strengths).value for e in self.evaluators}
 
     def slopes(self, theta: Array, times: Array) -> Mapping[str, tuple[Array, Array]] | None:
         """Accuracies and exact derivatives of one parameter set, see `Theory.slopes`."""
@@ -164,22 +160,21 @@ class ToyTheory:
         )
         if not run.status.ok or not np.all(np.isfinite(run.sensitivities)):
             return None
-        strengths = self._table.outputs(run.states, p)
-        changes = self._table.sensitivities(run.states, run.sensitivities, p, dp)
-        found = {}
-        for evaluator in self.evaluators:
-            logit, slope = np.zeros(len(times)), np.zeros((len(times), len(theta)))
-            for s in self._read(evaluator):
-                weight = self._weight(evaluator, s, theta)
-                term = weight * strengths[f"{s}_strength"]
-                logit += term
-                slope[:, : self._simulated] += weight * changes[f"{s}_strength"]
-                slope[:, self._gain_at[f"gain_{s}"]] += term
+        strengths = self._by_strategy(self._table.outputs(run.states, p))
+        changes = self._by_strategy(self._table.sensitivities(run.states, run.sensitivities, p, dp))
+        slopes = {}
+        for evaluator, gains in self._gains(theta).items():
+            reading = accuracy(SIGNS[evaluator], gains, strengths)
+            slope = np.zeros((len(times), len(theta)))  # of the logit, then of the accuracy
+            for s, weight in reading.weights.items():
+                slope[:, : self._simulated] += weight * changes[s]
+                by_log_gain = weight * strengths[s]
+                slope[:, self._gain_at[f"gain_{s}"]] = by_log_gain
                 if evaluator == "flip":
-                    slope[:, self._gain_at[f"flip_factor_{s}"]] += term
-            value = logistic(logit)
-            found[evaluator] = (value, (value * (1 - value))[:, None] * slope)
-        return found
+                    slope[:, self._gain_at[f"flip_factor_{s}"]] = by_log_gain
+            slope *= reading.slope[:, None]
+            slopes[evaluator] = (reading.value, slope)
+        return slopes
 
 
 @functools.cache

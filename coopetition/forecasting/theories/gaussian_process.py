@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dynamics.observation import logistic
+from ...dynamics.readout import logistic
 from .extrapolation import to_logit
 
 Array = NDArray[np.float64]

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dynamics.observation import logistic
+from ...dynamics.readout import logistic
 from .strengths import StrengthTheory
 from .theory import TheoryParameter
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...dynamics.observation import logistic
-from ...dynamics.readout import SIGNS
+from ...dynamics.readout import SIGNS, accuracy
 from .theory import TheoryParameter, slopes_by_differences
 
 Array = NDArray[np.float64]
@@ -51,18 +50,13 @@ class StrengthTheory(abc.ABC):
         columns = np.exp(np.clip(thetas, -60.0, 60.0)).T[:, :, None]
         values = dict(zip((p.name for p in self.parameters), columns, strict=True))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            s1, s2 = self.strengths(values, times)
-        found = {}
-        for evaluator, signs in SIGNS.items():
-            logit = np.zeros(s1.shape)
-            for strategy, strength in (("icl", s1), ("ciwl", s2)):
-                if strategy in signs:
-                    gain = values[f"gain_{strategy}"]
-                    if evaluator == "flip":
-                        gain = gain * values[f"flip_factor_{strategy}"]
-                    logit += signs[strategy] * gain * strength
-            found[evaluator] = logistic(logit)
-        return found
+            strengths = dict(zip(("icl", "ciwl"), self.strengths(values, times), strict=True))
+        gains = {s: values[f"gain_{s}"] for s in strengths}
+        flip_gains = {s: gain * values[f"flip_factor_{s}"] for s, gain in gains.items()}
+        return {
+            e: accuracy(signs, flip_gains if e == "flip" else gains, strengths).value
+            for e, signs in SIGNS.items()
+        }
 
     def slopes(self, theta: Array, times: Array) -> Mapping[str, tuple[Array, Array]] | None:
         """Accuracies and derivatives of one parameter set, see `Theory.slopes`."""

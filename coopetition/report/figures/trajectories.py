@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...dynamics.observation import observe
-from ...dynamics.readout import SHARED_FLIP, Readout
+from ...dynamics.readout import SHARED_FLIP, Readout, observe
 from .style import COLOURS, new_axes
 
 if TYPE_CHECKING:
