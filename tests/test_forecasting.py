@@ -12,7 +12,7 @@ from coopetition.curves.curve import Curves
 from coopetition.curves.landmarks import landmarks
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast, forecast_settings
-from coopetition.forecasting.flips import flips_of
+from coopetition.forecasting.paths import flip_paths
 from coopetition.forecasting.settings_map import calibrate, default_map, small_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal import propose
@@ -113,7 +113,7 @@ def test_fast_relaxation_is_followed_to_a_late_horizon(run):
     (log,) = read_curves(f"cpu:{run}")
     knobs = small_map().without(run)
     prior = knobs.predict(log.settings)
-    flips = flips_of(
+    flips = flip_paths(
         knobs.the_theory(), knobs.discrepancy, prior, horizon=log.last_sequence, draws=FEW
     )
     assert len(flips) > (1 - DROPPED) * FEW
@@ -276,7 +276,7 @@ def test_a_log_without_accuracies_is_refused(others):
 
 
 def test_a_maps_path_is_no_map(main):
-    says = r"settings_map = 'map.json': read the map first, knobs\.load_map"
+    says = r"settings_map = 'map.json': read the map first, load_map"
     with pytest.raises(ValueError, match=says):
         forecast(main, "map.json", horizon=HORIZON)
     with pytest.raises(ValueError, match=says):

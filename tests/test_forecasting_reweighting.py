@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from coopetition.curves.landmarks import VERDICTS
 from coopetition.curves.outcomes import RARE, verdict_probabilities, verdicts_of_paths
 from coopetition.errors import CoopetitionError
+from coopetition.fitting.smc import systematic_resample
 from coopetition.forecasting import forecast, forecast_settings
-from coopetition.forecasting.prediction import FORESEEN
-from coopetition.forecasting.reweighting import resampled, weights_of
+from coopetition.forecasting.reweighting import FROM_SETTINGS, path_weights
 from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
 from coopetition.proposal.screening import verdict_chances
@@ -34,7 +34,7 @@ def main():
 def test_verdicts_take_the_odds_asked_for_and_futures_within_one_stay_alike(shares):
     before = verdict_probabilities(FLIPS)
     after = dict(zip(VERDICTS, np.array(shares) / sum(shares), strict=True))
-    weights = weights_of(FLIPS, before, after)
+    weights = path_weights(FLIPS, before, after)
     found = verdicts_of_paths(FLIPS)
     for i, name in enumerate(VERDICTS):
         assert np.sum(weights[found == i]) == pytest.approx(after[name])
@@ -44,14 +44,16 @@ def test_verdicts_take_the_odds_asked_for_and_futures_within_one_stay_alike(shar
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40).filter(lambda w: sum(w) > 0.1))
 def test_each_is_drawn_as_often_as_it_weighs(raw):
     weights = np.array(raw) / sum(raw)
-    counts = np.bincount(resampled(weights), minlength=len(weights))
+    counts = np.bincount(systematic_resample(weights, len(weights)), minlength=len(weights))
     assert counts.sum() == len(weights)
     assert np.all(np.abs(counts - len(weights) * weights) < 1 + 1e-9)
 
 
 @given(st.integers(1, 3000))
 def test_equal_weights_change_nothing(count):
-    np.testing.assert_array_equal(resampled(np.full(count, 1 / count)), np.arange(count))
+    np.testing.assert_array_equal(
+        systematic_resample(np.full(count, 1 / count), count), np.arange(count)
+    )
 
 
 def test_from_settings_the_verdicts_are_the_corrected_ones_and_so_are_the_futures(main):
@@ -108,7 +110,7 @@ def test_a_correction_that_rests_on_failed_simulations_is_refused(main):
 
         def curves(self, thetas, times):
             found = self.theory.curves(thetas, times)
-            if len(thetas) == FORESEEN:
+            if len(thetas) == FROM_SETTINGS:
                 return {name: np.full_like(values, np.nan) for name, values in found.items()}
             return found
 

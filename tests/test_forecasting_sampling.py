@@ -10,8 +10,8 @@ from tolerances import DRAWS
 
 from coopetition.forecasting import Discrepancy, ParameterPrior
 from coopetition.forecasting.observations import observations
-from coopetition.forecasting.paths import paths
-from coopetition.forecasting.smc import posterior
+from coopetition.forecasting.paths import predictive_paths
+from coopetition.forecasting.posterior import posterior
 
 TIMES = np.linspace(0.0, 100.0, 15)
 ONE_SCALE = Discrepancy(scales=(1.0,), weights=(1.0,), early=50.0, likelihood_power=1.0)
@@ -80,7 +80,7 @@ def test_paths_continue_the_log_and_return_to_the_theory():
     shifted = np.full(len(seen), 0.56)  # the theory says 0.5, always
     log = observations(run_of({"flip": shifted}, seen, sem=0.001), ONE_SCALE, until=50.0, points=15)
     grid = np.array([51.0, 1e5])
-    found = paths(
+    found = predictive_paths(
         theory, np.zeros((4000, 2)), grid, ONE_SCALE, np.random.default_rng(2), observations=log
     )["flip"]
     near, far = np.mean(found, axis=0)
@@ -96,7 +96,7 @@ def test_paths_before_a_run_are_theory_and_discrepancy():
     theory = Line()
     grid = np.linspace(1.0, 100.0, 7)
     rng = np.random.default_rng(3)
-    found = paths(theory, np.zeros((3000, 2)), grid, Discrepancy(early=50.0), rng)
+    found = predictive_paths(theory, np.zeros((3000, 2)), grid, Discrepancy(early=50.0), rng)
     assert found["icl"].shape == (3000, 7)
     form = Discrepancy()
     variance = sum(w * s**2 for w, s in zip(form.weights, form.scales, strict=True))

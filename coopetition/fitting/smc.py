@@ -65,7 +65,7 @@ def sequential_monte_carlo(
     while power < 1.0 and steps < MOST_STEPS:
         rise = _rise(likelihood, 1.0 - power, EFFECTIVE * draws)
         power = 1.0 if steps == MOST_STEPS - 1 else power + rise
-        chosen = _resampled(_weights(rise * likelihood), draws, rng)
+        chosen = systematic_resample(_weights(rise * likelihood), draws, rng.random())
         thetas, likelihood, density = thetas[chosen], likelihood[chosen], density[chosen]
         for move in range(moves if power < 1.0 else 2 * moves):
             if move % 2:
@@ -110,10 +110,19 @@ def _rise(likelihood: Array, left: float, effective: float) -> float:
     return high
 
 
-def _resampled(weights: Array, draws: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Systematic resampling: indices in proportion to the weights."""
-    marks = (rng.random() + np.arange(draws)) / draws
-    return np.minimum(np.searchsorted(np.cumsum(weights), marks), len(weights) - 1)
+def systematic_resample(weights: Array, draws: int, offset: float = 0.5) -> NDArray[np.intp]:
+    """So many indices in order, each as often as it weighs; the offset, 0 to 1, is free.
+
+    As many draws as equal weights give every index once.
+
+    Examples
+    --------
+    >>> systematic_resample(np.array([0.5, 0.0, 0.25, 0.25]), 4).tolist()
+    [0, 0, 2, 3]
+    """
+    marks = (offset + np.arange(draws)) / draws
+    ends = np.cumsum(weights) / np.sum(weights)
+    return np.minimum(np.searchsorted(ends, marks), len(weights) - 1)
 
 
 def _factor(thetas: Array) -> Array:

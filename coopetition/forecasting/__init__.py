@@ -1,6 +1,9 @@
-"""From the part of a log seen so far to what will come: bands, landmarks, verdicts.
+"""From settings, or the first part of a log, to what will come: bands, landmarks, verdicts.
 
-`forecast` is the verb, `forecast_settings` the same for a run that has not begun.
+`observations` (what a log says) → `prior` (what settings say) → `posterior` (draws given both) → `paths`
+(predictive paths) → `reweighting` (corrected verdict probabilities) → `forecasts` (the verbs) →
+`result`. `settings_map` is learnt from many runs, `theories` are what it is learnt of, `scores` say
+how good a forecast was.
 """
 
 from ..curves.outcomes import LandmarkForecast

@@ -65,13 +65,9 @@ class Discrepancy:
 
     spread: Mapping[str, float] = dataclasses.field(
         default_factory=lambda: {
-            "train": 0.027,
-            "icl": 0.036,
-            "ciwl": 0.032,
-            "flip": 0.028,
-            "other": 0.03,
+            "train": 0.027, "icl": 0.036, "ciwl": 0.032, "flip": 0.028, "other": 0.03,
         }
-    )
+    )  # fmt: skip
     length: float = 0.35
     early: float = 5e5
     noise: float = 0.008
@@ -98,7 +94,7 @@ class Discrepancy:
             )
 
     def log_time(self, sequences: Array, time_scale: float) -> Array:
-        """Log-time u at sequences since the start; ``time_scale`` is time scale over the base's."""
+        """Log-time u at sequences since the start; the time scale is in units of the base's."""
         return np.asarray(np.log(sequences + self.early * time_scale))
 
     def correlation(self, u: Array, v: Array) -> Array:

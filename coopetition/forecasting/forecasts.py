@@ -9,20 +9,35 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..curves.curve import Curves, one_run
+from ..curves.curve import Curves, one_run, read_only
+from ..curves.outcomes import distribution, landmarks_of_paths, verdict_probabilities
+from ..curves.smoothing import smooth_curve
 from ..fitting.multistart import one_blas_thread
+from ..fitting.smc import systematic_resample
+from ..seeds import stream
 from ..settings.names import short_names
+from ..version import __version__
 from .observations import Observations, observations
-from .prediction import foretell
-from .result import Forecast
+from .paths import complete, path_times, predictive_paths
+from .posterior import posterior
+from .prior import ParameterPrior
+from .result import Band, Forecast
+from .reweighting import corrected_verdicts, require_enough
 
-if TYPE_CHECKING:  # knobs stands below: it is calibrated with the theories of this package
+if TYPE_CHECKING:  # the map's folder stands below: it is calibrated with this one's theories
     from ..settings.training import TrainingSettings
     from .settings_map import SettingsMap
 
+Array = NDArray[np.float64]
+
 BLOCK = 2.5e5  # sequences, at the base time scale, that a log is averaged over
 POINTS = (12, 40)  # fewest and most blocks of a log
+SURE = 0.8  # probability of a verdict from which the log is said to tell
+STRANGE = 0.05  # share of the runs the map expects that are as unlike, below which it is said
+BEYOND = 2.0  # factor past the map's longest run from which a horizon is called far
+MARKED = ("flip", "icl")  # evaluators that have landmarks
 
 
 def forecast(
@@ -86,8 +101,8 @@ def forecast(
     began = time.perf_counter()
     curves = one_run(curves)
     require_map(settings_map)
-    seen_before = settings_map.names_of(curves)
-    settings_map = settings_map.without(*seen_before)
+    members = settings_map.names_of(curves)
+    settings_map = settings_map.without(*members)
     settings = short_names(curves.settings if settings is None else settings)
     prior = settings_map.predict(settings)
     _check(0.0 if until is None else until, horizon, level, draws, prior.origin)
@@ -102,19 +117,18 @@ def forecast(
             time_scale=prior.time_scale,
             points=int(np.clip((cut - prior.origin) / (BLOCK * prior.time_scale), *POINTS)),
         )
-    known = [f"the map was calibrated on this run: {name} left out" for name in seen_before]
+    notes = [f"the map was calibrated on this run: {name} left out" for name in members]
     if until is None and curves.last_sequence > horizon * (1 + 1e-9):
-        known.append(
+        notes.append(
             f"the log goes on to {curves.last_sequence:,.0f} sequences: what is said of "
             f"{horizon:,.0f} it has shown; choose a later horizon, or an earlier end of what is "
             "known (until)"
         )
-    with one_blas_thread():
-        return foretell(
-            settings_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
-            draws=draws, moves=moves, seed=seed, source=curves.source, began=began,
-            notes=tuple(known),
-        )  # fmt: skip
+    return _forecast(
+        settings_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
+        draws=draws, moves=moves, seed=seed, source=curves.source, began=began,
+        notes=tuple(notes),
+    )  # fmt: skip
 
 
 def forecast_settings(
@@ -136,27 +150,21 @@ def forecast_settings(
     settings = short_names(settings)
     prior = settings_map.predict(settings)
     _check(0.0, horizon, level, draws, prior.origin)
-    with one_blas_thread():
-        return foretell(
-            settings_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
-            moves=0, seed=seed, source={"settings": dict(settings)}, began=began,
-        )  # fmt: skip
+    return _forecast(
+        settings_map, settings, prior, None, run=run, horizon=horizon, level=level, draws=draws,
+        moves=0, seed=seed, source={"settings": dict(settings)}, began=began,
+    )  # fmt: skip
 
 
 def require_map(settings_map: object) -> None:
-    """Refuse a map's path where the map is wanted.
-
-    Raises
-    ------
-    ValueError
-        If it is one.
-    """
+    """Refuse a map's path where the map is wanted, with a `ValueError`."""
     if isinstance(settings_map, str | os.PathLike):
         path = str(settings_map)
-        raise ValueError(f"settings_map = {path!r}: read the map first, knobs.load_map({path!r})")
+        raise ValueError(f"settings_map = {path!r}: read the map first, load_map({path!r})")
 
 
 def _check(until: float, horizon: float, level: float, draws: int, origin: float) -> None:
+    """Refuse numbers out of range."""
     if not (math.isfinite(horizon) and horizon > origin):
         raise ValueError(f"horizon = {horizon!r}: must be a number of sequences above {origin:g}")
     if not 0 <= until <= horizon:
@@ -168,3 +176,156 @@ def _check(until: float, horizon: float, level: float, draws: int, origin: float
         raise ValueError(f"level = {level!r}: must lie between 0 and 1, such as 0.9")
     if draws < 100:
         raise ValueError(f"draws = {draws!r}: quantiles need at least 100")
+
+
+def _forecast(
+    settings_map: SettingsMap,
+    settings: Mapping[str, Any],
+    prior: ParameterPrior,
+    log: Observations | None,
+    *,
+    run: str,
+    horizon: float,
+    level: float,
+    draws: int,
+    moves: int,
+    seed: int,
+    source: Mapping[str, Any],
+    began: float,
+    notes: tuple[str, ...] = (),
+) -> Forecast:
+    """The forecast of a prior and a log, if there is one; arguments as in `forecast`."""
+    theory, rng = settings_map.the_theory(), stream(seed, "forecast")
+    with one_blas_thread():
+        if log is None:
+            thetas = prior.sample(draws, rng)
+            simulations: int | None = None
+        else:
+            population = posterior(theory, prior, log, rng, draws=draws, moves=moves)
+            thetas, simulations = population.thetas, population.evaluations
+        grid = path_times(prior, horizon)
+        paths = predictive_paths(
+            theory, thetas, grid, settings_map.discrepancy, rng,
+            observations=log, time_scale=prior.time_scale,
+        )  # fmt: skip
+        kept = np.flatnonzero(complete(paths))
+        require_enough(len(kept) / draws, f"of run {run}", horizon)
+        sequences = grid + prior.origin
+        flip = _joined(sequences, {name: y[kept] for name, y in paths.items()}, log)[1]["flip"]
+        chances, weights = corrected_verdicts(
+            settings_map, settings, prior, flip, horizon, follows_log=log is not None, seed=seed
+        )
+        kept = kept[systematic_resample(weights, len(weights))]
+        thetas, paths = thetas[kept], {name: y[kept] for name, y in paths.items()}
+        levels = [0.5, (1 - level) / 2, (1 + level) / 2]
+        times, joined = _joined(sequences, paths, log)
+        marks = landmarks_of_paths(times, joined["flip"], joined["icl"])
+        quantiles = np.exp(np.quantile(thetas, levels, axis=0))
+        alike = prior.farther(float(np.median(prior.distance(thetas)))) if log is not None else 1.0
+    bands = {name: np.quantile(y, levels, axis=0) for name, y in paths.items()}
+    return Forecast(
+        run=run,
+        until=0.0 if log is None else log.until,
+        horizon=float(horizon),
+        level=level,
+        sequences=read_only(sequences),
+        bands={
+            name: Band(median=read_only(mid), lower=read_only(low), upper=read_only(high))
+            for name, (mid, low, high) in bands.items()
+        },
+        landmarks={name: distribution(values, level) for name, values in marks.items()},
+        verdict_probability=chances,
+        theory_probability=verdict_probabilities(flip),
+        parameters={
+            name: (float(mid), float(low), float(high))
+            for name, mid, low, high in zip(prior.names, *quantiles, strict=True)
+        },
+        telling=max(chances.values()) >= SURE,
+        warnings=(
+            *notes,
+            *prior.notes,
+            *(log.notes if log is not None else ()),
+            *_warnings(settings_map, prior, log, chances, alike, horizon),
+        ),
+        thetas=read_only(thetas),
+        provenance={
+            "version": __version__,
+            "source": dict(source),
+            "map": {**settings_map.provenance, "runs": [r.run for r in settings_map.runs]},
+            "seed": seed,
+            "simulations": len(thetas) if simulations is None else simulations,
+            "seconds": round(time.perf_counter() - began, 3),
+        },
+    )
+
+
+def _joined(
+    sequences: Array, paths: Mapping[str, Array], log: Observations | None
+) -> tuple[Array, Mapping[str, Array]]:
+    """Flip and icl from the beginning: the log, smoothed as landmarks read it, then the paths.
+
+    Each follows the log to its own last point there. Sequences ``(times,)``, and accuracies by
+    evaluator ``(draws, times)``; the paths alone where the log has no such curve.
+    """
+    smooth = {
+        name: smooth_curve(record.curve)
+        for name in MARKED
+        if log is not None and (record := log.record(name)) is not None
+    }
+    if not smooth:
+        return sequences, {name: paths[name] for name in MARKED}
+    behind = np.unique(np.concatenate([curve.sequences for curve in smooth.values()]))
+    shortest = min(curve.sequences[-1] for curve in smooth.values())
+    times = np.union1d(behind, sequences[sequences > shortest * (1 + 1e-9)])
+    joined = {}
+    for name in MARKED:
+        curve = smooth.get(name)
+        measured = times <= curve.sequences[-1] if curve is not None else np.zeros(len(times), bool)
+        joined[name] = np.empty((len(paths[name]), len(times)))
+        joined[name][:, ~measured] = _between(sequences, paths[name], times[~measured])
+        if curve is not None:
+            joined[name][:, measured] = np.interp(times[measured], curve.sequences, curve.values)
+    return times, joined
+
+
+def _between(sequences: Array, paths: Array, wanted: Array) -> Array:
+    """Paths ``(draws, times)`` at wanted times, linearly between those they are given at."""
+    after = np.clip(np.searchsorted(sequences, wanted), 1, len(sequences) - 1)
+    start, end = sequences[after - 1], sequences[after]
+    share = np.clip((wanted - start) / (end - start), 0.0, 1.0)
+    return np.asarray(paths[:, after - 1] * (1 - share) + paths[:, after] * share)
+
+
+def _warnings(
+    settings_map: SettingsMap,
+    prior: ParameterPrior,
+    log: Observations | None,
+    chances: Mapping[str, float],
+    alike: float,
+    horizon: float,
+) -> list[str]:
+    """What a reader of the numbers has to know: little told, a strange log, a far horizon."""
+    warnings = []
+    best = max(chances, key=lambda name: chances[name])
+    if chances[best] < SURE:
+        basis = (
+            "settings alone do not"
+            if log is None
+            else f"{log.until:,.0f} sequences of log do not yet"
+        )
+        warnings.append(
+            f"{basis} tell what becomes of ICL: {best} is only {100 * chances[best]:.0f} % probable"
+        )
+    if alike < STRANGE:
+        warnings.append(
+            "the log is unlike those the map was calibrated on: of runs with its settings no more "
+            f"than {100 * alike:.1g} % would be so far from what is expected; check its sequences "
+            "and settings, and trust the bands less"
+        )
+    longest = prior.time_scale * settings_map.longest
+    if settings_map.runs and horizon > BEYOND * longest:  # a map without runs says so itself
+        warnings.append(
+            f"at this learning rate and batch size the map's runs reach {longest:,.0f} sequences; "
+            f"what is said of {horizon:,.0f} is the theory's extrapolation"
+        )
+    return warnings

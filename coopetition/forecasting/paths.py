@@ -1,22 +1,32 @@
-"""Possible curves of a run: a theory's, with a discrepancy that continues the one seen so far."""
+"""Predictive paths: a theory's curves, with a discrepancy that continues the one seen so far."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import GRADING, graded_grid
+from ..seeds import stream
 from .discrepancy import Discrepancy
 from .observations import Observations, Record
+from .prior import ParameterPrior
 from .theories.theory import Theory
 
 Array = NDArray[np.float64]
 
+TIMES = 100  # of a path, up to its horizon
 JITTER = 1e-6  # added to correlation matrices so that rounding leaves them positive
+TOGETHER = 4000  # trajectories in memory at once, some 25 MB
 
 
-def paths(
+def path_times(prior: ParameterPrior, horizon: float) -> Array:
+    """Sequences since the start at which paths to a horizon are known, shape ``(TIMES,)``."""
+    return graded_grid(horizon - prior.origin, GRADING * prior.time_scale, TIMES)[1:]
+
+
+def predictive_paths(
     theory: Theory,
     thetas: Array,
     grid: Array,
@@ -26,43 +36,24 @@ def paths(
     observations: Observations | None = None,
     time_scale: float = 1.0,
 ) -> Mapping[str, Array]:
-    """One possible future for each draw of θ.
+    """One path of each evaluator for each draw of θ, ``(draws, times)``; NaN where one failed.
 
-    For each draw λ is drawn given the log, and z given λ and what the draw's curves miss of the
-    log: near the cut a path continues the measured curve, further on it returns to the theory.
-
-    Parameters
-    ----------
-    theory
-        What turns θ into curves.
-    thetas
-        Draws, shape ``(draws, k)``.
-    grid
-        Sequences since the start, increasing, shape ``(times,)``.
-    discrepancy
-        The random function between theory and curves.
-    rng
-        Randomness.
-    observations
-        The log so far; None for a run not yet begun.
-    time_scale
-        Time scale of the settings in units of the base's.
-
-    Returns
-    -------
-    Mapping
-        Accuracies by evaluator, shape ``(draws, times)``; NaN where a simulation failed.
+    For each draw λ is drawn given the log, and z given λ and the residuals of the draw's curves:
+    near the cut a path continues the measured curve, further on it returns to the theory. The grid,
+    ``(times,)``, counts sequences since the start.
     """
     ahead = theory.curves(thetas, grid)
     if observations is None:
-        missed = unseen(tuple(ahead), len(thetas), grid, discrepancy, rng, time_scale=time_scale)
+        drawn = drawn_discrepancies(
+            tuple(ahead), len(thetas), grid, discrepancy, rng, time_scale=time_scale
+        )
         return {
-            name: with_discrepancy(discrepancy, name, y, missed[name]) for name, y in ahead.items()
+            name: with_discrepancy(discrepancy, name, y, drawn[name]) for name, y in ahead.items()
         }
     u = discrepancy.log_time(grid, time_scale)
     behind = theory.curves(thetas, observations.times)
     scale = _drawn_scales(observations.log_likelihoods(behind), rng)
-    found = {}
+    paths = {}
     for evaluator, accuracy in ahead.items():
         record = observations.record(evaluator)
         z = np.empty_like(accuracy)
@@ -73,16 +64,16 @@ def paths(
             if record is None:
                 mean, spread = np.zeros(len(grid)), discrepancy.correlation(u, u)
             else:
-                miss = (record.values - behind[evaluator][members][:, record.at]) / size
-                gain, spread = _continued(u, record, size, discrepancy)
-                mean = (miss / record.deviation) @ gain.T
-            draw = rng.standard_normal((int(np.sum(members)), len(grid))) @ _factor(spread).T
-            z[members] = size * (mean + draw)
-        found[evaluator] = with_discrepancy(discrepancy, evaluator, accuracy, z)
-    return found
+                residuals = (record.values - behind[evaluator][members][:, record.at]) / size
+                gain, spread = _continuation(u, record, size, discrepancy)
+                mean = (residuals / record.deviation) @ gain.T
+            normal = rng.standard_normal((int(np.sum(members)), len(grid)))
+            z[members] = size * (mean + normal @ _factor(spread).T)
+        paths[evaluator] = with_discrepancy(discrepancy, evaluator, accuracy, z)
+    return paths
 
 
-def unseen(
+def drawn_discrepancies(
     evaluators: Sequence[str],
     draws: int,
     grid: Array,
@@ -93,25 +84,97 @@ def unseen(
 ) -> Mapping[str, Array]:
     """λ z of a run not yet begun, by evaluator, shape ``(draws, times)`` each.
 
-    It depends on the grid and the time_scale, not on θ: runs of several settings can share one
-    draw, and are then compared at the same random numbers. Arguments as in `paths`.
+    It does not depend on θ: runs of several settings can share one draw, and are then compared at
+    the same random numbers.
     """
     u = discrepancy.log_time(grid, time_scale)
     scale = _drawn_scales(np.tile(np.log(discrepancy.weights), (draws, 1)), rng)
     factor = _factor(discrepancy.correlation(u, u))
-    found = {}
+    drawn = {}
     for evaluator in evaluators:
         z = np.empty((draws, len(grid)))
         for j, size in enumerate(discrepancy.scales):
             members = scale == j
             z[members] = size * (rng.standard_normal((int(np.sum(members)), len(grid))) @ factor.T)
-        found[evaluator] = z
-    return found
+        drawn[evaluator] = z
+    return drawn
 
 
 def with_discrepancy(discrepancy: Discrepancy, evaluator: str, accuracy: Array, z: Array) -> Array:
     """Accuracies of any shape with the discrepancy λ z, cut off at 0 and 1."""
     return np.clip(accuracy + discrepancy.deviation(evaluator, accuracy) * z, 0.0, 1.0)
+
+
+def complete(paths: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Which draws have numbers in all curves at all times, shape ``(draws,)``."""
+    return np.asarray(np.all([np.all(np.isfinite(y), axis=1) for y in paths.values()], axis=0))
+
+
+def flip_paths(
+    theory: Theory,
+    discrepancy: Discrepancy,
+    prior: ParameterPrior,
+    *,
+    horizon: float,
+    draws: int,
+    seed: int = 0,
+) -> Array:
+    """Flips of a run not yet begun whose simulations succeeded, ``(draws or fewer, times)``."""
+    ((_, flips),) = flip_path_batches(
+        theory, discrepancy, [prior], horizon=horizon, draws=draws, seed=seed
+    )
+    return np.asarray(flips[0][np.isfinite(flips[0][:, -1])])
+
+
+def flip_path_batches(
+    theory: Theory,
+    discrepancy: Discrepancy,
+    priors: Sequence[ParameterPrior],
+    *,
+    horizon: float,
+    draws: int,
+    seed: int = 0,
+) -> Iterator[tuple[list[int], Array]]:
+    """Flips of many runs not yet begun, at the same random numbers, batch by batch.
+
+    Yields the indices of some of the priors and their flips at the `path_times`, ``(priors, draws,
+    times)``, NaN where a simulation failed: those that separate forecasts would have, which draw
+    from the seed alone. So priors of one origin and time scale share the discrepancy's draws, and
+    trajectories of many of them fill one batch.
+    """
+    alike: dict[tuple[float, float], list[int]] = {}
+    for i, prior in enumerate(priors):
+        alike.setdefault((prior.origin, prior.time_scale), []).append(i)
+    most = max(1, TOGETHER // draws)
+    for indices in alike.values():
+        for first in range(0, len(indices), most):
+            batch = indices[first : first + most]
+            yield (
+                batch,
+                _flips(theory, discrepancy, [priors[i] for i in batch], horizon, draws, seed),
+            )
+
+
+def _flips(
+    theory: Theory,
+    discrepancy: Discrepancy,
+    priors: Sequence[ParameterPrior],
+    horizon: float,
+    draws: int,
+    seed: int,
+) -> Array:
+    """The flips of priors of one origin and time scale, ``(priors, draws, times)``."""
+    grid = path_times(priors[0], horizon)
+    rngs = [stream(seed, "forecast") for _ in priors]
+    thetas = [prior.sample(draws, rng) for prior, rng in zip(priors, rngs, strict=True)]
+    curves = theory.curves(np.concatenate(thetas), grid)
+    z = drawn_discrepancies(
+        tuple(curves), draws, grid, discrepancy, rngs[0], time_scale=priors[0].time_scale
+    )["flip"]
+    flip = curves["flip"].reshape(len(priors), draws, len(grid))
+    flip = with_discrepancy(discrepancy, "flip", flip, z)
+    flip[~complete(curves).reshape(len(priors), draws)] = np.nan
+    return flip
 
 
 def _drawn_scales(log_weights: Array, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -120,10 +183,11 @@ def _drawn_scales(log_weights: Array, rng: np.random.Generator) -> NDArray[np.in
 
 
 def _factor(correlation: Array) -> Array:
+    """Cholesky factor of a correlation matrix."""
     return np.asarray(np.linalg.cholesky(correlation + JITTER * np.eye(len(correlation))))
 
 
-def _continued(
+def _continuation(
     u: Array, record: Record, size: float, discrepancy: Discrepancy
 ) -> tuple[Array, Array]:
     """How z on the grid follows from z seen with noise: gain ``(times, n)``, covariance."""

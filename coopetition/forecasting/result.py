@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-WORTH_TELLING = 0.05  # change of a verdict's probability from which the theory's own is told
+WORTH_TELLING = 0.05  # correction of a probability from which the theory's own is told too
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,11 +60,11 @@ class Forecast(ReadOnlyArrays):
     verdict_probability
         Of ``persistent, transient, never`` at the horizon.
     theory_probability
-        The same as the theory alone has it, before what became of the map's runs put it right.
+        The theory's own, not yet corrected on the map's runs.
     parameters
         Median, lower and upper end of the theory's parameters.
     telling
-        Whether the log says enough to settle the verdict.
+        Whether one verdict is probable enough to rely on.
     warnings
         What a reader of the numbers has to know, a sentence each.
     thetas
@@ -97,20 +97,11 @@ class Forecast(ReadOnlyArrays):
         """The bands as a tidy table ``run, evaluator, metric, sequences, value, lower, upper``."""
         import pandas as pd
 
-        blocks = [
-            pd.DataFrame(
-                {
-                    "run": self.run,
-                    "evaluator": evaluator,
-                    "metric": ACCURACY,
-                    "sequences": self.sequences,
-                    "value": band.median,
-                    "lower": band.lower,
-                    "upper": band.upper,
-                }
-            )
-            for evaluator, band in self.bands.items()
-        ]
+        blocks = []
+        for evaluator, band in self.bands.items():
+            block = {"run": self.run, "evaluator": evaluator, "metric": ACCURACY}
+            block |= {"sequences": self.sequences, "value": band.median}
+            blocks.append(pd.DataFrame({**block, "lower": band.lower, "upper": band.upper}))
         return pd.concat(blocks, ignore_index=True)
 
     def as_dict(self, curves: str | None = None) -> dict[str, Any]:
@@ -138,14 +129,12 @@ class Forecast(ReadOnlyArrays):
     def summary(self) -> str:
         """The forecast in a few lines of text."""
         chances = _in_words(self.verdict_probability)
-        seen = (
-            f"from the first {self.until:,.0f} sequences" if self.until else "from settings alone"
-        )
-        lines = [f"{self.run} at {self.horizon:,.0f} sequences, {seen}: {chances}"]
+        first = f"the first {self.until:,.0f} sequences" if self.until else "settings alone"
+        lines = [f"{self.run} at {self.horizon:,.0f} sequences, from {first}: {chances}"]
         changed = (abs(p - self.theory_probability[v]) for v, p in self.verdict_probability.items())
         if max(changed) >= WORTH_TELLING:
             alone = _in_words(self.theory_probability)
-            lines.append(f"  by the theory alone, not put right by the map's runs: {alone}")
+            lines.append(f"  by the theory alone, not corrected on the map's runs: {alone}")
         for name, mark in self.landmarks.items():
             if mark.probability < 0.005:
                 continue

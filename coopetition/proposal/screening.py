@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..curves.outcomes import verdict_probabilities
 from ..errors import CoopetitionError
 from ..fitting.multistart import one_blas_thread
-from ..forecasting.flips import possible_flips
-from ..forecasting.prediction import LEAST_SHARE
+from ..forecasting.paths import flip_path_batches
 from ..forecasting.prior import ParameterPrior
+from ..forecasting.reweighting import LEAST_SHARE
 from ..forecasting.settings_map import SettingsMap
 
 Array = NDArray[np.float64]
@@ -76,7 +76,7 @@ def verdict_chances(
         chances: dict[int, Mapping[str, float] | CoopetitionError] = {}
         bar = tqdm(total=len(priors), desc="candidates", leave=False, disable=not progress)
         with bar:
-            for members, flips in possible_flips(
+            for members, flips in flip_path_batches(
                 settings_map.the_theory(), settings_map.discrepancy, priors,
                 horizon=budget, draws=draws, seed=seed,
             ):  # fmt: skip

@@ -12,7 +12,7 @@ from ...curves.curve import Curves
 from ...curves.landmarks import verdict
 from ...curves.outcomes import verdict_probabilities
 from ...fitting.multistart import one_blas_thread
-from ..flips import flips_of, path_times
+from ..paths import flip_paths, path_times
 from .run_information import VerdictRecord
 from .settings_map import SettingsMap
 
@@ -71,7 +71,7 @@ def with_verdicts(
 def _futures(others: SettingsMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
     """Futures of such a run by the other runs: sequences and flips, ``(draws, times)``."""
     theory, prior = others.the_theory(), others.predict(log.settings)
-    flips = flips_of(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
+    flips = flip_paths(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
     return prior.origin + path_times(prior, until), flips
 
 

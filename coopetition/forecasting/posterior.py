@@ -1,4 +1,4 @@
-"""Draws of a run's parameters given its log, by sequential Monte Carlo from the prior."""
+"""Posterior draws of a run's parameters given its log, by sequential Monte Carlo from the prior."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from .observations import Observations
 from .prior import ParameterPrior
 from .theories.theory import Theory
 
+Array = NDArray[np.float64]
+
 
 def posterior(
     theory: Theory,
@@ -20,9 +22,9 @@ def posterior(
     draws: int = 2000,
     moves: int = 4,
 ) -> Population:
-    """Draws from p(θ) p(log | θ)^likelihood_power."""
+    """Draws from p(θ) p(log | θ)^(likelihood power)."""
 
-    def log_likelihood(thetas: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_likelihood(thetas: Array) -> Array:
         curves = theory.curves(thetas, observations.times)
         return observations.discrepancy.likelihood_power * observations.log_likelihood(curves)
 
