@@ -45,18 +45,12 @@ from forecast_cases import (
 from coopetition.forecasting import forecast
 from coopetition.forecasting.settings_map import SettingsMap, calibrate
 from coopetition.forecasting.theories import EXTRAPOLATIONS, THEORIES
-from coopetition.forecasting.theories.theory import Theory
 
 TOYS = ("coopetition", "independent", "cooperation")
-NAMES = (*TOYS, *(theory.name for theory in THEORIES))
+NAMES = (*TOYS, *THEORIES)
 LOG = 4e7  # sequences of a log that maps are calibrated on
 ORDER = ("0%", "10%", "25%", "30%", "50%", "after peak")  # of the cuts
 OURS = "coopetition"
-
-
-def theory_named(name: str) -> Theory | str:
-    """A toy model's name as it is, a rival as the object."""
-    return next((theory for theory in THEORIES if theory.name == name), name)
 
 
 @functools.cache
@@ -69,7 +63,7 @@ def everything() -> tuple[dict, dict]:
 def first_optima(name: str) -> tuple[str, dict[str, list[float]]]:
     """Optima of all runs together: where the fits of each fold start from, to save time."""
     runs, _ = everything()
-    knobs: SettingsMap = calibrate(runs.values(), theory=theory_named(name), until=LOG)
+    knobs: SettingsMap = calibrate(runs.values(), theory=THEORIES.get(name, name), until=LOG)
     return name, {run.run: run.optimum.tolist() for run in knobs.runs}
 
 
@@ -78,7 +72,7 @@ def forecasts(task: tuple[str, str, str, dict[str, list[float]]]) -> list[Score]
     name, run, left_out, first = task
     runs, truths = everything()
     others = [runs[other] for other in others_of(run, runs, left_out)]
-    knobs = calibrate(others, theory=theory_named(name), until=LOG, first=first)
+    knobs = calibrate(others, theory=THEORIES.get(name, name), until=LOG, first=first)
     return [
         score_forecast(
             name,

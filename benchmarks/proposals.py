@@ -194,7 +194,7 @@ def outcomes(*, strict: bool) -> None:
         "nearest setting": runs.nearest,
         "logistic regression": runs.regression,
     }
-    for theory in ("coopetition", *THEORIES):
+    for theory in ("coopetition", *THEORIES.values()):
         name = theory if isinstance(theory, str) else theory.name
         known = small_map() if name == "coopetition" else None
         settings_map = known or calibrate(list(runs.curves.values()), theory=theory)

@@ -12,8 +12,8 @@ from coopetition.dynamics.integration import integrate
 from coopetition.dynamics.model import Model, Strategy
 from coopetition.dynamics.readout import Readout, observe
 from coopetition.forecasting.theories import THEORIES, Kinetics, Logistics, LossComplexity
-from coopetition.forecasting.theories.dynamical import ToyTheory, interchangeable, toy_theory
 from coopetition.forecasting.theories.theory import parameter_names, slopes_by_differences
+from coopetition.forecasting.theories.toy_model import ToyTheory, interchangeable, toy_theory
 
 TOYS = ("coopetition", "independent", "cooperation", "decay")
 TIMES = np.linspace(0.0, 2e7, 41)
@@ -72,7 +72,7 @@ def test_slopes_of_toy_theories_are_exact(name):
             np.testing.assert_allclose(slope[:, j], difference, atol=5e-3)
 
 
-@pytest.mark.parametrize("theory", THEORIES, ids=lambda t: t.name)
+@pytest.mark.parametrize("theory", THEORIES.values(), ids=lambda t: t.name)
 def test_rivals_start_at_chance_and_stay_accuracies(theory):
     rng = np.random.default_rng(0)
     thetas = centre(theory) + rng.standard_normal((50, len(theory.parameters)))

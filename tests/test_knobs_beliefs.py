@@ -16,7 +16,7 @@ from coopetition.forecasting.settings_map import calibrate, default_map, load_ma
 from coopetition.forecasting.settings_map.effects import current_priors
 from coopetition.forecasting.settings_map.priors import completed, priors_from
 from coopetition.forecasting.settings_map.regression import too_alike
-from coopetition.forecasting.theories.dynamical import toy_theory
+from coopetition.forecasting.theories.toy_model import toy_theory
 from coopetition.logs import read_curves
 from coopetition.proposal import with_runs
 

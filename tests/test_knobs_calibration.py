@@ -18,8 +18,8 @@ from coopetition.forecasting.settings_map import calibrate, default_map, load_ma
 from coopetition.forecasting.settings_map.effects import EffectPrior
 from coopetition.forecasting.settings_map.regression import expected_deviations, regress
 from coopetition.forecasting.theories import Logistics
-from coopetition.forecasting.theories.dynamical import as_theory
 from coopetition.forecasting.theories.theory import parameter_names
+from coopetition.forecasting.theories.toy_model import as_theory
 from coopetition.logs import published_runs, read_curves, write_curves
 
 TIMES = np.linspace(0.0, 2e7, 60)

@@ -11,8 +11,8 @@ from .discrepancy import Discrepancy
 from .forecasts import forecast, forecast_settings
 from .prior import ParameterPrior
 from .result import Band, Forecast
-from .theories.dynamical import ToyTheory, toy_theory
 from .theories.theory import Theory, TheoryParameter, parameter_names
+from .theories.toy_model import ToyTheory, toy_theory
 
 __all__ = [
     "Band",

@@ -27,8 +27,8 @@ from ...seeds import stream
 from ...settings.covariates import covariates, data_kind, head_start, time_scale_of, unusable
 from ..discrepancy import Discrepancy
 from ..observations import Observations, observations
-from ..theories.dynamical import as_theory, toy_theory
 from ..theories.theory import Theory, parameter_names
+from ..theories.toy_model import as_theory, toy_theory
 from .cross_validation import with_verdicts
 from .distinct_runs import distinct
 from .effects import current_priors

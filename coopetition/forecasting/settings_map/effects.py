@@ -97,7 +97,7 @@ def current_priors(theory: Theory) -> Priors:
 
     Examples
     --------
-    >>> from coopetition.forecasting.theories.dynamical import toy_theory
+    >>> from coopetition.forecasting.theories.toy_model import toy_theory
     >>> current_priors(toy_theory("coopetition")).directed["matching", "mu1"]
     (1.0, 0.3)
     """

@@ -27,8 +27,8 @@ from ...settings.covariates import (
 from ...settings.names import not_read, short_names
 from ..discrepancy import Discrepancy
 from ..prior import ParameterPrior
-from ..theories.dynamical import toy_theory
 from ..theories.theory import Theory
+from ..theories.toy_model import toy_theory
 from .correlation import Combination, correlation
 from .distinct_runs import same_run
 from .effects import EffectPrior, effect_prior

@@ -16,8 +16,8 @@ from ...errors import CoopetitionError
 from ...files import jsonable, write_atomically
 from ...version import __version__
 from ..discrepancy import Discrepancy
-from ..theories.dynamical import toy_theory
 from ..theories.theory import parameter_names
+from ..theories.toy_model import toy_theory
 from .effects import current_priors
 from .priors import Priors, completed, priors_from
 from .run_information import RunInformation, VerdictRecord

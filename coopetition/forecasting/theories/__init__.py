@@ -1,8 +1,10 @@
 """Other ways to forecast a run, so that the toy model can be seen to win or lose.
 
-Theories (`kinetics`, `loss-complexity`, `logistics`) are calibrated on other runs as the toy models
-are; extrapolations (last value, logit-linear, Gaussian process) know the one curve only.
+`THEORIES` are calibrated on other runs as the toy models are; `EXTRAPOLATIONS` know the one curve
+only.
 """
+
+from collections.abc import Mapping
 
 from .extrapolation import Extrapolation
 from .gaussian_process import GaussianProcess
@@ -13,7 +15,9 @@ from .logit_linear import LogitLinear
 from .loss_complexity import LossComplexity
 from .strengths import StrengthTheory
 
-THEORIES: tuple[StrengthTheory, ...] = (Kinetics(), LossComplexity(), Logistics())
+THEORIES: Mapping[str, StrengthTheory] = {
+    theory.name: theory for theory in (Kinetics(), LossComplexity(), Logistics())
+}
 EXTRAPOLATIONS: tuple[Extrapolation, ...] = (LastValue(), LogitLinear(), GaussianProcess())
 
 __all__ = [

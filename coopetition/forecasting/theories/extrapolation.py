@@ -20,31 +20,11 @@ class Extrapolation(Protocol):
         """One word."""
 
     def paths(
-        self,
-        sequences: Array,
-        values: Array,
-        grid: Array,
-        rng: np.random.Generator,
-        *,
-        draws: int,
+        self, sequences: Array, values: Array, grid: Array, rng: np.random.Generator, *, draws: int
     ) -> Array:
-        """Draw continuations.
+        """Continuations ``(draws, times)`` at a grid beyond the curve's last point.
 
-        Parameters
-        ----------
-        sequences, values
-            The curve so far, at least 3 points, increasing, shape ``(points,)``.
-        grid
-            Where to continue it, beyond the last point, shape ``(times,)``.
-        rng
-            Randomness.
-        draws
-            How many.
-
-        Returns
-        -------
-        ndarray
-            Accuracies, shape ``(draws, times)``.
+        The curve so far, ``(points,)``, has at least 3 points; the grid is ``(times,)``.
         """
 
 

@@ -47,11 +47,11 @@ class GaussianProcess:
             return float(0.5 * white @ white + np.sum(np.log(np.diag(factor))))
 
         bounds = [(np.log(0.03), np.log(10.0)), (np.log(0.05), np.log(10.0)), (-6.0, 0.0)]
-        found = [
+        optima = [
             minimize(cost, np.array([np.log(s), 0.0, -3.0]), bounds=bounds, method="L-BFGS-B")
             for s in STARTS
         ]
-        theta = min(found, key=lambda result: result.fun).x
+        theta = min(optima, key=lambda optimum: optimum.fun).x
         ahead = grid / span
         seen = _covariance(x, x, theta) + _noise(theta, len(x))
         gain = np.linalg.solve(seen, _covariance(x, ahead, theta)).T
@@ -69,4 +69,5 @@ def _covariance(x: Array, z: Array, theta: Array) -> Array:
 
 
 def _noise(theta: Array, count: int) -> Array:
+    """Diagonal of the points' own variance."""
     return np.asarray((np.exp(2.0 * theta[2]) + JITTER) * np.eye(count))

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .strengths import StrengthTheory
-from .theory import TheoryParameter
+from .theory import theory_parameters
 
 Array = NDArray[np.float64]
 
@@ -33,48 +33,26 @@ INNER = 1.0 - 0.5**0.5  # where in a step its inner stage lies
 
 
 class Kinetics(StrengthTheory):
-    """The race between memorising and generalising; see the module.
-
-    Examples
-    --------
-    >>> [p.name for p in Kinetics().dynamics]
-    ['memorising', 'driving', 'weight', 'selectivity', 'decay']
-    """
+    """The race between memorising and generalising; see the module."""
 
     name = "kinetics"
-    dynamics = (
-        TheoryParameter(
-            name="memorising",
-            centre=6e6,
-            spread=1.0,
-            seed_spread=0.2,
-            setting_spread=1.0,
-            time_scale=1.0,
-        ),
-        TheoryParameter(
-            name="driving",
-            centre=1.5e6,
-            spread=1.0,
-            seed_spread=0.2,
-            setting_spread=0.7,
-            time_scale=1.0,
-        ),
-        TheoryParameter(name="weight", centre=0.1, spread=1.0, seed_spread=0.3, setting_spread=0.7),
-        TheoryParameter(
-            name="selectivity", centre=0.1, spread=1.0, seed_spread=0.3, setting_spread=0.7
-        ),
-        TheoryParameter(name="decay", centre=0.3, spread=1.5, seed_spread=0.3, setting_spread=0.7),
+    dynamics = theory_parameters(
+        {
+            "memorising": (6e6, 1.0, 0.2, 1.0, 1.0),
+            "driving": (1.5e6, 1.0, 0.2, 0.7, 1.0),
+            "weight": (0.1, 1.0, 0.3, 0.7),
+            "selectivity": (0.1, 1.0, 0.3, 0.7),
+            "decay": (0.3, 1.5, 0.3, 0.7),
+        }
     )
 
     def strengths(self, values: Mapping[str, Array], times: Array) -> tuple[Array, Array]:
         """See `StrengthTheory.strengths`."""
         memorised = -np.expm1(-times[None, :] / values["memorising"])
         drive = values["memorising"] * memorised / values["driving"]
-        tau, beta = _growth(
-            values["weight"][:, 0], values["selectivity"][:, 0], values["decay"][:, 0]
-        )
-        found = np.array([np.interp(d, t, b) for d, t, b in zip(drive, tau, beta, strict=True)])
-        return np.tanh(found / 2.0), memorised
+        tau, beta = _growth(*(values[name][:, 0] for name in ("weight", "selectivity", "decay")))
+        reached = np.array([np.interp(d, t, b) for d, t, b in zip(drive, tau, beta, strict=True)])
+        return np.tanh(reached / 2.0), memorised
 
 
 def _growth(weight: Array, selectivity: Array, decay: Array) -> tuple[Array, Array]:

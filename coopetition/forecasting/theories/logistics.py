@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .strengths import StrengthTheory
-from .theory import TheoryParameter
+from .theory import theory_parameters
 
 Array = NDArray[np.float64]
 
@@ -26,29 +26,13 @@ class Logistics(StrengthTheory):
     """
 
     name = "logistics"
-    dynamics = (
-        TheoryParameter(
-            name="time_icl",
-            centre=3e6,
-            spread=1.0,
-            seed_spread=0.2,
-            setting_spread=0.7,
-            time_scale=1.0,
-        ),
-        TheoryParameter(
-            name="time_ciwl",
-            centre=6e6,
-            spread=1.0,
-            seed_spread=0.2,
-            setting_spread=1.0,
-            time_scale=1.0,
-        ),
-        TheoryParameter(
-            name="steepness_icl", centre=4.0, spread=0.7, seed_spread=0.2, setting_spread=0.5
-        ),
-        TheoryParameter(
-            name="steepness_ciwl", centre=2.0, spread=0.7, seed_spread=0.2, setting_spread=0.5
-        ),
+    dynamics = theory_parameters(
+        {
+            "time_icl": (3e6, 1.0, 0.2, 0.7, 1.0),
+            "time_ciwl": (6e6, 1.0, 0.2, 1.0, 1.0),
+            "steepness_icl": (4.0, 0.7, 0.2, 0.5),
+            "steepness_ciwl": (2.0, 0.7, 0.2, 0.5),
+        }
     )
 
     def strengths(self, values: Mapping[str, Array], times: Array) -> tuple[Array, Array]:

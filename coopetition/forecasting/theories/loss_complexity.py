@@ -21,45 +21,23 @@ from numpy.typing import NDArray
 
 from ...dynamics.readout import logistic
 from .strengths import StrengthTheory
-from .theory import TheoryParameter
+from .theory import theory_parameters
 
 Array = NDArray[np.float64]
 
 
 class LossComplexity(StrengthTheory):
-    """The rational trade-off between loss and complexity; see the module.
-
-    Examples
-    --------
-    >>> [p.name for p in LossComplexity().dynamics]
-    ['complexity', 'crossing', 'power', 'learning', 'sharpness']
-    """
+    """The rational trade-off between loss and complexity; see the module."""
 
     name = "loss-complexity"
-    dynamics = (
-        TheoryParameter(
-            name="complexity", centre=3.0, spread=1.0, seed_spread=0.2, setting_spread=0.7
-        ),
-        TheoryParameter(
-            name="crossing",
-            centre=8e6,
-            spread=1.0,
-            seed_spread=0.2,
-            setting_spread=1.0,
-            time_scale=1.0,
-        ),
-        TheoryParameter(name="power", centre=0.5, spread=0.5, seed_spread=0.15, setting_spread=0.3),
-        TheoryParameter(
-            name="learning",
-            centre=3e6,
-            spread=1.0,
-            seed_spread=0.2,
-            setting_spread=0.7,
-            time_scale=1.0,
-        ),
-        TheoryParameter(
-            name="sharpness", centre=2.0, spread=0.7, seed_spread=0.2, setting_spread=0.5
-        ),
+    dynamics = theory_parameters(
+        {
+            "complexity": (3.0, 1.0, 0.2, 0.7),
+            "crossing": (8e6, 1.0, 0.2, 1.0, 1.0),
+            "power": (0.5, 0.5, 0.15, 0.3),
+            "learning": (3e6, 1.0, 0.2, 0.7, 1.0),
+            "sharpness": (2.0, 0.7, 0.2, 0.5),
+        }
     )
 
     def strengths(self, values: Mapping[str, Array], times: Array) -> tuple[Array, Array]:

@@ -1,8 +1,7 @@
-"""Rival theories in closed form: two strengths against sequences, read out as the toy models are.
+"""Rivals in closed form: how the strengths s1 of ICL and s2 of CIWL grow from 0 to 1.
 
-A rival says how the strengths s1 of ICL and s2 of CIWL grow from 0 to 1. The readout (gains, and
-factors of their own on flip) and the calibration are the toy models', so that a comparison compares
-the dynamics.
+The readout (gains, and factors of their own on flip) and the calibration are the toy models', so
+that a comparison compares the dynamics.
 """
 
 from __future__ import annotations
@@ -14,19 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dynamics.readout import SIGNS, accuracy
-from .theory import TheoryParameter, slopes_by_differences
+from .theory import TheoryParameter, slopes_by_differences, theory_parameters
 
 Array = NDArray[np.float64]
 
-GAINS = (
-    TheoryParameter(name="gain_icl", centre=1.5, spread=0.5, seed_spread=0.15, setting_spread=0.5),
-    TheoryParameter(name="gain_ciwl", centre=2.8, spread=0.5, seed_spread=0.1, setting_spread=0.3),
-    TheoryParameter(
-        name="flip_factor_icl", centre=1.0, spread=0.3, seed_spread=0.1, setting_spread=0.15
-    ),
-    TheoryParameter(
-        name="flip_factor_ciwl", centre=1.2, spread=0.3, seed_spread=0.1, setting_spread=0.15
-    ),
+GAINS = theory_parameters(
+    {
+        "gain_icl": (1.5, 0.5, 0.15, 0.5),
+        "gain_ciwl": (2.8, 0.5, 0.1, 0.3),
+        "flip_factor_icl": (1.0, 0.3, 0.1, 0.15),
+        "flip_factor_ciwl": (1.2, 0.3, 0.1, 0.15),
+    }
 )
 
 

@@ -1,9 +1,7 @@
 """What a theory of a run has to offer to be calibrated and to forecast.
 
-A theory maps a few positive parameters to the accuracy curves of a run. The toy models are theories
-(`coopetition.forecasting.theories.dynamical`), and so are their rivals
-(`coopetition.forecasting.theories`): all are calibrated, sampled and scored by the same code, so
-that they differ in their equations only.
+A theory maps a few positive parameters to the accuracy curves of a run. Toy models and their rivals
+are calibrated, sampled and scored by the same code, so that they differ in their equations only.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ DIFFERENCE = 1e-4  # step of central differences in log parameters: error ~1e-8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TheoryParameter:
-    """A positive parameter, and what is believed of it before any run is seen.
+    """A positive parameter, and its prior before any run is seen.
 
     All spreads are standard deviations of the natural logarithm.
 
@@ -33,7 +31,7 @@ class TheoryParameter:
     centre
         Typical value at the base settings.
     spread
-        Of the value at the base settings, over what one could believe.
+        Of the value at the base settings.
     seed_spread
         First guess of how much runs differ that differ in their seed only.
     setting_spread
@@ -50,6 +48,15 @@ class TheoryParameter:
     time_scale: float = 0.0
 
 
+def theory_parameters(rows: Mapping[str, tuple[float, ...]]) -> tuple[TheoryParameter, ...]:
+    """Parameters from a row each: centre, spread, seed_spread, setting_spread[, time_scale]."""
+    fields = [field.name for field in dataclasses.fields(TheoryParameter)][1:]
+    return tuple(
+        TheoryParameter(name=name, **dict(zip(fields, row, strict=False)))
+        for name, row in rows.items()
+    )
+
+
 class Theory(Protocol):
     """Curves from parameters. θ is the vector of the parameters' natural logarithms."""
 
@@ -62,19 +69,10 @@ class Theory(Protocol):
         """The parameters in the order of θ."""
 
     def curves(self, thetas: Array, times: Array) -> Mapping[str, Array]:
-        """Accuracies by evaluator.
+        """Accuracies ``(batch, times)`` by evaluator, of θ ``(batch, k)``.
 
-        Parameters
-        ----------
-        thetas
-            Shape ``(batch, k)``.
-        times
-            Sequences since the start of training, increasing, shape ``(times,)``.
-
-        Returns
-        -------
-        Mapping
-            Shape ``(batch, times)`` each; NaN for members that could not be simulated.
+        Times are sequences since the start of training, increasing. NaN for members that could not
+        be simulated.
         """
 
     def slopes(self, theta: Array, times: Array) -> Mapping[str, tuple[Array, Array]] | None:
@@ -93,10 +91,10 @@ def slopes_by_differences(
     k = len(theta)
     step = DIFFERENCE * np.eye(k)
     batch = np.concatenate([theta[None], theta + step, theta - step])
-    found = {}
+    slopes = {}
     for evaluator, values in theory.curves(batch, times).items():
         if not np.all(np.isfinite(values)):
             return None
-        change = (values[1 : 1 + k] - values[1 + k :]) / (2 * DIFFERENCE)
-        found[evaluator] = (values[0], np.ascontiguousarray(change.T))
-    return found
+        slope = (values[1 : 1 + k] - values[1 + k :]) / (2 * DIFFERENCE)
+        slopes[evaluator] = (values[0], np.ascontiguousarray(slope.T))
+    return slopes

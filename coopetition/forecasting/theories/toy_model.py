@@ -21,7 +21,7 @@ from ...dynamics.readout import ACCURACY, NEEDS, SIGNS, accuracy, in_sequences
 from ...dynamics.reduction import reduce
 from ...fitting.problem import OutputTable
 from ...fitting.symmetry import RATE, gauge
-from .theory import Theory, TheoryParameter
+from .theory import Theory, theory_parameters
 
 Array = NDArray[np.float64]
 
@@ -30,49 +30,32 @@ BATCH_RTOL = 1e-4  # accuracies to about 1e-4, a tenth of the smallest error the
 SLOPE_RTOL = 1e-6
 ATOL = 1e-8
 
-# name: centre, spread, seed_spread, setting_spread, time_scale
-_BELIEFS: Mapping[str, tuple[float, float, float, float, float]] = {
+# centre, spread, seed_spread, setting_spread, time_scale
+_PRIORS: Mapping[str, tuple[float, ...]] = {
     RATE: (1e4, 2.0, 0.2, 0.7, 1.0),
-    "n_d": (160.0, 1.0, 0.15, 0.5, 0.0),
-    "alpha": (0.2, 1.5, 0.2, 0.7, 0.0),
-    "mu1": (0.15, 1.0, 0.2, 0.5, 0.0),
-    "mu2": (0.003, 1.5, 0.4, 0.7, 0.0),
-    "x_a": (0.1, 0.7, 0.2, 0.7, 0.0),
-    "x_b": (0.12, 0.7, 0.15, 0.5, 0.0),
-    "x_d": (0.06, 0.7, 0.3, 1.0, 0.0),
-    "gain_icl": (1.5, 0.5, 0.15, 0.5, 0.0),
-    "gain_ciwl": (2.8, 0.5, 0.08, 0.2, 0.0),
-    "flip_factor_icl": (1.0, 0.3, 0.1, 0.15, 0.0),
-    "flip_factor_ciwl": (1.2, 0.3, 0.1, 0.15, 0.0),
+    "n_d": (160.0, 1.0, 0.15, 0.5),
+    "alpha": (0.2, 1.5, 0.2, 0.7),
+    "mu1": (0.15, 1.0, 0.2, 0.5),
+    "mu2": (0.003, 1.5, 0.4, 0.7),
+    "x_a": (0.1, 0.7, 0.2, 0.7),
+    "x_b": (0.12, 0.7, 0.15, 0.5),
+    "x_d": (0.06, 0.7, 0.3, 1.0),
+    "gain_icl": (1.5, 0.5, 0.15, 0.5),
+    "gain_ciwl": (2.8, 0.5, 0.08, 0.2),
+    "flip_factor_icl": (1.0, 0.3, 0.1, 0.15),
+    "flip_factor_ciwl": (1.2, 0.3, 0.1, 0.15),
 }
-_OTHERS = {
-    "x": (0.1, 0.7, 0.2, 0.7, 0.0),
-    "n": (20.0, 1.0, 0.15, 0.5, 0.0),
-    "gain": (2.0, 0.5, 0.15, 0.5, 0.0),
-    "flip": (1.0, 0.3, 0.1, 0.15, 0.0),
+_PRIORS_BY_KIND: Mapping[str, tuple[float, ...]] = {
+    "x": (0.1, 0.7, 0.2, 0.7),
+    "n": (20.0, 1.0, 0.15, 0.5),
+    "gain": (2.0, 0.5, 0.15, 0.5),
+    "flip": (1.0, 0.3, 0.1, 0.15),
 }
-_DECLARED = (
-    0.01,
-    1.5,
-    0.3,
-    0.7,
-    0.0,
-)  # floors, weights and decay rates without a belief of their own
+_DECLARED = (0.01, 1.5, 0.3, 0.7)  # floors, weights and decay rates without a prior of their own
 
 
 class ToyTheory:
-    """A toy model with two or more strategies, icl and ciwl among them, as a `Theory`.
-
-    Parameters
-    ----------
-    model
-        The declared model.
-
-    Raises
-    ------
-    ValueError
-        If the model has no ICL or no CIWL strategy.
-    """
+    """A declared model as a `Theory`; a `ValueError` if it lacks an icl or a ciwl strategy."""
 
     def __init__(self, model: Model) -> None:
         if not {"icl", "ciwl"} <= set(model.strategy_names):
@@ -86,18 +69,17 @@ class ToyTheory:
         self.evaluators = tuple(e for e, need in NEEDS.items() if need <= set(self._strategies))
         self._table = OutputTable(self._ode, [(e, ACCURACY) for e in self.evaluators])
         held = gauge(model, [f"S_{v}" for v in model.vectors])
-        moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}
-        for alike in interchangeable(model):
+        moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}  # what each parameter of θ moves
+        groups = interchangeable(model)
+        for alike in groups:
             free = tuple(f"n_{v}" for v in alike if f"n_{v}" not in held)
             if free:  # named after one that moves, not after one that the gauge holds
                 moved[free[0]] = free
         moved |= {name: (name,) for name in model.parameters}
-        moved |= {
-            f"x_{alike[0]}": tuple(f"x_{v}" for v in alike) for alike in interchangeable(model)
-        }
+        moved |= {f"x_{alike[0]}": tuple(f"x_{v}" for v in alike) for alike in groups}
         gains = [f"gain_{s}" for s in self._strategies]
         gains += [f"flip_factor_{s}" for s in self._strategies]
-        self.parameters = tuple(_believed(name, model) for name in (*moved, *gains))
+        self.parameters = theory_parameters({n: _prior(n, model) for n in (*moved, *gains)})
         self._gain_at = {name: len(moved) + j for j, name in enumerate(gains)}
         self._simulated = len(moved)
         states, names = self._ode.state_names, self._ode.parameter_names
@@ -190,13 +172,7 @@ def toy_theory(name: str) -> ToyTheory:
 
 
 def as_theory(theory: Theory | Model | str) -> Theory | str:
-    """A declared model as a theory, or as its name where it is the catalogue's; else the given.
-
-    Raises
-    ------
-    ValueError
-        If the model has no ICL or no CIWL strategy.
-    """
+    """A declared model as a theory, or as its name where it is the catalogue's; else the given."""
     if not isinstance(theory, Model):
         return theory
     return theory.name if CATALOGUE.get(theory.name) == theory else ToyTheory(theory)
@@ -218,22 +194,11 @@ def interchangeable(model: Model) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, groups.values()))
 
 
-def _believed(name: str, model: Model) -> TheoryParameter:
-    if name in _BELIEFS:
-        numbers = _BELIEFS[name]
-    elif name in model.parameters:
-        numbers = _DECLARED
-    else:
-        numbers = _OTHERS[name.split("_")[0]]
-    centre, spread, seed_spread, setting_spread, time_scale = numbers
-    return TheoryParameter(
-        name=name,
-        centre=centre,
-        spread=spread,
-        seed_spread=seed_spread,
-        setting_spread=setting_spread,
-        time_scale=time_scale,
-    )
+def _prior(name: str, model: Model) -> tuple[float, ...]:
+    """What is known of a parameter before any run."""
+    if name in _PRIORS:
+        return _PRIORS[name]
+    return _DECLARED if name in model.parameters else _PRIORS_BY_KIND[name.split("_")[0]]
 
 
 def _incidence(rows: tuple[str, ...], columns: list[tuple[str, ...]]) -> Array:
