@@ -1,7 +1,10 @@
-"""What results are made of: mappings and arrays that cannot be written to, nor in their copies.
+"""What rooms share of arrays: results that stay as they are, graded times, compiled loops.
 
+`ReadOnlyMapping` and `ReadOnlyArrays` hold results that cannot be written to, nor in their copies:
 `types.MappingProxyType` can be neither pickled, copied nor hashed, and NumPy's arrays are writable
-again once they are; both matter to whoever works with many processes.
+again once they are. `FromLists` tells pydantic how stored arrays are read. `graded_grid` spaces
+times that resolve a beginning and reach a far end. `jit` and `compile_for` are numba, also where it
+has no folder to keep its code in.
 """
 
 from __future__ import annotations
@@ -14,17 +17,14 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[np.float64]
+
 Key = TypeVar("Key")
 Value = TypeVar("Value", covariant=True)
 
 
 class ReadOnlyMapping(Mapping[Key, Value]):
-    """A mapping that stays what it is; equal to any mapping of the same items.
-
-    Parameters
-    ----------
-    items
-        A mapping, or pairs of key and value.
+    """A mapping that cannot be changed; equal to any mapping of the same items.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def _read_only(value: Any) -> Any:
 
 
 class FromLists:
-    """Tells pydantic how an array is read from JSON: nested lists, null where it is NaN."""
+    """How pydantic reads an array from JSON: nested lists, null where it is NaN."""
 
     def __init__(self, dtype: type[np.generic]) -> None:
         self.dtype = dtype
@@ -122,36 +122,19 @@ class FromLists:
         return core_schema.no_info_plain_validator_function(read)
 
 
-Array = NDArray[np.float64]
 StoredArray = Annotated[Array, FromLists(np.float64)]
 StoredPositions = Annotated[NDArray[np.intp], FromLists(np.intp)]
 
-GRADING = (
-    4e6  # sequences at the base time scale (learning rate 1e-5, batch 32): ICL has come by then
-)
+# where steps begin to grow in a grid of sequences, at the base time scale (learning rate 1e-5,
+# batch 32): ICL has come by then
+GRADING = 4e6
 
 
 def graded_grid(end: float, bend: float, steps: int) -> Array:
-    """The times, from 0 to the end.
+    """Times from 0 to ``end``, ``(steps + 1,)``: equal steps before ``bend``, equal ratios after.
 
-    Parameters
-    ----------
-    end
-        Last time, positive.
-    bend
-        Where equal steps of t turn into equal steps of log t, positive.
-    steps
-        How many.
-
-    Returns
-    -------
-    ndarray
-        bend · sinh(i u / steps) with u = asinh(end / bend), shape ``(steps + 1,)``.
-
-    Raises
-    ------
-    ValueError
-        If the end or the bend is not a positive number.
+    Time i is bend · sinh(i u / steps) with u = asinh(end / bend). A `ValueError` names an end or a
+    bend that is not a positive number.
 
     Examples
     --------
@@ -169,15 +152,7 @@ def graded_grid(end: float, bend: float, steps: int) -> Array:
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """A function as numba compiles it, kept on disk where numba finds a place for that.
-
-    Parameters
-    ----------
-    function
-        Of arrays and numbers.
-    options
-        As `numba.njit` takes them.
-    """
+    """A function compiled by ``numba.njit(**options)``, kept on disk where numba finds a place."""
     import numba
 
     try:
@@ -188,10 +163,10 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def compile_for(function: Any, arguments: tuple[Any, ...]) -> None:
-    """Have the machine code of a compiled function made before it is called.
+    """Compile a `jit` function for these arguments, before it is called; others are left alone.
 
     For code that is called while subnormal numbers are flushed to zero, where Python should not
-    run. Does nothing for a plain function, and for one that was compiled before.
+    run.
     """
     if getattr(function, "signatures", True):
         return

@@ -48,20 +48,6 @@ class Interrupted(TrainingError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for a name that does not exist, with the nearest that does.
 
-    Parameters
-    ----------
-    kind
-        What the name should have been, in words: ``"model"``, ``"parameter"``.
-    name
-        What was given.
-    known
-        All valid names.
-
-    Returns
-    -------
-    ValueError
-        To be raised by the caller.
-
     Examples
     --------
     >>> str(unknown_name("model", "copetition", ["coopetition", "decay"]))

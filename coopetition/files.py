@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what they were made from."""
+"""Files that are whole or absent, and what they were made from."""
 
 from __future__ import annotations
 
@@ -27,13 +27,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path
     """Write a file so that a reader meets all of it or none, even after a loss of power.
 
     It is written beside the path under a name that ends in `PARTIAL`, and renamed when it is on the
-    disk. Folders above it are made; ``~`` is the user's own; where the path is a link, what it
-    points to is replaced. Returns the path.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made or the disk is full; nothing is left behind.
+    disk; on an `OSError` nothing is left behind. Folders are made, ``~`` is the user's own, and
+    where the path is a link, what it points to is replaced. Returns the path.
     """
     path = Path(path).expanduser()
     data = content.encode() if isinstance(content, str) else content
@@ -69,25 +64,10 @@ def provenance(
     inputs: Iterable[str | os.PathLike[str]] = (),
     sources: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """What a result file says of its making.
+    """What a result file says of its making: ``version, command, settings, seed, inputs, made``.
 
-    Parameters
-    ----------
-    command
-        The verb: ``integrate``, ``fit``, …
-    settings
-        What was asked for.
-    seed
-        The seed, where there is randomness.
-    inputs
-        Files that were read; their checksums are taken now.
-    sources
-        Of curves (`Curves.source`): their logs, with the checksums of when they were read.
-
-    Returns
-    -------
-    dict
-        ``version, command, settings, seed, inputs`` (path and sha256 each) and ``made`` (UTC).
+    ``inputs`` are files that were read, whose checksums are taken now; ``sources`` those of curves
+    (`Curves.source`), with the checksums of when they were read; ``made`` is the time (UTC).
     """
     logs = {str(s["path"]): str(s["sha256"]) for s in sources if "path" in s and "sha256" in s}
     read = {**{str(path): sha256_of(path) for path in inputs}, **logs}
@@ -142,11 +122,7 @@ def read_stored(
 
 
 def jsonable(value: Any) -> Any:
-    """Values that JSON has words for.
-
-    What is not finite becomes null, tuples and arrays become lists, numpy's numbers Python's, and
-    what JSON knows nothing of, such as a path, text.
-    """
+    """A value as JSON can hold it: arrays as lists, what is not finite as null, a path as text."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -165,11 +141,6 @@ def write_table(
 
     Parquet holds the provenance in its metadata under ``coopetition``; a CSV, which has no room for
     it, gets a file ``NAME.about.json`` beside it.
-
-    Raises
-    ------
-    ValueError
-        If the suffix is neither ``.csv`` nor ``.parquet``.
     """
     import io
 
@@ -192,13 +163,7 @@ def write_table(
 
 
 def checked_table_path(path: str | os.PathLike[str]) -> Path:
-    """The path of a table, before there is anything to write.
-
-    Raises
-    ------
-    ValueError
-        If the suffix is neither ``.csv`` nor ``.parquet``.
-    """
+    """The path of a table; a `ValueError` where its suffix is neither ``.csv`` nor ``.parquet``."""
     path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")

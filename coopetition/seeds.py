@@ -14,20 +14,9 @@ import numpy as np
 def stream_seed(seed: int, name: str) -> int:
     """A 63-bit seed for the stream ``name``, for generators that are not numpy's.
 
-    The seed is the SHA-256 of ``"seed/name"`` cut to 63 bits, so streams of different names, and
-    equal names under different seeds, are independent for every practical purpose.
-
-    Parameters
-    ----------
-    seed
-        The seed in the settings, any non-negative integer.
-    name
-        The stream's name: ``"init"``, ``"data"``, ``"evaluation"``, ``"starts"``, …
-
-    Raises
-    ------
-    ValueError
-        If ``seed`` is negative or not an integer.
+    It is the SHA-256 of ``"seed/name"`` cut to 63 bits, so streams of different names (``"init"``,
+    ``"data"``, …), and equal names under different seeds, are independent for every practical
+    purpose. A seed that is negative or no integer is a `ValueError`.
 
     Examples
     --------

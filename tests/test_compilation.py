@@ -175,7 +175,7 @@ def test_a_second_process_derives_nothing_and_waits_for_no_compiler(tmp_path):
         "import sys; from coopetition.dynamics.integration import integrate; "
         "from coopetition.dynamics.catalogue import get; "
         "print(integrate(get('induction'), until=100.0, compiled=False).states[-1].tolist(), "
-        "'numba' in sys.modules, 'coopetition.dynamics.solver.emission' in sys.modules)"
+        "'numba' in sys.modules, 'coopetition.dynamics.solver.llvm_module' in sys.modules)"
     )
     environment = {**os.environ, "COOPETITION_CACHE": str(tmp_path)}
     said = [

@@ -164,10 +164,10 @@ def test_the_modified_flow_is_descent_of_large_steps(reference_starts, seed):
     modified, descent = flow_and_descent(reference_starts[seed], 1.0, "modified")
     flow, _ = flow_and_descent(reference_starts[seed], 1.0)
     off = np.abs(flow(descent.times) - descent.states).max()
-    graded_grid = np.abs(modified(descent.times) - descent.states).max()
-    assert graded_grid < MODIFIED_FLOW
+    second_order = np.abs(modified(descent.times) - descent.states).max()
+    assert second_order < MODIFIED_FLOW
     assert 0.01 < off < 0.05
-    assert graded_grid < off / 5
+    assert second_order < off / 5
     losses = flow.outputs_of(flow(descent.times))["total"], descent.output("total")
     relative = np.abs(losses[0] / losses[1] - 1)[losses[1] > 1e-6]
     assert 0.01 < relative.max() < 0.1

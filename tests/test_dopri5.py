@@ -12,7 +12,7 @@ from tolerances import FLOAT64, TOLERANCE_UNITS
 
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate, integrate_many
-from coopetition.dynamics.solver import stepping, workspace
+from coopetition.dynamics.solver import loop
 from coopetition.dynamics.starts import random_start
 from coopetition.dynamics.trajectory import Status
 from coopetition.seeds import stream
@@ -66,20 +66,20 @@ def test_interpreted_loops_give_what_compiled_ones_give():
         assert np.array_equal(plain.times, compiled.times)
         assert np.array_equal(plain.states, compiled.states)
     # the plain ones are plain: no compiled function hides in them
-    stepping.compiled_loops()
-    assert not hasattr(stepping._sample, "py_func")
+    loop.compiled_loops()
+    assert not hasattr(loop._sample, "py_func")
 
 
 def test_positions_in_the_loop_are_those_in_the_generated_step():
     names = {
-        "time": stepping.TIME, "step": stepping.STEP, "end": stepping.END, "stop": stepping.STOP,
-        "smallest_step": stepping.SMALLEST, "rtol": stepping.RTOL, "atol": stepping.ATOL,
-        "steps": stepping.STEPS, "steps_limit": stepping.STEPS_LIMIT,
-        "time_old": stepping.TIME_OLD, "step_old": stepping.STEP_OLD, "fresh": stepping.FRESH,
+        "time": loop.TIME, "step": loop.STEP, "end": loop.END, "stop": loop.STOP,
+        "smallest_step": loop.SMALLEST, "rtol": loop.RTOL, "atol": loop.ATOL,
+        "steps": loop.STEPS, "steps_limit": loop.STEPS_LIMIT,
+        "time_old": loop.TIME_OLD, "step_old": loop.STEP_OLD, "fresh": loop.FRESH,
     }  # fmt: skip
-    assert {n: workspace.CONTROLS.index(n) for n in names} == names
-    assert set(workspace.CONTROLS) - set(names) == {"error_old"}
-    assert len(workspace.CONTROLS) == stepping.CONTROL_COUNT
+    assert {n: loop.CONTROLS.index(n) for n in names} == names
+    assert set(loop.CONTROLS) - set(names) == {"error_old"}
+    assert len(loop.CONTROLS) == loop.CONTROL_COUNT
 
 
 def many_members(count, seed=0):
@@ -150,17 +150,17 @@ def test_a_member_at_extreme_parameters_leaves_the_others_alone():
 
 
 def test_one_signature_of_the_loops_serves_every_call():
-    before = len(stepping.compiled_loops().advance.signatures)
+    before = len(loop.compiled_loops().advance.signatures)
     integrate_many(PAPER, until=10)
     integrate_many(PAPER, parameters={"mu1": [0.1, 0.2]}, until=10, times=[1, 2])
     integrate_many(PAPER, starts=np.tile(start_of(PAPER).state, (2, 1)), until=10)
     integrate(PAPER, until=10, times=[5])
     # a second would be compiled for seconds at the user's first call
-    assert len(stepping.compiled_loops().advance.signatures) == max(before, 1)
+    assert len(loop.compiled_loops().advance.signatures) == max(before, 1)
 
 
 def test_nothing_is_compiled_while_subnormals_are_flushed(monkeypatch):
-    made = stepping.compiled_loops.__wrapped__()
+    made = loop.compiled_loops.__wrapped__()
     flushed = []
 
     class Watched:
@@ -178,8 +178,8 @@ def test_nothing_is_compiled_while_subnormals_are_flushed(monkeypatch):
             assert self.loop.signatures == ready
             return returned
 
-    watched = stepping.Loops(Watched(made.advance), Watched(made.record))
-    monkeypatch.setattr(stepping, "compiled_loops", lambda: watched)
+    watched = loop.Loops(Watched(made.advance), Watched(made.record))
+    monkeypatch.setattr(loop, "compiled_loops", lambda: watched)
     integrate_many(PAPER, until=10)
     integrate(PAPER, until=10)
     assert flushed == [False, False]

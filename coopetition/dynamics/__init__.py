@@ -1,6 +1,12 @@
 """Small dynamical systems in symbols: declare, reduce, integrate, observe.
 
-`model` declares one and `catalogue` holds those that ship; `reduction` makes the exact ordinary
-differential equations, `integration` and `descent` solve them by the machine code of `solver`,
-`readout` reads accuracies off a trajectory, `phase` maps outcomes over parameters.
+The path, in order:
+
+1. `model` declares strategies, costs and decay; `catalogue` holds the models that ship.
+2. `reduction` makes the exact ordinary differential equations; `equations` prints them.
+3. `starts` draws, reads or projects where to begin; `arguments` checks what the caller gave.
+4. `integration` and `descent` solve, by the machine code of `solver`, and give a `trajectory`;
+   `events` finds where along it something happens.
+5. `readout` reads accuracies and losses off a trajectory, `trajectory_landmarks` says when ICL
+   emerges and vanishes, `phase` maps verdicts over parameters.
 """

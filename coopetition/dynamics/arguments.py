@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import unknown_name
 from ..seeds import stream
 from .catalogue import get
 from .model import Model
-from .solver.compilation import CompiledODE
+from .solver.arithmetic import Dual
+from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start, random_start
 from .trajectory import Floats
 
@@ -28,12 +29,23 @@ def declared(model: Model | ReducedODE | str) -> Model | ReducedODE:
     return get(model) if isinstance(model, str) else model
 
 
+def check_positive(name: str, value: float | None, must: str = "positive") -> None:
+    """Refuse a number that is given and is not finite and above 0."""
+    if value is not None and not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be {must}, not {value!r}")
+
+
+def checked_span(until: float) -> Floats:
+    """Start and end time."""
+    check_positive("until", until, "a positive time")
+    return np.array([0.0, float(until)])
+
+
 def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:
     """rtol, atol, smallest relative step and most steps, as the loop takes them."""
     if not 1e-14 <= rtol < 1:
         raise ValueError(f"rtol must lie in [1e-14, 1), not {rtol!r}")
-    if not (np.isfinite(atol) and atol > 0):
-        raise ValueError(f"atol must be positive, not {atol!r}")
+    check_positive("atol", atol)
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, not {max_steps!r}")
     return np.array([rtol, atol, _SMALLEST_STEP, float(max_steps)])
@@ -57,18 +69,16 @@ def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameter {name} must be a number, not {values!r}") from error
-    _require_all(name, array, np.isfinite(array), "finite")
+    must = {"finite": np.isfinite(array)}
     if ode.signs[name] == "positive":
-        _require_all(name, array, array > 0, "positive")
+        must["positive"] = array > 0
     if ode.signs[name] == "nonnegative":
-        _require_all(name, array, array >= 0, "at least 0")
+        must["at least 0"] = array >= 0
+    for condition, holds in must.items():
+        if not np.all(holds):
+            first = float(array[~holds].flat[0])
+            raise ValueError(f"parameter {name} must be {condition}, not {first!r}")
     return array
-
-
-def _require_all(name: str, values: Floats, good: NDArray[np.bool_], must: str) -> None:
-    """Refuse a parameter by the first of its values that is not what it must be."""
-    if not np.all(good):
-        raise ValueError(f"parameter {name} must be {must}, not {float(values[~good].flat[0])!r}")
 
 
 def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:
@@ -104,25 +114,26 @@ def parameter_rows(
     starts: Start | Sequence[Start] | ArrayLike | None,
 ) -> Floats:
     """Parameters of each member, shape ``(batch or 1, p)``."""
-    given = dict(parameters or {})
     columns: dict[str, Floats] = {n: np.array([v]) for n, v in ode.defaults.items()}
-    many = [starts] if isinstance(starts, Start) else _starts(starts)
-    fixed = [fixed_by_start(ode, s) for s in many]
+    fixed = [fixed_by_start(ode, start) for start in _starts(starts)]
     for name in fixed[0] if fixed else ():
         columns[name] = np.array([values[name] for values in fixed])
-    for name, values in given.items():
+    for name, values in (parameters or {}).items():
         columns[name] = np.atleast_1d(check_parameter(ode, name, values))
         if columns[name].ndim != 1:
             raise ValueError(f"parameter {name} must be a number or one-dimensional")
     sizes = {name: len(column) for name, column in columns.items() if len(column) != 1}
     if len(set(sizes.values())) > 1:
-        said = ", ".join(f"{name}: {size}" for name, size in sizes.items())
-        raise ValueError(f"batch sizes of parameters differ ({said}); give equal lengths")
+        listed = ", ".join(f"{name}: {size}" for name, size in sizes.items())
+        raise ValueError(f"batch sizes of parameters differ ({listed}); give equal lengths")
     members = next(iter(sizes.values()), 1)
     return np.stack([np.broadcast_to(columns[n], (members,)) for n in ode.parameter_names], axis=-1)
 
 
 def _starts(starts: object) -> list[Start]:
+    """The given `Start` or `Start`s; none where states are given."""
+    if isinstance(starts, Start):
+        return [starts]
     if isinstance(starts, Sequence) and starts and all(isinstance(s, Start) for s in starts):
         return list(starts)
     return []
@@ -150,8 +161,8 @@ def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
 
 def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Floats:
     """States of each member, shape ``(batch or 1, state)``."""
-    many = [starts] if isinstance(starts, Start) else _starts(starts)
-    given = [s.state for s in many] if many else starts
+    many = _starts(starts)
+    given = [start.state for start in many] if many else starts
     rows = np.array(given, dtype=np.float64, ndmin=2)
     if rows.ndim != 2 or rows.shape[1] != len(ode.state_names):
         raise ValueError(
@@ -163,28 +174,37 @@ def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) ->
     return rows
 
 
-def directions_of(
-    start_sensitivities: ArrayLike, parameter_sensitivities: ArrayLike
-) -> tuple[int, int]:
-    """The number k of directions, and that number padded to whole vector registers of 8."""
-    shapes = [np.shape(start_sensitivities), np.shape(parameter_sensitivities)]
+def dual_arguments(
+    model: Model | ReducedODE | str,
+    form: str,
+    start: tuple[ArrayLike, ArrayLike],
+    parameters: tuple[ArrayLike, ArrayLike],
+) -> tuple[CompiledODE, Floats, Floats, int]:
+    """The code over dual numbers, start and parameters as such, and the number k of directions.
+
+    ``start`` and ``parameters`` are values ``(n,)`` and sensitivities ``(n, k)``; what comes of
+    them has shape ``(n, 1 + k)``, k padded to whole vector registers of 8.
+    """
+    shapes = [np.shape(start[1]), np.shape(parameters[1])]
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise ValueError(
             "start_sensitivities and parameter_sensitivities must have shapes (state, k) and "
             f"(parameter, k) with the same k, not {shapes[0]} and {shapes[1]}"
         )
     directions = shapes[0][1]
-    return directions, max(8, -(-directions // 8) * 8)
+    padded = max(8, -(-directions // 8) * 8)
+    ode = compile_ode(declared(model), Dual(padded), form=form)
+    y = _dual_numbers("start", *start, len(ode.state_names), padded)
+    p = _dual_numbers("parameters", *parameters, len(ode.parameter_names), padded)
+    return ode, y, p, directions
 
 
-def with_sensitivities(
+def _dual_numbers(
     name: str, values: ArrayLike, sensitivities: ArrayLike, count: int, padded: int
 ) -> Floats:
     """Values and sensitivities as dual numbers, shape ``(count, 1 + padded)``."""
-    value, sensitivity = (
-        np.asarray(values, dtype=np.float64),
-        np.asarray(sensitivities, dtype=np.float64),
-    )
+    value = np.asarray(values, dtype=np.float64)
+    sensitivity = np.asarray(sensitivities, dtype=np.float64)
     if value.shape != (count,) or len(sensitivity) != count:
         raise ValueError(
             f"{name} must have shape ({count},) and its sensitivities ({count}, k), "
@@ -192,7 +212,7 @@ def with_sensitivities(
         )
     if not (np.all(np.isfinite(value)) and np.all(np.isfinite(sensitivity))):
         raise ValueError(f"{name} and its sensitivities must be finite")
-    result = np.zeros((count, 1 + padded))
-    result[:, 0] = value
-    result[:, 1 : 1 + sensitivity.shape[1]] = sensitivity
-    return result
+    numbers = np.zeros((count, 1 + padded))
+    numbers[:, 0] = value
+    numbers[:, 1 : 1 + sensitivity.shape[1]] = sensitivity
+    return numbers

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arguments import (
+    check_positive,
+    checked_span,
     declared,
-    directions_of,
+    dual_arguments,
     given_start,
     parameter_values,
     state_values,
-    with_sensitivities,
 )
 from .model import Model
-from .solver.arithmetic import Dual, Lanes
+from .solver.arithmetic import Lanes
 from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start
 from .trajectory import Floats, SensitivityTrajectory, Status, Trajectory
@@ -81,11 +82,11 @@ def descend(
     >>> descend(get("induction"), stop_below=1e-6).status.name
     'STOPPED'
     """
-    count = _steps(step_size, until)
+    check_positive("step_size", step_size)
+    count = max(1, round(checked_span(until)[1] / step_size))
     if every < 1:
         raise ValueError(f"every must be at least 1, not {every!r}")
-    if stop_below is not None and not (np.isfinite(stop_below) and stop_below > 0):
-        raise ValueError(f"stop_below must be a positive loss, not {stop_below!r}")
+    check_positive("stop_below", stop_below, "a positive loss")
     model = declared(model)
     ode = compile_ode(model, Lanes(1))
     start = given_start(model, start)
@@ -96,7 +97,7 @@ def descend(
     return Trajectory(
         ode=ode,
         method="descent",
-        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
+        parameters=ode.named(p),
         times=step_size * steps,
         states=states,
         status=status,
@@ -105,14 +106,6 @@ def descend(
         steps=int(steps[-1]),
         stopped_at=float(steps[-1]) if status is Status.STOPPED else None,
     )
-
-
-def _steps(step_size: float, until: float) -> int:
-    if not (np.isfinite(step_size) and step_size > 0):
-        raise ValueError(f"step_size must be positive, not {step_size!r}")
-    if not (np.isfinite(until) and until > 0):
-        raise ValueError(f"until must be a positive time, not {until!r}")
-    return max(1, round(until / step_size))
 
 
 def _require_room(count: int, every: int, state_bytes: int) -> None:
@@ -174,36 +167,15 @@ def descend_sensitivities(
 ) -> SensitivityTrajectory:
     """Follow gradient descent with its exact derivatives in k directions.
 
-    Parameters
-    ----------
-    model
-        A declared model or the name of one in the catalogue, or a reduced ODE.
-    steps
-        Increasing steps to keep, shape ``(time,)``.
-    start, start_sensitivities, parameters, parameter_sensitivities
-        As in `integration.integrate_sensitivities`.
-    step_size
-        η.
-
-    Returns
-    -------
-    SensitivityTrajectory
-        ``times`` are step size × step.
-
-    Raises
-    ------
-    ValueError
-        If steps or shapes do not fit.
+    ``steps`` increase, shape ``(time,)``; the rest is as in `integration.integrate_sensitivities`.
+    The result's ``times`` are step size × step.
     """
-    _steps(step_size, 1.0)
+    check_positive("step_size", step_size)
     wanted = np.array(steps, dtype=np.int64, ndmin=1)
     if wanted.ndim != 1 or np.any(wanted < 0) or np.any(np.diff(wanted) <= 0):
         raise ValueError("steps must be increasing integers of at least 0")
-    directions, padded = directions_of(start_sensitivities, parameter_sensitivities)
-    ode = compile_ode(declared(model), Dual(padded))
-    y = with_sensitivities("start", start, start_sensitivities, len(ode.state_names), padded)
-    p = with_sensitivities(
-        "parameters", parameters, parameter_sensitivities, len(ode.parameter_names), padded
+    ode, y, p, directions = dual_arguments(
+        model, "flow", (start, start_sensitivities), (parameters, parameter_sensitivities)
     )
     kept = np.full((len(wanted), *y.shape), np.nan)
     status, done = Status.REACHED, 0

@@ -17,19 +17,8 @@ Line = tuple[str, str, sp.Expr]
 def equations_of(model: Model, *, form: str | None = None, latex: bool = False) -> str:
     """The equations of a model, one a line.
 
-    Parameters
-    ----------
-    model
-        The model.
-    form
-        ``loss``, ``ode``, ``jacobian`` or ``conserved``; all of them when None.
-    latex
-        LaTeX (an ``align*`` environment a form) instead of text.
-
-    Raises
-    ------
-    ValueError
-        If the form is unknown.
+    ``form`` is one of `FORMS`, or None for all of them; ``latex`` writes an ``align*`` environment
+    a form instead of text.
 
     Examples
     --------

@@ -17,24 +17,25 @@ from numpy.typing import ArrayLike
 from ..errors import unknown_name
 from .arguments import (
     MAX_STEPS,
+    check_positive,
+    checked_span,
     checked_times,
     checked_tolerances,
     declared,
-    directions_of,
+    dual_arguments,
     given_start,
     parameter_rows,
     parameter_values,
     state_rows,
     state_values,
-    with_sensitivities,
 )
 from .events import cut_where_below
 from .model import Model
-from .solver.arithmetic import Dual, Lanes
+from .solver.arithmetic import Lanes
 from .solver.compilation import compile_ode
 from .solver.dopri5 import integrate_members, integrate_recorded, integrate_sampled
 from .starts import Start
-from .trajectory import Floats, SensitivityTrajectory, Status, Trajectories, Trajectory
+from .trajectory import SensitivityTrajectory, Status, Trajectories, Trajectory
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
@@ -108,9 +109,8 @@ def integrate(
     start = given_start(model, start)
     p, y0 = parameter_values(ode, parameters, start), state_values(ode, start)
     samples = None if times is None else checked_times(times, until)
-    span = _span(until)
-    if stop_below is not None and not (np.isfinite(stop_below) and stop_below > 0):
-        raise ValueError(f"stop_below must be a positive loss, not {stop_below!r}")
+    span = checked_span(until)
+    check_positive("stop_below", stop_below, "a positive loss")
     # where the loss passes a level is looked for between the steps, so all of them are needed
     sampled = samples if stop_below is None else None
 
@@ -130,12 +130,6 @@ def integrate(
             ode, "lsoda", y0, p, span, sampled, tolerances, notes=(f"{why}; lsoda was used",)
         )
     return result if stop_below is None else cut_where_below(result, stop_below, samples)
-
-
-def _span(until: float) -> Floats:
-    if not (np.isfinite(until) and until > 0):
-        raise ValueError(f"until must be a positive time, not {until!r}")
-    return np.array([0.0, float(until)])
 
 
 def integrate_many(
@@ -183,7 +177,7 @@ def integrate_many(
     (3, 1, 8)
     """
     tolerances = checked_tolerances(rtol, atol, max_steps)
-    span = _span(until)
+    span = checked_span(until)
     sample_times = span[1:] if times is None else checked_times(times, until)
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers!r}")
@@ -198,7 +192,7 @@ def integrate_many(
     # copies: numba would compile anew for read-only arrays
     p = np.array(np.broadcast_to(p, (members, p.shape[1])), order="C")
     y0 = np.array(np.broadcast_to(y0, (members, y0.shape[1])), order="C")
-    states, status, reached, steps = integrate_members(
+    states, statuses, reached, steps = integrate_members(
         ode, y0[..., None], p[..., None], span, sample_times, tolerances,
         workers=workers or os.cpu_count() or 1,
     )  # fmt: skip
@@ -207,7 +201,7 @@ def integrate_many(
         times=sample_times,
         states=states[..., 0],
         parameters=p,
-        statuses=status,
+        statuses=statuses,
         reached=reached,
         steps=steps,
     )
@@ -255,26 +249,23 @@ def integrate_sensitivities(
     ValueError
         If shapes do not fit.
     """
-    directions, padded = directions_of(start_sensitivities, parameter_sensitivities)
-    ode = compile_ode(declared(model), Dual(padded), form=form)
-    tolerances = checked_tolerances(rtol, atol, max_steps)
-    y = with_sensitivities("start", start, start_sensitivities, len(ode.state_names), padded)
-    p = with_sensitivities(
-        "parameters", parameters, parameter_sensitivities, len(ode.parameter_names), padded
+    ode, y, p, directions = dual_arguments(
+        model, form, (start, start_sensitivities), (parameters, parameter_sensitivities)
     )
+    tolerances = checked_tolerances(rtol, atol, max_steps)
     sample_times = checked_times(times, np.inf if until is None else until)
     last = float(sample_times[-1]) if until is None else float(until)
     if until is None and last == 0:
         raise ValueError(
             f"times = {times!r}: the last must lie above 0, or give the horizon, until"
         )
-    states, status, _, steps = integrate_members(
-        ode, y[None], p[None], _span(last), sample_times, tolerances
+    states, statuses, _, steps = integrate_members(
+        ode, y[None], p[None], checked_span(last), sample_times, tolerances
     )
     return SensitivityTrajectory(
         times=sample_times,
         states=states[0, :, :, 0],
         sensitivities=states[0, :, :, 1 : 1 + directions],
-        status=Status(int(status[0])),
+        status=Status(int(statuses[0])),
         steps=int(steps[0]),
     )

@@ -210,6 +210,15 @@ class Model:
         return tuple(strategy.name for strategy in self.strategies)
 
     @property
+    def defaults(self) -> dict[str, float]:
+        """Every parameter's default: the declared ones, n_v and S_v (1, as for normal targets)."""
+        return {
+            **self.parameters,
+            **{f"n_{v}": float(size) for v, size in self.dimensions.items()},
+            **{f"S_{v}": 1.0 for v in self.vectors},
+        }
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of what determines the equations: structure, not defaults."""
         structure = {

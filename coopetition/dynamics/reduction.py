@@ -229,11 +229,7 @@ def reduce(model: Model) -> ReducedODE:
         name=model.name,
         state=state,
         parameters=(*own.values(), *n.values(), *target.values()),
-        defaults={
-            **model.parameters,
-            **{f"n_{v}": float(size) for v, size in model.dimensions.items()},
-            **{f"S_{v}": 1.0 for v in model.vectors},
-        },
+        defaults=model.defaults,
         loss=loss,
         mobility=mobility,
         rhs=tuple(-m * sp.diff(loss, s) for m, s in zip(mobility, state, strict=True)),

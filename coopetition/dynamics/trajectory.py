@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import ReadOnlyArrays
 from ..errors import IntegrationError, unknown_name
+from .solver import loop
 from .solver.compilation import CompiledODE
 
 Floats = NDArray[np.float64]
@@ -20,10 +21,10 @@ Floats = NDArray[np.float64]
 class Status(enum.IntEnum):
     """How a trajectory ended; only the first two reached what was asked for."""
 
-    REACHED = 0
-    STEP_UNDERFLOW = 1
-    NOT_FINITE = 2
-    TOO_MANY_STEPS = 3
+    REACHED = loop.REACHED
+    STEP_UNDERFLOW = loop.STEP_UNDERFLOW
+    NOT_FINITE = loop.NOT_FINITE
+    TOO_MANY_STEPS = loop.TOO_MANY_STEPS
     STOPPED = 4
 
     @property

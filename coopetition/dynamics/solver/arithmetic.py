@@ -37,6 +37,11 @@ def element_pointer(builder: ir.IRBuilder, pointer: ir.Value, index: Any) -> ir.
     return builder.gep(pointer, [position], source_etype=DOUBLE)
 
 
+def plus(builder: ir.IRBuilder, index: Any, offset: int) -> Any:
+    """An index (a Python or an LLVM integer) and a number of doubles more."""
+    return index + offset if isinstance(index, int) else builder.add(index, INT64(offset))
+
+
 def load(builder: ir.IRBuilder, pointer: ir.Value, index: Any, count: int) -> ir.Value:
     """``count`` doubles from ``index`` on."""
     return builder.load(element_pointer(builder, pointer, index), typ=vector(count), align=8)
@@ -92,15 +97,15 @@ class Lanes:
         return constant(value, self.lanes)
 
     def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X + y"""
+        """Sum, x + y."""
         return b.fadd(x, y, flags=CONTRACT)
 
     def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X − y"""
+        """Difference, x − y."""
         return b.fsub(x, y, flags=CONTRACT)
 
     def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X y"""
+        """Product, x y."""
         return b.fmul(x, y, flags=CONTRACT)
 
     def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
@@ -108,11 +113,11 @@ class Lanes:
         return b.fmul(factor, x, flags=CONTRACT)
 
     def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X / y"""
+        """Quotient, x / y."""
         return b.fdiv(x, y)
 
     def negate(self, b: ir.IRBuilder, x: Any) -> Any:
-        """−x"""
+        """Negative, −x."""
         return b.fneg(x)
 
     def function(self, b: ir.IRBuilder, name: str, x: Any) -> Any:
@@ -147,15 +152,14 @@ class Dual:
 
     def read(self, b: ir.IRBuilder, pointer: ir.Value, index: Any) -> Any:
         """The number at ``index``: the value, then the derivatives."""
-        after = index + 1 if isinstance(index, int) else b.add(index, INT64(1))
+        after = plus(b, index, 1)
         return load(b, pointer, index, 1), load(b, pointer, after, self.directions)
 
     def write(self, b: ir.IRBuilder, x: Any, pointer: ir.Value, index: Any) -> None:
         """Store the number at ``index``."""
-        after = index + 1 if isinstance(index, int) else b.add(index, INT64(1))
+        after = plus(b, index, 1)
         store(b, x[0], pointer, index)
-        rest = constant(0.0, self.directions) if x[1] is None else x[1]
-        store(b, rest, pointer, after)
+        store(b, constant(0.0, self.directions) if x[1] is None else x[1], pointer, after)
 
     def value(self, x: Any) -> ir.Value:
         """The value without derivatives."""
@@ -166,42 +170,44 @@ class Dual:
         return constant(value, 1), None
 
     def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X + y"""
-        slope = x[1] if y[1] is None else y[1]
+        """Sum, x + y."""
+        derivative = x[1] if y[1] is None else y[1]
         if x[1] is not None and y[1] is not None:
-            slope = b.fadd(x[1], y[1], flags=CONTRACT)
-        return b.fadd(x[0], y[0], flags=CONTRACT), slope
+            derivative = b.fadd(x[1], y[1], flags=CONTRACT)
+        return b.fadd(x[0], y[0], flags=CONTRACT), derivative
 
     def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X − y"""
+        """Difference, x − y."""
         if y[1] is None:
-            slope = x[1]
+            derivative = x[1]
         else:
-            slope = b.fneg(y[1]) if x[1] is None else b.fsub(x[1], y[1], flags=CONTRACT)
-        return b.fsub(x[0], y[0], flags=CONTRACT), slope
+            derivative = b.fneg(y[1]) if x[1] is None else b.fsub(x[1], y[1], flags=CONTRACT)
+        return b.fsub(x[0], y[0], flags=CONTRACT), derivative
 
     def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X y"""
-        slope = None
-        for factor, other in ((x[0], y[1]), (y[0], x[1])):
-            if other is not None:
-                term = b.fmul(self._spread(b, factor), other, flags=CONTRACT)
-                slope = term if slope is None else b.fadd(slope, term, flags=CONTRACT)
-        return b.fmul(x[0], y[0], flags=CONTRACT), slope
+        """Product, x y."""
+        total = None
+        for factor, derivative in ((x[0], y[1]), (y[0], x[1])):
+            if derivative is not None:
+                term = b.fmul(self._spread(b, factor), derivative, flags=CONTRACT)
+                total = term if total is None else b.fadd(total, term, flags=CONTRACT)
+        return b.fmul(x[0], y[0], flags=CONTRACT), total
 
     def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
         """A plain factor times x."""
         return self.multiply(b, (factor, None), x)
 
     def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """X / y, with derivative (ẋ − (x/y) ẏ) / y"""
+        """Quotient, x / y, with derivative (ẋ − (x/y) ẏ) / y."""
         inverse = b.fdiv(constant(1.0, 1), y[0])
         quotient = b.fmul(x[0], inverse)
-        rise = self.subtract(b, (x[0], x[1]), self.multiply(b, (quotient, None), y))[1]
-        return quotient, None if rise is None else b.fmul(self._spread(b, inverse), rise)
+        numerator = self.subtract(b, (x[0], x[1]), self.multiply(b, (quotient, None), y))[1]
+        return quotient, (
+            None if numerator is None else b.fmul(self._spread(b, inverse), numerator)
+        )
 
     def negate(self, b: ir.IRBuilder, x: Any) -> Any:
-        """−x"""
+        """Negative, −x."""
         return b.fneg(x[0]), None if x[1] is None else b.fneg(x[1])
 
     def function(self, b: ir.IRBuilder, name: str, x: Any) -> Any:
@@ -209,25 +215,25 @@ class Dual:
         value = intrinsic(b, name, x[0])
         if x[1] is None:
             return value, None
-        slope = {
+        derivative = {
             "sqrt": lambda: b.fdiv(constant(0.5, 1), value),
             "exp": lambda: value,
             "log": lambda: b.fdiv(constant(1.0, 1), x[0]),
         }[name]()
-        return value, b.fmul(self._spread(b, slope), x[1])
+        return value, b.fmul(self._spread(b, derivative), x[1])
 
     def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
         """X where the condition holds, else y."""
         zero = constant(0.0, self.directions)
-        slopes = [zero if z[1] is None else z[1] for z in (x, y)]
-        return b.select(condition, x[0], y[0]), b.select(condition, *slopes)
+        derivatives = [zero if z[1] is None else z[1] for z in (x, y)]
+        return b.select(condition, x[0], y[0]), b.select(condition, *derivatives)
 
-    def largest_slope(self, b: ir.IRBuilder, numbers: Sequence[Any]) -> list[ir.Value]:
+    def largest_derivatives(self, b: ir.IRBuilder, numbers: Sequence[Any]) -> list[ir.Value]:
         """The largest absolute derivative among the numbers, direction by direction."""
         largest: ir.Value = constant(0.0, self.directions)
-        for _, slope in numbers:
-            if slope is not None:
-                largest = intrinsic(b, "maxnum", largest, intrinsic(b, "fabs", slope))
+        for _, derivative in numbers:
+            if derivative is not None:
+                largest = intrinsic(b, "maxnum", largest, intrinsic(b, "fabs", derivative))
         if self.directions == 1:
             return [largest]
         return [b.extract_element(largest, ir.IntType(32)(j)) for j in range(self.directions)]

@@ -1,36 +1,25 @@
-"""From expressions in sympy to LLVM functions: right-hand side, Jacobian, outputs, one RK step.
+"""From expressions in sympy to LLVM instructions, over any `Arithmetic`.
 
-Common subexpressions are found once by `sympy.cse`; the straight-line program that is left is
-emitted over any `Arithmetic`. What depends on parameters alone is grouped so that LLVM computes it
-once a call, not once a stage.
+`sympy.cse` finds common subexpressions once and leaves a straight line of assignments. What depends
+on parameters alone is grouped, so that LLVM computes it once a call, not once a stage.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sympy as sp
 from llvmlite import ir
 
 from ...errors import ModelError
-from ..reduction import ReducedODE
-from .arithmetic import INT64, POINTER, Arithmetic, Dual, Lanes, constant, store, vector
+from .arithmetic import Arithmetic, plus
 
 _FUNCTIONS = {sp.exp: "exp", sp.log: "log"}
 
 
 class Program:
-    """Expressions as a straight line of assignments.
-
-    Parameters
-    ----------
-    expressions
-        What to compute.
-    state, parameters
-        The symbols it may contain.
-    """
+    """Expressions in the symbols of state and parameters, as a straight line of assignments."""
 
     def __init__(
         self,
@@ -137,7 +126,7 @@ class Program:
 
 
 def function(module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type) -> Any:
-    """A new function with its builder at the entry: ``(function, builder)``."""
+    """A new function and a builder at its entry."""
     made = ir.Function(module, ir.FunctionType(result, list(arguments)), name)
     return made, ir.IRBuilder(made.append_basic_block("entry"))
 
@@ -145,11 +134,8 @@ def function(module: ir.Module, name: str, arguments: Sequence[ir.Type], result:
 def read_all(
     b: ir.IRBuilder, a: Arithmetic, pointer: ir.Value, start: Any, count: int
 ) -> list[Any]:
-    """``count`` numbers in a row."""
-    offsets = [a.size * k for k in range(count)]
-    if isinstance(start, int):
-        return [a.read(b, pointer, start + offset) for offset in offsets]
-    return [a.read(b, pointer, b.add(start, INT64(offset))) for offset in offsets]
+    """``count`` numbers in a row, from the double ``start`` on."""
+    return [a.read(b, pointer, plus(b, start, a.size * k)) for k in range(count)]
 
 
 def write_all(
@@ -157,66 +143,4 @@ def write_all(
 ) -> None:
     """Store numbers in a row."""
     for k, number in enumerate(numbers):
-        at = start + a.size * k if isinstance(start, int) else b.add(start, INT64(a.size * k))
-        a.write(b, number, pointer, at)
-
-
-def add_table_function(
-    module: ir.Module, name: str, expressions: Sequence[sp.Expr], ode: ReducedODE, a: Arithmetic
-) -> None:
-    """Emit ``void name(count, y, p, p_stride, out)``: the expressions for each of ``count`` rows.
-
-    ``p_stride`` is the number of doubles from one row's parameters to the next, 0 to share them.
-    """
-    program = Program(expressions, ode.state, ode.parameters)
-    made, b = function(module, name, [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
-    count, y, p, p_stride, out = made.args
-    with _rows(made, b, count) as row:
-        state = read_all(b, a, y, b.mul(row, INT64(a.size * len(ode.state))), len(ode.state))
-        parameters = read_all(b, a, p, b.mul(row, p_stride), len(ode.parameters))
-        results = program.emit(b, a, state, parameters)
-        write_all(b, a, results, out, b.mul(row, INT64(a.size * len(results))))
-    b.ret_void()
-
-
-def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
-    """Emit ``void jacobian(count, y, p, p_stride, out)``: ∂f_i/∂y_j, row-major, for each row.
-
-    The right-hand side is evaluated once over dual numbers, one direction a state, which is cheaper
-    to derive and to run than the symbolic Jacobian; tests hold the two against each other.
-    """
-    states = len(ode.state)
-    a, program = Dual(states), Program(ode.rhs, ode.state, ode.parameters)
-    made, b = function(module, "jacobian", [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
-    count, y, p, p_stride, out = made.args
-    unit = [[float(i == j) for j in range(states)] for i in range(states)]
-    directions = [line if states > 1 else line[0] for line in unit]  # one double is no vector
-    with _rows(made, b, count) as row:
-        plain, at = Lanes(1), b.mul(row, INT64(states))
-        values = read_all(b, plain, y, at, states)
-        seeds = [ir.Constant(vector(states), direction) for direction in directions]
-        parameters = [
-            (v, None) for v in read_all(b, plain, p, b.mul(row, p_stride), len(ode.parameters))
-        ]
-        slopes = program.emit(b, a, list(zip(values, seeds, strict=True)), parameters)
-        for i, (_, sensitivity) in enumerate(slopes):
-            place = b.add(b.mul(row, INT64(states * states)), INT64(states * i))
-            store(b, constant(0.0, states) if sensitivity is None else sensitivity, out, place)
-    b.ret_void()
-
-
-@contextlib.contextmanager
-def _rows(made: ir.Function, b: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
-    """A loop over row numbers: its body is emitted inside, what follows afterwards."""
-    head, body, end = (made.append_basic_block(n) for n in ("head", "body", "end"))
-    entry = b.block
-    b.branch(head)
-    b.position_at_end(head)
-    row = b.phi(INT64)
-    row.add_incoming(INT64(0), entry)
-    b.cbranch(b.icmp_signed("<", row, count), body, end)
-    b.position_at_end(body)
-    yield row
-    row.add_incoming(b.add(row, INT64(1)), b.block)
-    b.branch(head)
-    b.position_at_end(end)
+        a.write(b, number, pointer, plus(b, start, a.size * k))

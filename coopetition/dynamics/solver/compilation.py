@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import llvmlite
 import llvmlite.binding as llvm
+import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import unknown_name
 from ...files import write_atomically
 from ...version import __version__
 from ..model import Model
 from .arithmetic import Arithmetic, Lanes
-from .workspace import CONTROLS, DENSE_ROWS, Workspace
+from .loop import CONTROLS, DENSE_ROWS, Workspace
 
 if TYPE_CHECKING:
     from ..reduction import ReducedODE
@@ -36,68 +38,42 @@ _FORMAT = 6  # raise it when the generated code changes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompiledODE:
-    """A reduced ODE as machine code over one arithmetic.
-
-    Parameters
-    ----------
-    name, form
-        The model's name; ``flow``, or ``modified`` (for descent of step size ``eta``, which is then
-        the last parameter).
-    state_names, parameter_names, output_names
-        Names along each array's last axis.
-    signs
-        Of each parameter ``positive``, ``nonnegative`` or ``any``.
-    defaults
-        Parameters' defaults by name.
-    layout
-        The layout of a step's memory.
-    functions
-        ``flush``, ``restore``: ``int64 f(mode)``, see `subnormals`; ``begin``, ``step``:
-        ``int64 f(work)``; ``rhs``, ``jacobian``, ``outputs``:
-        ``void f(count, y, p, p_stride, out)``; ``descend``:
-        ``int64 f(count, step_size, threshold, every, y, p, rows)``. Which exist depends on the
-        arithmetic.
-    made_of
-        Model, arithmetic and form: what pickles and copies hold, and make the code of again.
-    """
+    """A reduced ODE as machine code over one arithmetic."""
 
     name: str
-    form: str
-    state_names: tuple[str, ...]
+    form: str  # flow, or modified: for descent of step size eta, then the last parameter
+    state_names: tuple[str, ...]  # names along each array's last axis
     parameter_names: tuple[str, ...]
     output_names: tuple[str, ...]
-    signs: Mapping[str, str]
+    signs: Mapping[str, str]  # of each parameter: positive, nonnegative or any
     defaults: Mapping[str, float]
     layout: Workspace
-    functions: Mapping[str, Any]
+    functions: Mapping[str, Any]  # by name, as in `_SIGNATURES`
     engine: Any = dataclasses.field(repr=False, compare=False)
+    # model, arithmetic and form: what pickles and copies hold, and make the code of again
     made_of: tuple[Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _compiled, self.made_of
 
+    def named(self, p: NDArray[np.float64]) -> dict[str, float]:
+        """Parameters ``(p,)`` by their names."""
+        return dict(zip(self.parameter_names, p.tolist(), strict=True))
 
-_TABLE = ctypes.CFUNCTYPE(
-    None, ctypes.c_int64, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int64, ctypes.c_size_t
-)
+
+_INT, _DOUBLE, _ADDRESS = ctypes.c_int64, ctypes.c_double, ctypes.c_size_t
+# rows of outputs from rows of states: f(count, y, p, p_stride, out)
+_TABLE = ctypes.CFUNCTYPE(None, _INT, _ADDRESS, _ADDRESS, _INT, _ADDRESS)
 _SIGNATURES: Mapping[str, Any] = {
-    "flush": ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64),
-    "restore": ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64),
-    "begin": ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t),
-    "step": ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t),
+    "flush": ctypes.CFUNCTYPE(_INT, _INT),  # takes subnormals as zero, returns the mode before
+    "restore": ctypes.CFUNCTYPE(_INT, _INT),  # f(mode)
+    "begin": ctypes.CFUNCTYPE(_INT, _ADDRESS),  # f(work)
+    "step": ctypes.CFUNCTYPE(_INT, _ADDRESS),
     "rhs": _TABLE,
     "jacobian": _TABLE,
     "outputs": _TABLE,
-    "descend": ctypes.CFUNCTYPE(
-        ctypes.c_int64,
-        ctypes.c_int64,
-        ctypes.c_double,
-        ctypes.c_double,
-        ctypes.c_int64,
-        ctypes.c_size_t,
-        ctypes.c_size_t,
-        ctypes.c_size_t,
-    ),
+    # f(count, step_size, threshold, every, y, p, rows)
+    "descend": ctypes.CFUNCTYPE(_INT, _INT, _DOUBLE, _DOUBLE, _INT, _ADDRESS, _ADDRESS, _ADDRESS),
 }
 
 
@@ -126,21 +102,8 @@ def compile_ode(
 ) -> CompiledODE:
     """The machine code of a model, made now, or taken from memory or disk.
 
-    Parameters
-    ----------
-    model
-        A declared model, or a reduced ODE of one's own.
-    arithmetic
-        `Lanes` (1 by default) or `Dual`.
-    form
-        ``flow`` or ``modified``.
-
-    Raises
-    ------
-    ModelError
-        If an expression holds a function that no code is known for.
-    ValueError
-        If the form is unknown.
+    Raises `ValueError` where the form is unknown, `ModelError` where an expression holds a function
+    that no code is known for.
     """
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
@@ -157,12 +120,13 @@ def _compiled(model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> C
     key = f"{model.fingerprint}-{form}-{arithmetic.name}-{_machine()}"
     if key not in _COMPILED:
         _COMPILED[key] = _load(key, arithmetic, form) or _make(key, model, arithmetic, form)
-    made = _COMPILED[key]
+    shared = _COMPILED[key]
+    defaults = {"eta": 1.0, **model.defaults}
     # models that differ in name and defaults alone share their code
     return dataclasses.replace(
-        made,
+        shared,
         name=model.name,
-        defaults=_defaults(model, made.parameter_names),
+        defaults={name: float(defaults[name]) for name in shared.parameter_names},
         made_of=(model, arithmetic, form),
     )
 
@@ -170,19 +134,6 @@ def _compiled(model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> C
 _COMPILED: dict[str, CompiledODE] = {}
 # by identity, since a model cannot change; the model is kept so that its id stays its own
 _AT_HAND: dict[tuple[int, str, Arithmetic], tuple[Model | ReducedODE, CompiledODE]] = {}
-
-
-def _defaults(model: Model | ReducedODE, names: tuple[str, ...]) -> dict[str, float]:
-    if isinstance(model, Model):
-        known = {
-            **model.parameters,
-            **{f"n_{v}": float(n) for v, n in model.dimensions.items()},
-            **{f"S_{v}": 1.0 for v in model.vectors},
-        }
-    else:
-        known = dict(model.defaults)
-    known.setdefault("eta", 1.0)
-    return {name: float(known[name]) for name in names}
 
 
 def _target() -> Any:
@@ -215,7 +166,7 @@ def _machine() -> str:
 
 
 def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> CompiledODE:
-    from .emission import emit
+    from .llvm_module import emit
 
     ode, text = emit(model, arithmetic, form, functions_of(arithmetic, form))
     module = llvm.parse_assembly(text)
@@ -278,12 +229,7 @@ def _link(
         name: _SIGNATURES[name](engine.get_function_address(name))
         for name in functions_of(arithmetic, form)
     }
-    layout = Workspace(
-        lanes=arithmetic.lanes,
-        size=arithmetic.size,
-        states=len(facts["state_names"]),
-        parameters=len(facts["parameter_names"]),
-    )
+    states, parameters = len(facts["state_names"]), len(facts["parameter_names"])
     return CompiledODE(
         name=key,
         form=form,
@@ -292,7 +238,7 @@ def _link(
         output_names=tuple(facts["output_names"]),
         signs=facts["signs"],
         defaults={},
-        layout=layout,
+        layout=Workspace(arithmetic.lanes, arithmetic.size, states, parameters),
         functions=functions,
         engine=engine,
     )

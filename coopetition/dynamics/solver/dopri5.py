@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...arrays import ReadOnlyArrays, compile_for
 from ..trajectory import Floats, Status, Trajectory
-from . import stepping
+from . import loop
 from .compilation import CompiledODE
 
 Integers = NDArray[np.int64]
@@ -24,14 +24,8 @@ class StepPolynomials(ReadOnlyArrays):
     """The interpolant of a Dormand–Prince trajectory: a polynomial of degree 4 for each step.
 
     Within a step from t to t + h, with θ = (time − t)/h,
-    y = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))).
-
-    Parameters
-    ----------
-    times
-        Ends of the steps, shape ``(step + 1,)``.
-    rows
-        r1 … r5, shape ``(step, 5, state)``.
+    y = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))). ``times (step + 1,)`` are the ends of the steps,
+    ``rows (step, 5, state)`` are r1 … r5.
     """
 
     times: Floats
@@ -49,8 +43,8 @@ class StepPolynomials(ReadOnlyArrays):
         return states
 
 
-def _loop(compiled: bool) -> stepping.Loops:
-    return stepping.compiled_loops() if compiled else stepping.INTERPRETED
+def _loops(compiled: bool) -> loop.Loops:
+    return loop.compiled_loops() if compiled else loop.INTERPRETED
 
 
 def integrate_sampled(
@@ -58,17 +52,17 @@ def integrate_sampled(
     *, compiled: bool,
 ) -> Trajectory:  # fmt: skip
     """A trajectory at the given times only."""
-    states, status, reached, steps = integrate_members(
+    states, statuses, reached, steps = integrate_members(
         ode, y0[None, :, None], p[None, :, None], span, times, tolerances, compiled=compiled
     )
     kept = times <= reached[0]
     return Trajectory(
         ode=ode,
         method="dopri5",
-        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
+        parameters=ode.named(p),
         times=times[kept],
         states=states[0, kept, :, 0],
-        status=Status(int(status[0])),
+        status=Status(int(statuses[0])),
         horizon=float(span[1]),
         reached=float(reached[0]),
         steps=int(steps[0]),
@@ -90,19 +84,19 @@ def integrate_recorded(
     work[layout.p : layout.y] = p
     work[layout.y : layout.slope] = y0
     all_times, all_rows = [np.zeros(1)], []
-    loop = _loop(compiled).record
+    record = _loops(compiled).record
 
     def arguments() -> tuple[Any, ...]:
-        times, rows = np.empty(_RECORD + 1), np.empty((_RECORD, 5, width))
+        times, rows = np.empty(_RECORD + 1), np.empty((_RECORD, loop.DENSE_ROWS, width))
         return ode.functions["step"], ode.functions["begin"], work, layout.y, width, times, rows
 
-    compile_for(loop, arguments())
+    compile_for(record, arguments())
     mode = ode.functions["flush"](0)
     try:
         status = -1
         while status < 0:
             *given, times, rows = arguments()
-            count, status = loop(*given, times, rows)
+            count, status = record(*given, times, rows)
             all_times.append(times[1 : count + 1].copy())
             all_rows.append(rows[:count].copy())
     finally:
@@ -111,7 +105,7 @@ def integrate_recorded(
     return Trajectory(
         ode=ode,
         method="dopri5",
-        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
+        parameters=ode.named(p),
         times=times,
         states=np.concatenate([y0[None], rows[:, 0] + rows[:, 1]]),
         status=Status(status),
@@ -126,53 +120,36 @@ def integrate_members(
     ode: CompiledODE, starts: Floats, parameters: Floats, span: Floats, times: Floats,
     tolerances: Floats, *, compiled: bool = True, workers: int = 1,
 ) -> tuple[Floats, Integers, Floats, Integers]:  # fmt: skip
-    """Integrate members, dealt out to all workers.
+    """Integrate members ``(batch, state, part)``, dealt out to all workers; see `loop.advance`.
 
-    Parameters
-    ----------
-    ode
-        The compiled system.
-    starts, parameters
-        ``(batch, state, part)`` and ``(batch, parameter, part)``; parts are a value and, over dual
-        numbers, its derivatives.
-    span, times, tolerances
-        As in `stepping.advance`.
-    compiled
-        Whether the loop is numba's.
-    workers
-        Threads.
-
-    Returns
-    -------
-    ndarray, ndarray, ndarray, ndarray
-        Samples ``(batch, time, state, part)``; status, time reached and steps, ``(batch,)`` each.
+    Returns samples ``(batch, time, state, part)`` and status, time reached and steps of each.
     """
     members, states, parts = starts.shape
     samples = np.empty((members, len(times), states, parts))
-    status, steps = np.zeros(members, np.int64), np.zeros(members, np.int64)
+    statuses, steps = np.zeros(members, np.int64), np.zeros(members, np.int64)
     reached = np.zeros(members)
-    loop = _loop(compiled).advance
+    advance = _loops(compiled).advance
     chunk = members if workers == 1 else max(1, min(_CHUNK, -(-members // workers)))
 
     def arguments(first: int) -> tuple[Any, ...]:
         return (
             ode.functions["step"], ode.functions["begin"], np.zeros(ode.layout.length),
             ode.layout.lanes, starts, parameters, span, times, tolerances, first,
-            min(chunk, members - first), samples, status, reached, steps,
+            min(chunk, members - first), samples, statuses, reached, steps,
         )  # fmt: skip
 
     def work_on(first: int) -> None:
         given = arguments(first)
         mode = ode.functions["flush"](0)
         try:
-            loop(*given)
+            advance(*given)
         finally:
             ode.functions["restore"](mode)
 
-    compile_for(loop, arguments(0))
+    compile_for(advance, arguments(0))
     if workers == 1:
         work_on(0)
     else:
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             list(pool.map(work_on, range(0, members, chunk)))
-    return samples, status, reached, steps
+    return samples, statuses, reached, steps

@@ -2,7 +2,7 @@
 
 Everything a step needs — stages, error norm, acceptance, the next step size, the interpolant — is
 straight-line code over lanes, so trajectories of different step sizes run side by side in one
-vector register and a failing one leaves the others alone. The loop around it is in `stepping`.
+vector register and a failing one leaves the others alone. The loop around it is in `loop`.
 
 References: Dormand & Prince (1980), J. Comput. Appl. Math. 6, 19–26; Hairer, Nørsett & Wanner,
 Solving Ordinary Differential Equations I, II.4 (step control, eq. 4.13 and 4.14) and II.6 (dense
@@ -20,7 +20,7 @@ from llvmlite import ir
 from ..reduction import ReducedODE
 from .arithmetic import INT64, POINTER, Arithmetic, Dual, constant, intrinsic, load, store, vector
 from .codegen import Program, function, read_all, write_all
-from .workspace import DENSE_ROWS, Workspace
+from .loop import DENSE_ROWS, Workspace
 
 STAGES = (
     (F(1, 5),),
@@ -41,7 +41,7 @@ DENSE = (
     F(69997945, 29380423),
 )
 SAFETY, SMALLEST, LARGEST = 0.9, 0.2, 10.0
-TANGENT_SLACK = 1e3  # relative error of sensitivities a step, in units of rtol
+SENSITIVITY_SLACK = 1e3  # relative error of sensitivities a step, in units of rtol
 # PI control: h · safety · err^−α · err_old^β
 BETA = 0.04
 ALPHA = 0.2 - 0.75 * BETA
@@ -52,9 +52,7 @@ class _Emitter:
 
     def __init__(self, module: ir.Module, name: str, ode: ReducedODE, a: Arithmetic) -> None:
         self.a = a
-        self.layout = Workspace(
-            lanes=a.lanes, size=a.size, states=len(ode.state), parameters=len(ode.parameters)
-        )
+        self.layout = Workspace(a.lanes, a.size, len(ode.state), len(ode.parameters))
         self.program = Program(ode.rhs, ode.state, ode.parameters)
         made, self.b = function(module, name, [POINTER], INT64)
         self.work = made.args[0]
@@ -79,7 +77,7 @@ class _Emitter:
     def moved(
         self, h: ir.Value, weights: Sequence[F], slopes: Sequence[Sequence[Any]]
     ) -> list[Any]:
-        """Y + h Σ_j weights_j k_j for every state."""
+        """The state after a step, y + h Σ_j weights_j k_j for every state."""
         change = self.combined(weights, slopes)
         return [
             self.a.add(self.b, y, self.a.scale(self.b, h, c))
@@ -108,7 +106,7 @@ class _Emitter:
         return intrinsic(self.b, "sqrt", mean)
 
     def scales(self, *states: Sequence[Any]) -> list[ir.Value]:
-        """Atol + rtol · max|y| over the given states."""
+        """Error scales, atol + rtol · max|y| over the given states."""
         rtol, atol = self.control("rtol"), self.control("atol")
         result = []
         for versions in zip(*states, strict=True):
@@ -122,17 +120,16 @@ class _Emitter:
     def sensitivity_error(
         self, a: Dual, h: ir.Value, errors: Sequence[Any], moved: Sequence[Any]
     ) -> ir.Value:
-        """The largest over directions of |error|/(atol + slack · rtol · |sensitivity|), maximum
-        norms.
+        """The largest |error|/(atol + slack · rtol · |sensitivity|) over directions, maximum norms.
 
         Near an equilibrium steps are as long as stability allows, and may be a little longer until
         the error of the values, which have all but arrived, is seen again. Sensitivities, which
         have not, would meanwhile grow without bound. On other trajectories the slack keeps this
         from shortening a step.
         """
-        rtol = self.b.fmul(self.control("rtol"), self.plain(TANGENT_SLACK))
-        error = a.largest_slope(self.b, errors)
-        size = a.largest_slope(self.b, [*self.y, *moved])
+        rtol = self.b.fmul(self.control("rtol"), self.plain(SENSITIVITY_SLACK))
+        error = a.largest_derivatives(self.b, errors)
+        size = a.largest_derivatives(self.b, [*self.y, *moved])
         worst = self.plain(0.0)
         for one, of in zip(error, size, strict=True):
             scale = self.b.fadd(self.control("atol"), self.b.fmul(rtol, of))

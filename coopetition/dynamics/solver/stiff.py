@@ -15,17 +15,9 @@ from .compilation import CompiledODE
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseOutput(ReadOnlyArrays):
-    """The interpolant of such a trajectory.
+    """The interpolant of such a trajectory: scipy's own, or the start where no step was taken."""
 
-    Parameters
-    ----------
-    start
-        The first state, shape ``(state,)``.
-    solution
-        Scipy's own interpolant; None where no step was taken.
-    """
-
-    start: Floats
+    start: Floats  # (state,)
     solution: Any
 
     def __call__(self, times: Floats) -> Floats:
@@ -93,7 +85,7 @@ def integrate_stiff(
     return Trajectory(
         ode=ode,
         method=method,
-        parameters=dict(zip(ode.parameter_names, p.tolist(), strict=True)),
+        parameters=ode.named(p),
         times=kept,
         states=np.array(points) if samples is None else interpolant(kept),
         status=status,

@@ -1,4 +1,4 @@
-"""Results cannot be written to, and can be hashed, copied and sent to other processes."""
+"""Results that stay as they are, also in other processes; graded times; compiled loops."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from coopetition import (
     CATALOGUE,
+    arrays,
     descend,
     fit,
     integrate,
@@ -24,17 +26,21 @@ from coopetition import (
     random_start,
     read_curves,
 )  # fmt: skip
-from coopetition.arrays import ReadOnlyMapping
+from coopetition.arrays import ReadOnlyMapping, graded_grid
 from coopetition.dynamics.phase import phase
+from coopetition.dynamics.solver import loop
 from coopetition.dynamics.solver.compilation import compile_ode
+from coopetition.fitting import residuals
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.discrepancy import Discrepancy
 from coopetition.forecasting.settings_map import default_map
 from coopetition.proposal.knowledge import small_regression
+from coopetition.train.compute.cpu import attention_kernels, kernels
 
 MODEL = CATALOGUE["coopetition"]
 TIMES = [0.0, 10.0, 500.0]
 COPIES = (copy.copy, copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result)))
+ROUNDING = 1e-9  # relative
 
 items = st.dictionaries(st.text(), st.integers() | st.text())
 
@@ -155,3 +161,83 @@ def test_a_shared_map_answers_the_same_whatever_was_tried_on_it():
             array *= 100
     after = forecast_settings({"n_classes": 1600}, default_map(), horizon=1e6, draws=100)
     assert before.verdict_probability == after.verdict_probability
+
+
+# ---- graded times ---------------------------------------------------------------------------
+
+
+@given(st.floats(1e-3, 1e12), st.floats(1e-3, 1e12), st.integers(1, 300))
+def test_times_rise_from_nothing_to_the_end_by_growing_steps(end, bend, steps):
+    times = graded_grid(end, bend, steps)
+    assert times.shape == (steps + 1,)
+    assert times[0] == 0.0
+    assert times[-1] == end
+    gaps = np.diff(times)
+    assert np.all(gaps > 0)
+    assert np.all(gaps[1:] >= gaps[:-1] * (1 - ROUNDING * end / gaps[:-1]))
+
+
+def test_steps_are_equal_before_the_bend_and_in_proportion_after_it():
+    before, after = np.diff(graded_grid(1.0, 1e4, 50)), graded_grid(1e12, 1.0, 50)
+    np.testing.assert_allclose(before, before[0], rtol=1e-6)
+    np.testing.assert_allclose(after[20:] / after[19:-1], after[-1] / after[-2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.inf, np.nan])
+def test_what_is_no_length_is_refused(bad):
+    with pytest.raises(ValueError, match=r"end = .*must be a positive number"):
+        graded_grid(bad, 1.0, 3)
+    with pytest.raises(ValueError, match=r"bend = .*must be a positive number"):
+        graded_grid(1.0, bad, 3)
+
+
+# ---- compiled loops --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What numba is asked to cache, where it has no place to: neither package nor home."""
+    asked = []
+    real = numba.njit
+
+    def njit(*functions, cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(*functions, **options)
+
+    monkeypatch.setattr(numba, "njit", njit)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        (lambda: loop.compiled_loops.__wrapped__().advance, 6),
+        (residuals._deviance.__wrapped__, 1),
+        (lambda: kernels.compiled(kernels.clear_rows.py_func), 1),
+        (lambda: attention_kernels.attention_kernels.__wrapped__(4)[1], 2),
+    ],
+)
+def test_loops_are_compiled_also_where_numba_finds_no_folder_for_its_cache(asked, make, count):
+    made = make()
+    assert asked == [True, False] * count
+    assert isinstance(made, numba.core.dispatcher.Dispatcher)
+
+
+def test_what_is_compiled_does_what_it_did(asked):
+    def sum_of(values: np.ndarray) -> float:
+        total = 0.0
+        for value in values:
+            total += value
+        return total
+
+    values = np.arange(5.0)
+    made = arrays.jit(sum_of)
+    arrays.compile_for(made, (values,))
+    ready = list(made.signatures)
+    assert len(ready) == 1
+    assert made(values) == sum_of(values) == 10.0
+    arrays.compile_for(made, (values,))
+    arrays.compile_for(sum_of, (values,))  # a plain function stays one
+    assert made.signatures == ready

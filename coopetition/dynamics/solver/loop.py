@@ -1,12 +1,14 @@
 """The loop around a generated step: refill lanes, sample the interpolant, tell how each one ended.
 
-The functions here are plain Python. A single short trajectory may run them as they are (nothing
-need be compiled); `compiled_loops` gives their numba versions, kept on disk by numba. They know
-nothing of any model, so they are compiled once per installation.
+Loop and step share one flat array of doubles, the `Workspace`. The functions here are plain Python:
+a single short trajectory may run them as they are, with nothing to compile, and `compiled_loops`
+gives their numba versions, kept on disk by numba. They know nothing of any model, so they are
+compiled once per installation.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Callable
@@ -16,57 +18,88 @@ import numpy as np
 
 from ... import arrays
 
-# how a trajectory ended
+CONTROLS = (
+    "time",
+    "step",  # size of the next step
+    "end",  # where the trajectory ends
+    "stop",  # time from which on the loop wants to look
+    "error_old",
+    "smallest_step",
+    "rtol",
+    "atol",
+    "steps",
+    "steps_limit",
+    "time_old",  # the last accepted step: where it began
+    "step_old",  # and its size
+    "fresh",  # 1 where a new trajectory was put
+)
+CONTROL_COUNT = len(CONTROLS)
+# their positions, as constants numba can fold
+(
+    TIME, STEP, END, STOP, _, SMALLEST, RTOL, ATOL, STEPS, STEPS_LIMIT, TIME_OLD, STEP_OLD, FRESH,
+) = range(CONTROL_COUNT)  # fmt: skip
+DENSE_ROWS = 5
+
+# how a trajectory ended, the numbers of `trajectory.Status`
 REACHED, STEP_UNDERFLOW, NOT_FINITE, TOO_MANY_STEPS = 0, 1, 2, 3
 
-# positions of workspace.CONTROLS, as constants numba can fold (a test compares them)
-TIME, STEP, END, STOP, SMALLEST, RTOL, ATOL = 0, 1, 2, 3, 5, 6, 7
-STEPS, STEPS_LIMIT, TIME_OLD, STEP_OLD, FRESH = 8, 9, 10, 11, 12
-CONTROL_COUNT = 13
+
+@dataclasses.dataclass(frozen=True)
+class Workspace:
+    """Where the parts of a step's memory begin, in doubles.
+
+    ``CONTROLS`` take ``lanes`` doubles each; then follow the parameters ``p``, the state ``y``, its
+    derivative ``slope`` and the interpolant's rows ``dense``, ``size`` doubles a number.
+    """
+
+    lanes: int
+    size: int
+    states: int
+    parameters: int
+
+    def control(self, name: str) -> int:
+        """Where a control's lanes begin."""
+        return CONTROLS.index(name) * self.lanes
+
+    @property
+    def p(self) -> int:
+        """Where the parameters begin."""
+        return CONTROL_COUNT * self.lanes
+
+    @property
+    def y(self) -> int:
+        """Where the state begins."""
+        return self.p + self.parameters * self.size
+
+    @property
+    def slope(self) -> int:
+        """Where dy/dt at the state begins."""
+        return self.y + self.states * self.size
+
+    @property
+    def dense(self) -> int:
+        """Where the interpolant's rows begin."""
+        return self.slope + self.states * self.size
+
+    @property
+    def length(self) -> int:
+        """Doubles in all."""
+        return self.dense + DENSE_ROWS * self.states * self.size
 
 
 def advance(
-    step: Any,
-    begin: Any,
-    work: Any,
-    lanes: int,
-    starts: Any,
-    parameters: Any,
-    span: Any,
-    times: Any,
-    tolerances: Any,
-    first: int,
-    count: int,
-    samples: Any,
-    status: Any,
-    reached: Any,
+    step: Any, begin: Any, work: Any, lanes: int, starts: Any, parameters: Any, span: Any,
+    times: Any, tolerances: Any, first: int, count: int, samples: Any, statuses: Any, reached: Any,
     steps: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Integrate the members ``first … first + count − 1``, ``lanes`` at a time.
 
-    Parameters
-    ----------
-    step, begin
-        Generated functions of the address of the memory.
-    work
-        The step's memory, see `workspace.Workspace`.
-    lanes
-        Trajectories side by side.
-    starts, parameters
-        ``(members, states, parts)`` and ``(members, parameters, parts)``; parts are a value and its
-        derivatives.
-    span
-        Start and end time.
-    times
-        Times to sample at, increasing, within the span.
-    tolerances
-        rtol, atol, smallest step relative to the span, most steps.
-    first, count
-        Which members.
-    samples
-        ``(members, times, states, parts)``, filled with NaN from the failing time on.
-    status, reached, steps
-        How each member ended, the time it reached and the steps it took.
+    ``step`` and ``begin`` are generated functions of the address of ``work``. ``starts`` and
+    ``parameters`` have shapes ``(members, states, parts)`` and ``(members, parameters, parts)``,
+    parts being a value and its derivatives; ``span`` is start and end, ``times`` increase within
+    it, ``tolerances`` are rtol, atol, smallest step relative to the span and most steps. Written
+    are ``samples (members, times, states, parts)``, NaN from the failing time on, and how each
+    member ended, the time it reached and the steps it took.
     """
     states, parts = starts.shape[1], starts.shape[2]
     size = lanes * parts
@@ -109,7 +142,7 @@ def advance(
             )
             ending = _ending(work, lanes, lane, y0, states * size, span[1])
             if ending >= 0:
-                status[who] = ending
+                statuses[who] = ending
                 reached[who] = work[TIME * lanes + lane]
                 steps[who] = np.int64(work[STEPS * lanes + lane])
                 samples[who, cursor[lane] :] = np.nan
@@ -211,21 +244,9 @@ def record(
 ) -> tuple[int, int]:
     """Take steps of the single trajectory in ``work`` until it ends or the record is full.
 
-    Parameters
-    ----------
-    step, begin, work
-        As in `advance`.
-    y0, width
-        Where the state begins in the memory, and its length.
-    times
-        ``(capacity + 1,)``: the ends of the accepted steps; its first entry is set by the caller.
-    rows
-        ``(capacity, 5, states)``: the interpolant of each step.
-
-    Returns
-    -------
-    int, int
-        Steps recorded, and how the trajectory ended (−1: it did not, the record is full).
+    ``width`` is the length of the state at ``y0``. Written are ``times (capacity + 1,)``, the ends
+    of the accepted steps from the second entry on, and ``rows (capacity, 5, states)``, each step's
+    interpolant. Returns the steps recorded and how the trajectory ended: −1 if it did not.
     """
     begin(work.ctypes.data)
     dense0 = y0 + 2 * width
@@ -241,13 +262,12 @@ def record(
     return count, ending
 
 
+@dataclasses.dataclass(frozen=True)
 class Loops:
     """The loop functions, interpreted or compiled."""
 
-    def __init__(
-        self, advance: Callable[..., None], record: Callable[..., tuple[int, int]]
-    ) -> None:
-        self.advance, self.record = advance, record
+    advance: Callable[..., None]
+    record: Callable[..., tuple[int, int]]
 
 
 INTERPRETED = Loops(advance, record)
