@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -81,6 +82,15 @@ def provenance(
     }
 
 
+@dataclasses.dataclass
+class _Header:
+    """What says which file it is and who made it."""
+
+    format: Any = None
+    version: Any = None
+    provenance: Any = None
+
+
 def read_stored(
     path: str | os.PathLike[str], schema: type[Stored], *, kind: str, number: int, remedy: str
 ) -> Stored:
@@ -101,14 +111,16 @@ def read_stored(
             f"cannot read {kind} from {file} ({error.strerror}); {remedy}"
         ) from error
     try:
-        header = pydantic.TypeAdapter(dict[str, Any]).validate_json(content)
-        said, _, found = str(header.get("format", "")).rpartition(" ")
-        if said != f"coopetition {kind}":
+        header = pydantic.TypeAdapter(_Header).validate_json(content)
+        said, _, found = str(header.format).rpartition(" ")
+        if said != f"coopetition {kind}" and not isinstance(header.format, int):
             raise CoopetitionError(
                 f"{file} holds no {kind}: its format is not 'coopetition {kind} {number}'; {remedy}"
             )
         if found != str(number):
-            made = f"coopetition {header.get('version', 'of an unknown version')}"
+            origin = header.provenance if isinstance(header.provenance, dict) else {}
+            version = header.version or origin.get("version", "of an unknown version")
+            made = f"coopetition {version}"
             raise CoopetitionError(
                 f"{file} is of format {found:.20}, made by {made:.40}; coopetition {__version__} "
                 f"reads format {number}: {remedy}"

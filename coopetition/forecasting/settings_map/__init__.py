@@ -12,7 +12,7 @@ from .calibration import calibrate
 from .run_information import RunInformation, VerdictRecord
 from .settings_map import SettingsMap
 from .shipped import default_map, map_for, small_map
-from .storage import load_map, map_from_json, save_map
+from .storage import load_map, save_map
 
 __all__ = [
     "COVARIATES",
@@ -25,7 +25,6 @@ __all__ = [
     "default_map",
     "load_map",
     "map_for",
-    "map_from_json",
     "save_map",
     "small_map",
 ]

@@ -98,15 +98,19 @@ def current_priors(theory: Theory) -> Priors:
     Examples
     --------
     >>> from coopetition.forecasting.theories.toy_model import toy_theory
-    >>> current_priors(toy_theory("coopetition")).directed["matching", "mu1"]
+    >>> current_priors(toy_theory("coopetition")).directed["matching"]["mu1"]
     (1.0, 0.3)
     """
     known = {parameter.name for parameter in theory.parameters}
+    directed: dict[str, dict[str, tuple[float, float]]] = {}
+    for (covariate, name), effect in DIRECTED.items():
+        if name in known:
+            directed.setdefault(covariate, {})[name] = effect
     return Priors(
         parameters=theory.parameters,
-        reach={covariate.name: covariate.reach for covariate in COVARIATES},
-        unknown={covariate.name: covariate.unknown for covariate in COVARIATES},
-        directed={key: effect for key, effect in DIRECTED.items() if key[1] in known},
+        reach={c.name: c.reach for c in COVARIATES},
+        unknown={c.name: c.unknown for c in COVARIATES},
+        directed=directed,
         kind_reach=KIND_REACH,
         settings_reach=SETTINGS_REACH,
         time_scale_spread=PACE_SPREAD,
@@ -148,8 +152,9 @@ def effect_prior(
             if name == "time_scale" and parameter.time_scale:
                 mean[row, column] = parameter.time_scale
                 spread[row, column] = priors.time_scale_spread * abs(parameter.time_scale)
-            if (name, parameter.name) in priors.directed:
-                mean[row, column], spread[row, column] = priors.directed[name, parameter.name]
+            effects = priors.directed.get(name, {})
+            if parameter.name in effects:
+                mean[row, column], spread[row, column] = effects[parameter.name]
     return EffectPrior(
         columns=columns,
         mean=mean,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from ...arrays import ReadOnlyMapping
 from ..theories.theory import TheoryParameter
@@ -25,13 +24,13 @@ class Priors:
     Parameters
     ----------
     parameters
-        What is believed of each, in the order of θ.
+        Of the theory, in the order of θ.
     reach
         By covariate: how far one unit can move a parameter, in its ``setting_spread``.
     unknown
         By covariate: its standard deviation where settings do not say it.
     directed
-        Mean and standard deviation of the effects that have a direction, by covariate and
+        Mean and standard deviation of the effects that have a direction, by covariate, then
         parameter.
     kind_reach, settings_reach
         Of another kind of data, and of what a sum of effects misses at one combination of settings,
@@ -48,7 +47,7 @@ class Priors:
     parameters: tuple[TheoryParameter, ...]
     reach: Mapping[str, float]
     unknown: Mapping[str, float]
-    directed: Mapping[tuple[str, str], tuple[float, float]]
+    directed: Mapping[str, Mapping[str, tuple[float, float]]]
     kind_reach: float
     settings_reach: float
     time_scale_spread: float
@@ -58,7 +57,11 @@ class Priors:
             object.__setattr__(self, name, ReadOnlyMapping(getattr(self, name)))
         positive = {name: getattr(self, name) for name in _WHOLE}
         positive |= {f"reach of {name}": value for name, value in self.reach.items()}
-        positive |= {f"spread of {a} on {b}": v for (a, b), (_, v) in self.directed.items()}
+        means = {}
+        for covariate, effects in self.directed.items():
+            for parameter, (mean, spread) in effects.items():
+                means[f"mean of {covariate} on {parameter}"] = mean
+                positive[f"spread of {covariate} on {parameter}"] = spread
         positive |= {
             f"{field} of {p.name}": getattr(p, field)
             for p in self.parameters
@@ -67,54 +70,11 @@ class Priors:
         for name, value in positive.items():
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} = {value!r} in a map's priors: must be positive")
-        finite = {f"mean of {a} on {b}": mean for (a, b), (mean, _) in self.directed.items()}
-        finite |= {f"unknown of {name}": value for name, value in self.unknown.items()}
+        finite = means | {f"unknown of {name}": value for name, value in self.unknown.items()}
         finite |= {f"time_scale of {p.name}": p.time_scale for p in self.parameters}
         for name, value in finite.items():
             if not math.isfinite(value):
                 raise ValueError(f"{name} = {value!r} in a map's priors: must be a number")
-
-    def as_dict(self) -> dict[str, Any]:
-        """What a map's file says, by parameter and by covariate."""
-        directed: dict[str, dict[str, dict[str, float]]] = {name: {} for name in self.reach}
-        for (covariate, parameter), (mean, spread) in self.directed.items():
-            directed[covariate][parameter] = {"mean": mean, "spread": spread}
-        return {
-            **{name: getattr(self, name) for name in _WHOLE},
-            "parameters": {
-                p.name: {k: v for k, v in dataclasses.asdict(p).items() if k != "name"}
-                for p in self.parameters
-            },
-            "covariates": {
-                name: {"reach": reach, "unknown": self.unknown[name], "effects": directed[name]}
-                for name, reach in self.reach.items()
-            },
-        }
-
-
-def priors_from(content: Mapping[str, Any]) -> Priors:
-    """Priors from what `Priors.as_dict` made.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If something is missing, of another type or out of range.
-    """
-    covariates = dict(content["covariates"])
-    return Priors(
-        parameters=tuple(
-            TheoryParameter(name=name, **{field: float(v) for field, v in dict(row).items()})
-            for name, row in dict(content["parameters"]).items()
-        ),
-        reach={name: float(row["reach"]) for name, row in covariates.items()},
-        unknown={name: float(row["unknown"]) for name, row in covariates.items()},
-        directed={
-            (name, parameter): (float(effect["mean"]), float(effect["spread"]))
-            for name, row in covariates.items()
-            for parameter, effect in dict(row["effects"]).items()
-        },
-        **{name: float(content[name]) for name in _WHOLE},
-    )
 
 
 def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
@@ -129,7 +89,7 @@ def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
     if gone:
         raise ValueError(f"its priors are of covariates that this version lacks: {', '.join(gone)}")
     new = tuple(name for name in present.reach if name not in own.reach)
-    added = {key: value for key, value in present.directed.items() if key[0] in new}
+    added = {name: present.directed[name] for name in new if name in present.directed}
     filled = dataclasses.replace(
         own,
         reach={name: own.reach.get(name, reach) for name, reach in present.reach.items()},

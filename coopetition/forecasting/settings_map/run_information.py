@@ -6,14 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...arrays import ReadOnlyArrays
+from ...arrays import ReadOnlyArrays, StoredArray
 from ...curves.landmarks import Verdict
 from ...settings.covariates import COVARIATES
-
-Array = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,9 +59,9 @@ class RunInformation(ReadOnlyArrays):
     settings: Mapping[str, float | None]
     kind: str
     until: float
-    optimum: Array
-    information: Array
-    score: Array
+    optimum: StoredArray
+    information: StoredArray
+    score: StoredArray
     source: Mapping[str, Any]
     verdicts: tuple[VerdictRecord, ...] = ()
 

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ...settings.covariates import data_kind
 from ...settings.names import short_names
 from .settings_map import SettingsMap
-from .storage import map_from_json
+from .storage import load_map
 
 if TYPE_CHECKING:
     from ...settings.training import TrainingSettings
-
-DEFAULT_FILE = "settings_map.json"
-SMALL_FILE = "small_map.json"
 
 
 @functools.cache
@@ -28,7 +25,7 @@ def default_map() -> SettingsMap:
     >>> "main" in {run.run for run in default_map().runs}
     True
     """
-    return _shipped(DEFAULT_FILE)
+    return _shipped("settings_map.json")
 
 
 @functools.cache
@@ -40,7 +37,7 @@ def small_map() -> SettingsMap:
     >>> small_map().kinds
     ('gaussian',)
     """
-    return _shipped(SMALL_FILE)
+    return _shipped("small_map.json")
 
 
 def map_for(settings: Mapping[str, Any] | TrainingSettings) -> SettingsMap:
@@ -56,6 +53,7 @@ def map_for(settings: Mapping[str, Any] | TrainingSettings) -> SettingsMap:
     return small_map() if data_kind(short_names(settings)) in small_map().kinds else default_map()
 
 
-def _shipped(file: str) -> SettingsMap:
-    text = (resources.files("coopetition.data") / file).read_text(encoding="utf-8")
-    return map_from_json(text, file)
+def _shipped(name: str) -> SettingsMap:
+    """A map in the package's data."""
+    with resources.as_file(resources.files("coopetition.data") / name) as path:
+        return load_map(path)

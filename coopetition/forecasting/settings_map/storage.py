@@ -1,6 +1,4 @@
-"""Maps on disk: one JSON file with what was believed beforehand, what every run says, and where it
-came from.
-"""
+"""Maps on disk: one JSON file with the priors, what every run says, and where it came from."""
 
 from __future__ import annotations
 
@@ -12,21 +10,35 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import StoredArray
 from ...errors import CoopetitionError
-from ...files import jsonable, write_atomically
+from ...files import jsonable, read_stored, write_atomically
 from ...version import __version__
 from ..discrepancy import Discrepancy
 from ..theories.theory import parameter_names
 from ..theories.toy_model import toy_theory
 from .effects import current_priors
-from .priors import Priors, completed, priors_from
-from .run_information import RunInformation, VerdictRecord
+from .priors import Priors, completed
+from .run_information import RunInformation
 from .settings_map import SettingsMap
 
-FORMAT = 1
-_PLAIN = ("run", "kind", "until", "settings")
-_ARRAYS = ("optimum", "information", "score")
+KIND, FORMAT = "settings map", 2
+REMEDY = "calibrate a map anew (coopetition calibrate)"
 _DIGITS = 10  # of a number in the file; the optimum itself is known to about five
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class StoredMap:
+    """What a map's file holds beside its format: the fields of a `SettingsMap`."""
+
+    theory: str
+    parameters: tuple[str, ...]
+    deviation: StoredArray
+    discrepancy: Discrepancy
+    excluded: dict[str, str]
+    provenance: dict[str, Any]
+    priors: Priors
+    runs: tuple[RunInformation, ...]
 
 
 def save_map(settings_map: SettingsMap, path: str | os.PathLike[str]) -> Path:
@@ -48,28 +60,10 @@ def save_map(settings_map: SettingsMap, path: str | os.PathLike[str]) -> Path:
     """
     if settings_map.declared is not None:
         raise ValueError(f"a map of theory {settings_map.theory!r} is of no use without its code")
-    form = settings_map.discrepancy
-    own = {field.name: getattr(form, field.name) for field in dataclasses.fields(form)}
-    content = {
-        "format": FORMAT,
-        "theory": settings_map.theory,
-        "parameters": settings_map.parameters,
-        "deviation": _rounded(settings_map.deviation),
-        "discrepancy": {**own, "spread": dict(form.spread)},
-        "excluded": dict(settings_map.excluded),
-        "provenance": dict(settings_map.provenance),
-        "priors": settings_map.priors.as_dict(),
-        "runs": [
-            {
-                **{name: getattr(run, name) for name in _PLAIN},
-                "source": jsonable(run.source),
-                **{name: _rounded(getattr(run, name)) for name in _ARRAYS},
-                "verdicts": [dataclasses.asdict(verdict) for verdict in run.verdicts],
-            }
-            for run in settings_map.runs
-        ],
-    }
-    return write_atomically(path, json.dumps(content, indent=1))
+    fields = (field.name for field in dataclasses.fields(StoredMap))
+    content = {"format": f"coopetition {KIND} {FORMAT}"}
+    content |= {name: _stored(getattr(settings_map, name)) for name in fields}
+    return write_atomically(path, json.dumps(content, separators=(",", ":")))
 
 
 def load_map(path: str | os.PathLike[str]) -> SettingsMap:
@@ -78,75 +72,34 @@ def load_map(path: str | os.PathLike[str]) -> SettingsMap:
     Raises
     ------
     CoopetitionError
-        If the file is missing, damaged, or was made for other parameters of the theory.
+        If the file is missing, damaged, of another format, or was made for other parameters of the
+        theory.
     """
+    stored = read_stored(path, StoredMap, kind=KIND, number=FORMAT, remedy=REMEDY)
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CoopetitionError(f"cannot read the map {path}: {error}") from error
-    return map_from_json(text, str(path))
-
-
-def map_from_json(text: str, name: str) -> SettingsMap:
-    """A map from the text of its file; ``name`` is what messages call it."""
-    remedy = "make one with coopetition calibrate"
-    try:
-        content = json.loads(text)
-        if not isinstance(content["format"], int):  # another kind of file, such as of fits
-            raise ValueError(f"its format is {content['format']!r}")
-        if content["format"] != FORMAT:
-            raise CoopetitionError(
-                f"{name} is a map of format {content['format']}, not {FORMAT}: calibrate it anew"
-            )
-        priors, notes = _beliefs(content)
-        found = SettingsMap(
-            theory=content["theory"],
-            parameters=tuple(content["parameters"]),
-            deviation=np.array(content["deviation"]),
-            runs=tuple(_run(run) for run in content["runs"]),
-            excluded=content["excluded"],
-            discrepancy=Discrepancy(**content["discrepancy"]),
-            priors=priors,
-            provenance={**content["provenance"], **notes},
+        theory = toy_theory(stored.theory)
+        priors, new = completed(stored.priors, current_priors(theory))
+    except ValueError as error:
+        raise CoopetitionError(f"{path} cannot be used ({error}); {REMEDY}") from error
+    own = tuple(parameter.name for parameter in stored.priors.parameters)
+    if not stored.parameters == own == parameter_names(theory):
+        raise CoopetitionError(f"{path} is of other parameters of {theory.name}; {REMEDY}")
+    notes = {}
+    if new:
+        notes["priors"] = (
+            f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
         )
-        known = parameter_names(found.the_theory())
-    except (ValueError, KeyError, TypeError) as error:
-        raise CoopetitionError(f"{name} is no calibrated map ({error}); {remedy}") from error
-    if known != found.parameters:
-        raise CoopetitionError(f"{name} was made for other parameters of {found.theory}: {remedy}")
-    return found
+    provenance = {**stored.provenance, **notes}
+    return SettingsMap(**{**vars(stored), "priors": priors, "provenance": provenance})
 
 
-def _beliefs(content: dict[str, Any]) -> tuple[Priors, dict[str, str]]:
-    """The priors in a file, and what its provenance has to say of those that are not."""
-    present = current_priors(toy_theory(content["theory"]))
-    if "priors" not in content:  # a file of before they were kept
-        return present, {"priors": f"the file held none; those of version {__version__} were taken"}
-    own, new = completed(priors_from(content["priors"]), present)
-    if [p.name for p in own.parameters] != list(content["parameters"]):
-        raise ValueError("its priors are of other parameters than its runs")
-    if not new:
-        return own, {}
-    said = f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
-    return own, {"priors": said}
-
-
-def _run(row: dict[str, Any]) -> RunInformation:
-    return RunInformation(
-        run=str(row["run"]),
-        kind=str(row["kind"]),
-        until=float(row["until"]),
-        settings=row["settings"],
-        source=row["source"],
-        optimum=np.array(row["optimum"]),
-        information=np.array(row["information"]),
-        score=np.array(row["score"]),
-        verdicts=tuple(VerdictRecord(**verdict) for verdict in row.get("verdicts", ())),
-    )
-
-
-def _rounded(array: np.ndarray[Any, Any]) -> Any:
-    """Nested lists with `_DIGITS` significant digits."""
-    if array.ndim:
-        return [_rounded(part) for part in array]
-    return float(f"{float(array):.{_DIGITS}g}")
+def _stored(value: Any) -> Any:
+    """What JSON has for a field: objects by field, arrays with `_DIGITS` significant digits."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _stored(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_stored(part) for part in value]
+    if isinstance(value, np.ndarray):
+        rounded = [float(f"{number:.{_DIGITS}g}") for number in value.ravel()]
+        return np.reshape(rounded, value.shape).tolist()
+    return jsonable(value)

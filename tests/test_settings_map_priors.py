@@ -14,7 +14,7 @@ from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import calibrate, default_map, load_map, save_map
 from coopetition.forecasting.settings_map.effects import current_priors
-from coopetition.forecasting.settings_map.priors import completed, priors_from
+from coopetition.forecasting.settings_map.priors import completed
 from coopetition.forecasting.settings_map.regression import too_alike
 from coopetition.forecasting.theories.toy_model import toy_theory
 from coopetition.logs import read_curves
@@ -51,22 +51,14 @@ def alone(main):
     return calibrate([main], points=12)
 
 
-def test_beliefs_survive_json():
-    again = priors_from(json.loads(json.dumps(PRESENT.as_dict())))
-    assert again == PRESENT
-
-
 def test_a_file_holds_the_priors_in_force(content, reloaded):
-    assert content["priors"]["covariates"]["matching"]["effects"]["mu1"] == {
-        "mean": 1.0,
-        "spread": 0.3,
-    }
+    assert content["priors"]["directed"]["matching"]["mu1"] == [1.0, 0.3]
     assert reloaded(content).priors == PRESENT
 
 
 def test_what_the_file_believes_is_what_counts(content, reloaded, main):
     priors = json.loads(json.dumps(content["priors"]))
-    priors["covariates"]["label_noise"]["effects"]["mu2"] = {"mean": -2.0, "spread": 0.1}
+    priors["directed"]["label_noise"]["mu2"] = [-2.0, 0.1]
     priors["settings_reach"] = 2.0
     changed = reloaded({**content, "priors": priors})
     # no run of the map has label noise, so nothing else speaks of its effect
@@ -78,22 +70,10 @@ def test_what_the_file_believes_is_what_counts(content, reloaded, main):
     assert with_runs(changed, [main]).priors == changed.priors
 
 
-def test_an_older_file_falls_back_on_the_code_and_says_so(content, reloaded, main):
-    older = {name: part for name, part in content.items() if name != "priors"}
-    older["provenance"] = {k: v for k, v in content["provenance"].items() if k != "priors"}
-    found = reloaded(older)
-    assert found.priors == PRESENT
-    assert "held none" in found.provenance["priors"]
-    again = reloaded({**older, "priors": content["priors"]})
-    assert "priors" not in again.provenance
-    one, other = found.predict(main.settings), again.predict(main.settings)
-    np.testing.assert_array_equal(one.mean, other.mean)
-    np.testing.assert_array_equal(one.covariance, other.covariance)
-
-
 def test_covariates_that_came_later_are_filled_in_and_named(content, reloaded):
     priors = json.loads(json.dumps(content["priors"]))
-    del priors["covariates"]["zipf"]
+    for part in ("reach", "unknown", "directed"):
+        del priors[part]["zipf"]
     found = reloaded({**content, "priors": priors})
     assert found.priors == PRESENT
     assert "none of zipf" in found.provenance["priors"]
@@ -114,14 +94,13 @@ def test_covariates_that_are_no_longer_known_are_refused():
     [
         (("kind_reach",), 0.0),
         (("settings_reach",), float("nan")),
-        (("parameters", "mu1", "spread"), -1.0),
-        (("parameters", "mu1", "time_scale"), float("inf")),
-        (("parameters", "mu1", "colour"), 1.0),
-        (("parameters", "mu1"), None),
-        (("covariates", "matching", "reach"), 0.0),
-        (("covariates", "matching", "unknown"), float("nan")),
-        (("covariates", "matching", "effects"), {"mu1": {"mean": 1.0}}),
-        (("covariates",), None),
+        (("parameters", 3, "spread"), -1.0),
+        (("parameters", 3, "time_scale"), float("inf")),
+        (("parameters", 3), None),
+        (("reach", "matching"), 0.0),
+        (("unknown", "matching"), float("nan")),
+        (("directed", "matching"), {"mu1": [1.0]}),
+        (("directed",), None),
     ],
 )
 def test_damaged_priors_are_refused(content, reloaded, where, value):
@@ -130,7 +109,7 @@ def test_damaged_priors_are_refused(content, reloaded, where, value):
     for name in where[:-1]:
         inside = inside[name]
     inside[where[-1]] = value
-    with pytest.raises(CoopetitionError, match="no calibrated map"):
+    with pytest.raises(CoopetitionError, match="is damaged"):
         reloaded({**content, "priors": priors})
 
 
@@ -176,4 +155,5 @@ def test_the_command_warns_on_stderr_and_in_the_file(tmp_path):
     assert "warning" not in result.stdout
     content = json.loads(path.read_text())
     assert "priors alone" in content["provenance"]["warnings"][0]
-    assert content["priors"]["parameters"]["mu1"]["centre"] == 0.15
+    (mu1,) = (p for p in content["priors"]["parameters"] if p["name"] == "mu1")
+    assert mu1["centre"] == 0.15

@@ -157,7 +157,7 @@ def test_the_default_map_knows_its_runs():
         ({"label_noise": 0.2}, "mu2", 1),
     ],
 )
-def test_knobs_turn_parameters_the_known_way(change, parameter, sign):
+def test_settings_move_parameters_the_known_way(change, parameter, sign):
     plain = default_map().predict(BASE).median(parameter)
     turned = default_map().predict({**BASE, **change}).median(parameter)
     assert np.sign(np.log(turned / plain)) == sign
@@ -205,10 +205,11 @@ def test_maps_survive_the_disk(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "format 99"),
-        ({"format": "coopetition fits 1"}, "no calibrated map .*'coopetition fits 1'"),
-        ({"runs": None}, "no calibrated map"),
-        ({"theory": "nonsense"}, "no calibrated map"),
+        ({"format": "coopetition settings map 99"}, "format 99"),
+        ({"format": 1}, "of format 1, made by coopetition 0.1.0.*calibrate a map anew"),
+        ({"format": "coopetition fits 2"}, "holds no settings map"),
+        ({"runs": None}, r"damaged \(runs: "),
+        ({"theory": "nonsense"}, "cannot be used .*nonsense"),
         ({"parameters": ["a"]}, "other parameters"),
     ],
 )
@@ -222,7 +223,7 @@ def test_damaged_maps_are_refused(tmp_path, change, message):
 def test_missing_files_and_theories_without_a_name_are_refused(tmp_path):
     import dataclasses
 
-    with pytest.raises(CoopetitionError, match="cannot read the map"):
+    with pytest.raises(CoopetitionError, match="cannot read settings map"):
         load_map(tmp_path / "none.json")
     with pytest.raises(ValueError, match="without its code"):
         save_map(dataclasses.replace(default_map(), declared=Logistics()), tmp_path / "m.json")
