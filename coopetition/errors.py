@@ -45,7 +45,11 @@ class Interrupted(TrainingError):
     """A training run was asked to stop; it can be continued."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
+class UnknownNameError(ValueError):
+    """A name that does not exist."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for a name that does not exist, with the nearest that does.
 
     Examples
@@ -58,4 +62,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
     hint = f" did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(known[:LISTED])
     more = f", … {len(known)} in all" if len(known) > LISTED else ""
-    return ValueError(f"unknown {kind} {name!r}:{hint} (known: {listed}{more})")
+    return UnknownNameError(f"unknown {kind} {name!r}:{hint} (known: {listed}{more})")

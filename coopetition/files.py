@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -9,13 +10,13 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import CoopetitionError
+from .errors import CoopetitionError, LogError, UnknownNameError
 from .version import __version__
 
 Stored = TypeVar("Stored")
@@ -180,3 +181,33 @@ def checked_table_path(path: str | os.PathLike[str]) -> Path:
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")
     return path
+
+
+@contextlib.contextmanager
+def foreign_parser(
+    path: str | os.PathLike[str],
+    kind: str,
+    *,
+    remedy: str = "restore it, or write it anew",
+    error: type[CoopetitionError] = LogError,
+) -> Iterator[None]:
+    """Around every parser of other people's files: whatever it raises becomes one plain error.
+
+    Raises
+    ------
+    CoopetitionError
+        Of the class asked for, naming the file, what is wrong and the remedy, for anything that is
+        raised inside; errors of the package pass as they are.
+    """
+    try:
+        yield
+    except (CoopetitionError, UnknownNameError):
+        raise
+    except Exception as problem:
+        if isinstance(problem, RecursionError):
+            reason = "it is nested too deep"
+        elif isinstance(problem, MemoryError):
+            reason = "it asks for more memory than there is"
+        else:
+            reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
+        raise error(f"{path} is a truncated or damaged {kind}: {reason[:200]}; {remedy}") from None

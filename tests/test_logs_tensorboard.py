@@ -10,7 +10,7 @@ from tolerances import FLOAT32
 
 from coopetition.errors import LogError
 from coopetition.logs import read_curves
-from coopetition.logs.reading import sniff
+from coopetition.logs.formats import format_of
 from coopetition.settings.training import TrainingSettings
 from coopetition.train.loop import train
 
@@ -81,7 +81,7 @@ def test_what_our_trainer_shows_tensorboard_is_its_curves(tmp_path):
     assert read.source["format"] == "tensorboard"
     assert read.source["path"] == str(folder)
     (file,) = folder.iterdir()
-    assert sniff(file) == "tensorboard"
+    assert format_of(file).name == "tensorboard"
     (alone,) = read_curves(file)
     assert_same(alone, run)
     assert not alone.settings

@@ -11,51 +11,22 @@ from numpy.typing import NDArray
 
 from ..curves.curve import ACCURACIES, EVALUATORS, METRICS, PROBABILITIES, Curve, Curves
 from ..errors import LogError
+from .restarts import LARGEST_FRACTION, RawCurve, RawRun, in_order, several_runs, telling_column
 
 Array = NDArray[np.float64]
 
 ROUNDING = 0.01  # how far beyond [0, 1] an accuracy may lie and still be meant as 0 or 1
-PER_CENT = 1.5  # an accuracy above this is a per cent
 STRAY = 0.1  # share of a curve's points that may be out of range for other reasons than per cent
+LEAST_PER_CENT = 20.0  # in context two labels are told apart: some accuracy is above this
+CHANCE = 0.5  # between the two labels of a context
+BELOW_CHANCE = 0.1  # how far below chance an accuracy may stay
+AT_LEAST_CHANCE = ("train", "icl", "ciwl")  # evaluators that no strategy answers worse than chance
 VARYING = tuple(f"{name}/in_context_acc" for name in EVALUATORS if name != "iwl")
 FEW_POINTS = 8  # below this neither a fit nor a landmark means much
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class RawCurve:
-    """A curve as a log has it, rows in the file's order; arrays of shape ``(rows,)``."""
-
-    evaluator: str
-    metric: str
-    sequences: Array
-    values: Array
-    sem: Array | None = None
-    n: Array | None = None
-
-    @property
-    def name(self) -> str:
-        """Evaluator and metric in one word."""
-        return f"{self.evaluator}/{self.metric}"
-
-    def take(self, rows: NDArray[Any]) -> RawCurve:
-        """The rows that a mask or indices select."""
-        return dataclasses.replace(
-            self,
-            sequences=self.sequences[rows],
-            values=self.values[rows],
-            sem=None if self.sem is None else self.sem[rows],
-            n=None if self.n is None else self.n[rows],
-        )
-
-    def divided(self, by: float) -> RawCurve:
-        """Values and their errors divided by a number."""
-        sem = None if self.sem is None else self.sem / by
-        return dataclasses.replace(self, values=self.values / by, sem=sem)
-
-
 def clean_run(
-    run: str,
-    raw: Iterable[RawCurve],
+    raw: RawRun,
     *,
     settings: Mapping[str, Any],
     source: Mapping[str, Any],
@@ -63,21 +34,29 @@ def clean_run(
 ) -> Curves:
     """The raw curves of a run as `Curves`, with a note for everything that was handled.
 
-    Rows without a value are left out; rows that a restart wrote again replace the earlier ones;
-    identical rows are dropped and contradicting ones averaged; per cent become fractions.
+    Rows without a value are left out; rows that a restart wrote again replace the earlier ones
+    (`coopetition.logs.restarts`); identical rows are dropped, and those that agree within their
+    errors averaged; per cent become fractions; missing standard errors follow the others.
 
     Raises
     ------
     LogError
-        If an accuracy is neither a fraction nor a per cent, a sequence count is negative, most
-        rows contradict each other, or no evaluator has a point left.
+        If the table seems to hold several runs, rows contradict each other, an accuracy is neither
+        a fraction nor a per cent or stays below chance, a standard error or a sequence count is
+        negative, or no evaluator has a point left.
     """
-    said = list(notes)
+    run, said = raw.name, [*notes, *raw.notes]
+    if not any(curve.evaluator in EVALUATORS for curve in raw.curves):
+        raise _unusable(run, raw.curves)
+    present = tuple(_present(curve, run, said) for curve in raw.curves)
+    raw = dataclasses.replace(raw, curves=present)
+    ordered, order_notes = in_order(raw)
+    said += order_notes
     curves = []
-    for curve in raw:
-        curve = _merged(_in_order(_present(curve, run, said), said), run, said)
+    for curve in ordered:
+        curve = _merged(curve, raw, said)
         if len(curve.values):
-            curves.append(curve)
+            curves.append(_with_errors(curve, run, said))
         else:
             said.append(f"{curve.name} has no point and was left out")
     names = [curve.name for curve in curves]
@@ -88,20 +67,35 @@ def clean_run(
                 f"as in --columns {name}=COLUMN"
             )
     curves = _fractions(curves, run, said)
+    _refuse_below_chance(curves, settings, run, said)
     if not any(curve.evaluator in EVALUATORS for curve in curves):
-        have = ", ".join(curve.name for curve in curves) or "none"
-        raise LogError(
-            f"run {run}: no usable evaluator (has {have}; needs one of {', '.join(EVALUATORS)}): "
-            "say which column is which, as in --columns flip=COLUMN,sequences=COLUMN"
-        )
+        raise _unusable(run, curves)
     for curve in curves:
         _say_poor(curve, said)
     return Curves(
         run=run,
-        curves={(c.evaluator, c.metric): Curve(**vars(c)) for c in curves},
+        curves={
+            (c.evaluator, c.metric): Curve(
+                evaluator=c.evaluator,
+                metric=c.metric,
+                sequences=c.sequences,
+                values=c.values,
+                sem=c.sem,
+                n=c.n,
+            )
+            for c in curves
+        },
         settings=settings,
         source=source,
         notes=_together(said, {curve.name for curve in curves}),
+    )
+
+
+def _unusable(run: str, curves: Iterable[RawCurve]) -> LogError:
+    have = ", ".join(curve.name for curve in curves) or "none"
+    return LogError(
+        f"run {run}: no usable evaluator (has {have}; needs one of {', '.join(EVALUATORS)}): "
+        "say which column is which, as in --columns flip=COLUMN,sequences=COLUMN"
     )
 
 
@@ -137,38 +131,12 @@ def _present(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
     return curve.take(good)
 
 
-def _in_order(curve: RawCurve, said: list[str]) -> RawCurve:
-    """Rows by increasing sequences; what a restart wrote again replaces the rows before it."""
-    steps = np.diff(curve.sequences)
-    falls = np.flatnonzero(steps < 0) + 1
-    if not len(falls):
-        return curve
-    if np.all(steps < 0) and len(steps) > 1:
-        said.append(f"{curve.name}: the rows came newest first and were reversed")
-        return curve.take(np.arange(len(curve.sequences))[::-1])
-    # a restart leaves a few long ascents; a table in no order falls at every other row
-    if len(falls) > max(2, len(steps) / 3):
-        said.append(f"{curve.name}: the rows came in no order and were sorted by sequences")
-        return curve.take(np.argsort(curve.sequences, kind="stable"))
-    # from the end: a row counts if it lies below every row written after the next restart
-    lowest_later = np.minimum.accumulate(curve.sequences[::-1])[::-1]
-    keep = np.ones(len(curve.sequences), dtype=bool)
-    for fall in falls:
-        keep[:fall] &= curve.sequences[:fall] < lowest_later[fall]
-    first = curve.sequences[falls]
-    said.append(
-        f"{curve.name}: training restarted at {', '.join(f'{s:,.0f}' for s in first)} sequences; "
-        f"{np.sum(~keep)} earlier rows from there on were dropped (they went to "
-        f"{curve.sequences[~keep].max():,.0f})"
-    )
-    return curve.take(keep)
-
-
-def _merged(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
-    """One row for each sequence count: repeated rows dropped, contradicting ones averaged."""
+def _merged(curve: RawCurve, raw: RawRun, said: list[str]) -> RawCurve:
+    """One point for each sequence count: repeated ones dropped, those that agree averaged."""
     unique, group, counts = np.unique(curve.sequences, return_inverse=True, return_counts=True)
     if len(unique) == len(curve.sequences):
-        return curve
+        order = np.argsort(curve.sequences, kind="stable")
+        return curve.take(order)
 
     def mean(values: Array) -> Array:
         return np.bincount(group, weights=values) / counts
@@ -178,11 +146,18 @@ def _merged(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
     np.maximum.at(highest, group, curve.values)
     np.minimum.at(lowest, group, curve.values)
     differ = highest > lowest
-    if np.sum(differ) > max(3, len(unique) / 2):
+    allowed = np.sqrt(2 * mean(curve.tolerance() ** 2))
+    beyond = highest - lowest > allowed
+    several = np.sum(differ) > max(3, len(unique) / 2)
+    if several or beyond.any():
+        where = f"{np.sum(differ)} of {len(unique)} sequence counts"
+        column = telling_column(raw, curve.rows, curve.sequences)
+        if several or column:
+            raise several_runs(raw, f"{curve.name} has several values at {where}", column)
+        at = int(np.argmax(beyond))
         raise LogError(
-            f"run {run}: {curve.name} has several values at {np.sum(differ)} of {len(unique)} "
-            "sequence counts, so more than one run seems to be in the table; name the column that "
-            "tells them apart, as in --columns run=seed"
+            f"run {raw.name}: {curve.name} is both {lowest[at]:g} and {highest[at]:g} at "
+            f"{unique[at]:,.0f} sequences, further apart than their errors; keep the right row"
         )
     repeated = len(curve.sequences) - len(unique) - int(np.sum(counts[differ] - 1))
     if repeated:
@@ -193,14 +168,35 @@ def _merged(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
             f"to {np.max(highest - lowest):.3g}) and were averaged"
         )
     first = np.unique(group, return_index=True)[1]
-    sem = curve.sem
-    if sem is not None:  # of a mean of independent values; of one value where they are the same
-        sem = np.where(differ, np.sqrt(mean(sem**2) / counts), sem[first])
-    n = curve.n
-    if n is not None:
-        n = np.where(differ, mean(n) * counts, n[first])
-    values = np.where(differ, mean(curve.values), curve.values[first])
-    return dataclasses.replace(curve, sequences=unique, values=values, sem=sem, n=n)
+    merged = curve.take(first)
+    sem, n = merged.sem, merged.n
+    if curve.sem is not None:  # of a mean of independent values; of one value where all are alike
+        sem = np.where(differ, np.sqrt(mean(curve.sem**2) / counts), sem)
+    if curve.n is not None:
+        n = np.where(differ, mean(curve.n) * counts, n)
+    values = np.where(differ, mean(curve.values), merged.values)
+    return dataclasses.replace(merged, values=values, sem=sem, n=n)
+
+
+def _with_errors(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
+    """The curve with a standard error at every point, or at none."""
+    if curve.sem is None:
+        return curve
+    if np.any(curve.sem < 0):
+        raise LogError(
+            f"run {run}: {curve.name} has a standard error of {np.nanmin(curve.sem):g}, and none "
+            "can be negative; name the right column, as in --columns flip/sem=COLUMN"
+        )
+    known = np.isfinite(curve.sem)
+    if known.all():
+        return curve
+    if not known.any():
+        return dataclasses.replace(curve, sem=None)
+    said.append(
+        f"{curve.name}: {np.sum(~known)} of {len(known)} standard errors are missing and were "
+        "taken to be the others' median"
+    )
+    return dataclasses.replace(curve, sem=np.where(known, curve.sem, np.median(curve.sem[known])))
 
 
 def _fractions(curves: list[RawCurve], run: str, said: list[str]) -> list[RawCurve]:
@@ -208,16 +204,17 @@ def _fractions(curves: list[RawCurve], run: str, said: list[str]) -> list[RawCur
     for family, kind in ((ACCURACIES, "accuracies"), (PROBABILITIES, "probabilities")):
         members = [c for c in curves if c.metric in family]
         # a stray value alone does not make a curve one of per cent
-        if not any(np.mean(c.values > PER_CENT) > STRAY for c in members):
+        if not any(np.mean(c.values > LARGEST_FRACTION) > STRAY for c in members):
             continue
-        if max(c.values.max() for c in members) > 100 * (1 + ROUNDING):
+        highest = max(c.values.max() for c in members)
+        among_two = [c.values.max() for c in members if c.metric == "in_context_acc"]
+        if highest > 100 * (1 + ROUNDING) or (among_two and max(among_two) < LEAST_PER_CENT):
             continue  # neither; _within says so
         for curve in members:  # in context there is always chance, so never below 1 % throughout
             if curve.metric == "in_context_acc" and curve.values.max() <= 1:
                 raise LogError(
                     f"run {run}: {curve.name} never exceeds 1 while other {kind} reach "
-                    f"{max(c.values.max() for c in members):g}; give all as fractions, or all as "
-                    "per cent"
+                    f"{highest:g}; give all as fractions, or all as per cent"
                 )
         curves = [c.divided(100) if c in members else c for c in curves]
         said.append(f"the {kind} were in per cent and were divided by 100")
@@ -238,6 +235,33 @@ def _within(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
         return curve
     said.append(f"{curve.name}: {np.sum(beyond > 0)} values just beyond [0, 1] were cut off")
     return dataclasses.replace(curve, values=np.clip(curve.values, 0.0, 1.0))
+
+
+def _refuse_below_chance(
+    curves: Iterable[RawCurve], settings: Mapping[str, Any], run: str, said: list[str]
+) -> None:
+    """Refuse accuracies that end below chance, as losses do; note those of other chance levels."""
+    if settings.get("context_len", 2) != 2:
+        return  # more labels in context: chance is not known
+    for curve in curves:
+        if curve.metric != "in_context_acc" or curve.evaluator not in AT_LEAST_CHANCE:
+            continue
+        third = len(curve.values) // 3
+        if len(curve.values) < FEW_POINTS:
+            continue
+        begin, end = np.mean(curve.values[:third]), np.mean(curve.values[-third:])
+        if end < CHANCE - BELOW_CHANCE and end < begin:
+            raise LogError(
+                f"run {run}: {curve.name} falls to {end:.3g}, below chance ({CHANCE} between two "
+                f"labels), as no accuracy does; if it is a loss, say so: --columns "
+                f"{curve.evaluator}/loss=COLUMN"
+            )
+        if begin < CHANCE - BELOW_CHANCE:
+            said.append(
+                f"{curve.name}: begins at {begin:.2g}, below chance between two labels ({CHANCE}): "
+                "an accuracy among more labels, which the models do not describe; give the one "
+                "among the labels in context"
+            )
 
 
 def _say_poor(curve: RawCurve, said: list[str]) -> None:

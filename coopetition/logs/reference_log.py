@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from ..curves.curve import METRICS
 from ..curves.evaluators import REFERENCE_EVALUATORS
 from ..errors import LogError, unknown_name
+from ..files import foreign_parser
 from ..settings.names import settings_of_reference
-from .cleaning import RawCurve
 from .columns import Columns, Key
-from .tables import RawRun
+from .restarts import RawCurve, RawRun
 
 if TYPE_CHECKING:
     import h5py
 
 BLOCK_BYTES = 4 * 2**20  # of per-sequence values in memory at once
+LARGEST_RATIO = 1000  # of what a data set declares to what it takes on disk, compressed
 
 
 def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict[str, Any]]:
@@ -52,25 +53,54 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
 
     config, notes = _config(path)
     name = str(config.get("run") or path.resolve().parent.name)
-    try:
+    with (
+        foreign_parser(path, "HDF5 file"),
         # a run that is still being written holds a lock; reading beside it is harmless
-        with h5py.File(path, "r", locking=False) as log:
-            if "eval_iter" not in log:
-                have = ", ".join(list(log)[:20]) or "nothing"
-                raise LogError(f"{path} has no eval_iter (but {have}): not a log of the reference")
-            iterations = np.asarray(log["eval_iter"][:], dtype=np.float64)
-            if not len(iterations):
-                raise LogError(f"{path} holds no evaluation yet; wait for the first")
-            restarts = _restarts(iterations, log)
-            sequences = iterations * _batch_size(log, config, columns, notes)
-            curves = tuple(
-                _curve(log[group][key[1]], key, sequences, restarts, notes)
-                for key, group in _groups(log, columns, path).items()
-            )
-    except (OSError, RuntimeError, KeyError) as error:
-        raise LogError(f"{path} is a truncated or damaged HDF5 file: {error}") from None
+        h5py.File(path, "r", locking=False) as log,
+    ):
+        _refuse_what_lies_elsewhere(log, path)
+        if "eval_iter" not in log:
+            have = ", ".join(list(log)[:20]) or "nothing"
+            raise LogError(f"{path} has no eval_iter (but {have}): not a log of the reference")
+        iterations = np.asarray(_held(log["eval_iter"])[:], dtype=np.float64)
+        if not len(iterations):
+            raise LogError(f"{path} holds no evaluation yet; wait for the first")
+        restarts = _restarts(iterations, log)
+        sequences = iterations * _batch_size(log, config, columns, notes)
+        curves = tuple(
+            _curve(log[group][key[1]], key, sequences, restarts, notes)
+            for key, group in _groups(log, columns, path).items()
+        )
     settings = settings_of_reference(config) if config else {}
     return RawRun(name=name, curves=curves, notes=tuple(dict.fromkeys(notes))), settings
+
+
+def _refuse_what_lies_elsewhere(log: h5py.File, path: Path) -> None:
+    """Refuse links into other files, which a log of the reference does not have."""
+    import h5py
+
+    names = list(log)
+    for name in names:  # names of what lies in groups are added as groups are met
+        link = log.get(name, getlink=True)
+        outside = isinstance(link, h5py.ExternalLink)
+        if isinstance(link, h5py.HardLink):
+            item = log[name]
+            if isinstance(item, h5py.Group) and "/" not in name:
+                names += [f"{name}/{each}" for each in item]
+            outside = isinstance(item, h5py.Dataset) and bool(item.external or item.is_virtual)
+        if outside:
+            raise LogError(f"{path}: {name} lies in another file; copy it into the log")
+
+
+def _held(data: h5py.Dataset) -> h5py.Dataset:
+    """The data set, unless it declares far more than the file holds."""
+    declared, held = data.size * data.dtype.itemsize, data.id.get_storage_size()
+    if declared > LARGEST_RATIO * held + 2**20:
+        raise LogError(
+            f"{data.file.filename}: {data.name} declares {declared:,} bytes and holds {held:,}; "
+            "the file is damaged, restore it"
+        )
+    return data
 
 
 def _config(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -144,6 +174,7 @@ def _curve(
     notes: list[str],
 ) -> RawCurve:
     """Means and standard errors of one metric, read in blocks of rows."""
+    _held(data)
     if data.ndim != 2:
         raise LogError(f"{data.name} has shape {data.shape}, expected (evaluation, sequence)")
     rows, n = data.shape
@@ -164,6 +195,7 @@ def _curve(
         values=means[row],
         sem=sems[row] if n > 1 else None,
         n=np.full(len(at), float(n)),
+        rows=at,
     )
 
 

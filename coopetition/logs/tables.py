@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves.curve import EVALUATORS
+from ..curves.curve import EVALUATORS, headline_metric
 from ..curves.evaluators import known_evaluator
 from ..errors import LogError, unknown_name
-from .cleaning import RawCurve
 from .columns import Columns, Key, recognised
+from .restarts import RawCurve, RawRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,15 +23,6 @@ KeyType = TypeVar("KeyType", bound=Hashable)
 
 MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "<na>"})
 TIDY = ("evaluator", "metric", "value")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RawRun:
-    """A run's raw curves, with what the reader has to say about them."""
-
-    name: str
-    curves: tuple[RawCurve, ...]
-    notes: tuple[str, ...] = ()
 
 
 def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list[RawRun]:
@@ -66,40 +58,54 @@ def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list
         if tidy and columns.run is None and "run" in table.columns:
             columns = dataclasses.replace(columns, run="run")
     _need(table, columns.sequences, "sequences")
+    _refuse_repeated(table, columns.sequences)
     if columns.run is not None:
         _need(table, columns.run, "run")
     return list(_tidy(table, columns, name) if tidy else _wide(table, columns, name))
 
 
 def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
-    """One row a value."""
+    """One row a value; without a column of metrics, the evaluator's name tells the metric."""
     own = {field: columns.tidy.get(field, field) for field in (*TIDY, "sem", "n")}
-    optional = [f for f in ("sem", "n") if f not in columns.tidy and f not in table.columns]
-    for field in (*TIDY, "sem", "n"):
-        if field not in optional:
-            _need(table, own[field], field)
+    present = {f for f, column in own.items() if f in columns.tidy or column in table.columns}
+    for field in ("evaluator", "value", *sorted(present)):
+        _need(table, own[field], field)
     numbers = {
         "sequences": _numbers(table, columns.sequences) * columns.batch_size,
         "values": _numbers(table, own["value"]),
-        **{f: _numbers(table, own[f]) for f in ("sem", "n") if f not in optional},
+        **{field: _numbers(table, own[field]) for field in ("sem", "n") if field in present},
     }
-    keys = (_names(table, own["evaluator"]), _names(table, own["metric"]))
+    tags = _names(table, own["evaluator"])
+    if "metric" in present:
+        metrics = _names(table, own["metric"])
+        keys = [(known_evaluator(tag), metric) for tag, metric in zip(tags, metrics, strict=True)]
+    else:
+        key_of = {
+            tag: recognised(tag) or (tag, headline_metric(tag)) for tag in dict.fromkeys(tags)
+        }
+        keys = [key_of[tag] for tag in tags]
+    read = {columns.sequences, columns.run, *(own[field] for field in present)}
+    unread = _unread(table, read)
     for run, rows in _by_run(table, columns, name):
         curves = []
-        for key, members in _groups(list(zip(keys[0][rows], keys[1][rows], strict=True))):
+        for key, members in _groups([keys[row] for row in rows]):
             taken = {field: values[rows][members] for field, values in numbers.items()}
             for field in ("sem", "n"):
                 if field in taken and not np.isfinite(taken[field]).any():
                     del taken[field]
-            curves.append(RawCurve(evaluator=known_evaluator(key[0]), metric=key[1], **taken))
-        renamed = {k: known_evaluator(k) for k in keys[0][rows] if known_evaluator(k) != k}
-        notes = tuple(f"evaluator {old} was read as {new}" for old, new in renamed.items())
-        yield RawRun(name=run, curves=tuple(curves), notes=notes)
+            curves.append(RawCurve(evaluator=key[0], metric=key[1], rows=rows[members], **taken))
+        renamed = {tag: keys[row][0] for row, tag in zip(rows, tags[rows], strict=True)}
+        notes = tuple(
+            f"evaluator {old} was read as {new}" for old, new in renamed.items() if old != new
+        )
+        yield RawRun(name=run, curves=tuple(curves), notes=notes, unread=unread)
 
 
 def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     """One column a curve."""
     for found in _runs_in_columns(table, columns):
+        named = (*found.curves.values(), *found.sem.values(), *found.n.values())
+        unread = _unread(table, {columns.sequences, columns.run, *named})
         for run, rows in _by_run(table, columns, name if found.run is None else found.run):
             sequences = _numbers(table, columns.sequences)[rows] * columns.batch_size
             curves = tuple(
@@ -110,10 +116,16 @@ def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
                     values=_numbers(table, column)[rows],
                     sem=_numbers(table, found.sem[key])[rows] if key in found.sem else None,
                     n=_numbers(table, found.n[key])[rows] if key in found.n else None,
+                    rows=rows,
                 )
                 for key, column in found.curves.items()
             )
-            yield RawRun(name=run, curves=_without_gaps(curves), notes=found.notes)
+            yield RawRun(name=run, curves=_without_gaps(curves), notes=found.notes, unread=unread)
+
+
+def _unread(table: pd.DataFrame, read: Collection[str | None]) -> pd.DataFrame:
+    """The columns that are not read, which may still tell runs apart."""
+    return table[[column for column in table.columns if column not in read]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,6 +153,8 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
                 )
             if key is not None:
                 found[key] = column
+            if key is not None:
+                _refuse_repeated(table, column)
         if not found:
             raise LogError(
                 f"no evaluator among the columns {', '.join(present[:20])}: a table has the "
@@ -155,29 +169,31 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
         notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
         return [_Found(run=None, curves=found, notes=tuple(notes))]
 
-    def parts(kind: Mapping[Key, str], run: str) -> dict[Key, str]:
-        return {key: column.replace("*", run) for key, column in kind.items()}
-
     starred = [c for c in columns.curves.values() if "*" in c and c not in present]
     if not starred:
         for key, column in {**columns.n, **columns.sem, **columns.curves}.items():
             _need(table, column, "/".join(key))
+            _refuse_repeated(table, column)
         return [_Found(run=None, curves=columns.curves, sem=columns.sem, n=columns.n)]
     before, _, after = starred[0].partition("*")
-    runs = [
-        column[len(before) : len(column) - len(after)]
-        for column in present
-        if column.startswith(before) and column.endswith(after) and len(column) >= len(starred[0])
-    ]
+    form = re.compile(rf"{re.escape(before)}(.+){re.escape(after)}( \(\d+\))?")
+    matches = (form.fullmatch(column) for column in present)
+    runs = [(match[1], match[2] or "") for match in matches if match]
     if not runs:
         raise unknown_name("column", starred[0], present)
     result = []
-    for run in runs:
-        kinds = [parts(kind, run) for kind in (columns.curves, columns.sem, columns.n)]
+    for run, again in runs:
+        kinds = [
+            {key: column.replace("*", run) + again for key, column in kind.items()}
+            for kind in (columns.curves, columns.sem, columns.n)
+        ]
         for kind in kinds:
             for key, column in kind.items():
                 _need(table, column, "/".join(key))
-        result.append(_Found(run=run, curves=kinds[0], sem=kinds[1], n=kinds[2]))
+        notes = (f"several columns are named {kinds[0][next(iter(kinds[0]))]!r}",) if again else ()
+        result.append(
+            _Found(run=run + again, curves=kinds[0], sem=kinds[1], n=kinds[2], notes=notes)
+        )
     return result
 
 
@@ -221,14 +237,19 @@ def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
     numbers = np.full(len(values), np.nan)
-    for row, value in enumerate(values):
-        if value is None or str(value).strip().lower() in MISSING:
-            continue
+    texts = np.array(["" if value is None else str(value).strip() for value in values])
+    given = ~np.isin(np.char.lower(texts), sorted(MISSING))
+    try:
+        numbers[given] = texts[given].astype(np.float64)
+        return numbers
+    except (ValueError, OverflowError):
+        pass  # found one by one
+    for row in np.flatnonzero(given):
         try:
-            numbers[row] = float(value)
-        except (TypeError, ValueError):
+            float(texts[row])
+        except (ValueError, OverflowError):
             raise LogError(
-                f"column {column!r}, row {row + 1}: {str(value)[:40]!r} is not a number; remove "
+                f"column {column!r}, row {row + 1}: {texts[row][:40]!r} is not a number; remove "
                 "units and per cent signs, write decimals with a point, or name another column "
                 "with --columns"
             ) from None
@@ -248,3 +269,13 @@ def _need(table: pd.DataFrame, column: str, what: str) -> None:
             f"--columns {what}={example}"
         )
     raise unknown_name(f"column for {what}", column, present)
+
+
+def _refuse_repeated(table: pd.DataFrame, column: str) -> None:
+    """Raise if the file has several columns of that name."""
+    places = table.attrs.get("repeated", {}).get(column)
+    if places:
+        raise LogError(
+            f"columns {' and '.join(map(str, places))} are all named {column!r}; rename them in "
+            "the file, or name the right one under another name"
+        )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..curves.curve import EVALUATORS
 from ..errors import LogError
+from ..files import foreign_parser
 from .columns import Columns, recognised
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ STEP = "step"
 MARK = b"brain.Event:"  # in the first record of every event file
 _HEADER, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")  # a record: length, crc, data, crc
 _SHOWN = 20  # tags named in a message
-
-
-def is_event_file(head: bytes) -> bool:
-    """Whether a file that begins like this holds events."""
-    return MARK in head[:64]
 
 
 def event_files(folder: Path) -> tuple[Path, ...]:
@@ -80,7 +76,9 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
     written: dict[tuple[str, int], int] = {}
     others: set[str] = set()
     for file in files:
-        for tag, step, value in _scalars(file, notes, others):
+        with foreign_parser(file, "event file"):
+            scalars = list(_scalars(file, notes, others))
+        for tag, step, value in scalars:
             again = written.get((tag, step), 0)
             written[tag, step] = again + 1
             rows.setdefault((step, again), {})[tag] = value
@@ -88,6 +86,15 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
     if not tags:
         only = f"only {', '.join(sorted(others))}" if others else "nothing was written yet"
         raise LogError(f"{where} has no scalars ({only}); log accuracies with add_scalar")
+    once = {tag: len({s for t, s in written if t == tag}) for tag in tags}
+    for tag in tags:
+        count = sum(again for (t, _), again in written.items() if t == tag)
+        if once[tag] == 1 and count > 2:
+            step = next(s for t, s in written if t == tag)
+            raise LogError(
+                f"{where}: all {count} events of {tag} have step {step}, which says nothing of "
+                "training; log them with global_step, as in add_scalar(tag, value, global_step)"
+            )
     named = columns is not None and bool(columns.curves or columns.tidy)
     if not named and not any(recognised(tag) for tag in tags):
         raise LogError(

@@ -1,21 +1,22 @@
-"""CSV, Parquet and JSONL files as tables; nothing is interpreted yet."""
+"""CSV files as tables; nothing is interpreted yet."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import LogError
+from ..files import foreign_parser
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_REMEDY = "is its first line the header, and has every row as many entries?"
 DELIMITERS = (",", "\t", ";")
 DECIMALS = 4  # what is cut off behind them changes an entry by less than any error of a log
 EARLIER = 8  # rows from which one sees how a column is written
@@ -61,6 +62,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     lines = read_text(path).splitlines(keepends=True)
+    if not lines:
+        raise LogError(f"{path} is empty; give a log that has been written to")
     first = 0
     while first < len(lines) and (not lines[first].strip() or lines[first].startswith("#")):
         first += 1
@@ -75,22 +78,44 @@ def read_csv(path: Path) -> pd.DataFrame:
             f"line {len(lines) + 1}, the last, has no line end, so that {last[-20:]!r} may be cut "
             "short: left out (if it is whole, end the file with a new line)"
         )
-    try:
-        with warnings.catch_warnings():  # rows longer than the header are cut with only a warning
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                io.StringIO("".join(lines[first:])),
-                sep=delimiter,
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-                skipinitialspace=True,
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise LogError(f"{path} is not a table: {str(error).strip()}") from None
-    table.columns = [str(column).strip() for column in table.columns]
-    table.attrs["notes"] = notes
+    again = [n for n in range(first + 1, len(lines)) if lines[n].strip() == header.strip()]
+    if again:
+        shown = ", ".join(str(n + 1) for n in again[:5]) + (", …" if len(again) > 5 else "")
+        notes.append(f"line {shown} repeats the header (a resumed logger wrote it): left out")
+        lines = [line for n, line in enumerate(lines) if n <= first or n not in set(again)]
+    names, repeated = distinct_names(next(csv.reader([header], delimiter=delimiter)))
+    with foreign_parser(path, "table", remedy=_REMEDY), warnings.catch_warnings():
+        # rows longer than the header are cut with only a warning
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        table = pd.read_csv(
+            io.StringIO("".join(lines[first + 1 :])),
+            sep=delimiter,
+            names=names,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            skipinitialspace=True,
+        )
+    table.attrs |= {"notes": notes, "repeated": repeated}
     return table
+
+
+def distinct_names(header: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
+    """Column names, repeated ones numbered ``NAME (2)``, and the places of repeated ones, from 1.
+
+    Examples
+    --------
+    >>> distinct_names(["step", "flip", "flip"])
+    (['step', 'flip', 'flip (2)'], {'flip': [2, 3]})
+    """
+    places: dict[str, list[int]] = {}
+    names = []
+    for place, name in enumerate((str(entry).strip() for entry in header), 1):
+        places.setdefault(name, []).append(place)
+        count = len(places[name])
+        names.append(name if count == 1 else f"{name} ({count})")
+    return names, {name: where for name, where in places.items() if len(where) > 1}
 
 
 def _may_be_cut(lines: Sequence[str], delimiter: str) -> bool:
@@ -118,80 +143,3 @@ def _may_be_cut(lines: Sequence[str], delimiter: str) -> bool:
 def _decimals(entry: str) -> int:
     found = _DECIMAL.fullmatch(entry)
     return len(found[1]) if found else 0
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """A Parquet file.
-
-    Raises
-    ------
-    LogError
-        If the file is truncated or damaged.
-    """
-    import pandas as pd
-
-    try:
-        table = pd.read_parquet(path, page_checksum_verification=True)
-        for column in table:  # texts are decoded only when looked at
-            table[column].to_numpy()
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise LogError(f"{path} is a truncated or damaged Parquet file: {reason}") from None
-    table.columns = [str(column) for column in table.columns]
-    return table
-
-
-def read_jsonl(path: Path) -> pd.DataFrame:
-    """A file of one JSON object a line, or of one JSON list of objects.
-
-    Objects inside objects become columns ``outer/inner``. A last line cut short, as a killed
-    process leaves it, is left out; the table's ``attrs["notes"]`` say so.
-
-    Raises
-    ------
-    LogError
-        If another line is not a JSON object.
-    """
-    import pandas as pd
-
-    text = read_text(path)
-    notes: list[str] = []
-    if text.lstrip().startswith("["):
-        try:
-            records = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise LogError(f"{path} is not JSON: {error}") from None
-    else:
-        records = _lines(path, text, notes)
-    for number, record in enumerate(records, 1):
-        if not isinstance(record, Mapping):
-            raise LogError(f"{path}: entry {number} is not a JSON object, such as {{'flip': 0.5}}")
-    table = pd.DataFrame([_flat(record) for record in records])
-    table.attrs["notes"] = notes
-    return table
-
-
-def _lines(path: Path, text: str, notes: list[str]) -> list[Any]:
-    """The JSON value of each line that is not empty."""
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    records = []
-    for number, line in lines:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == lines[-1][0] and records:
-                notes.append(f"line {number}, the last, is cut short and was left out")
-                continue
-            raise LogError(f"{path}, line {number}: not JSON ({error.msg}): {line[:60]}") from None
-    return records
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested objects as ``outer/inner`` entries."""
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}/")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -1,0 +1,42 @@
+"""Parquet files as tables; nothing is interpreted yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import foreign_parser
+from .csv_table import distinct_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGEST_TEXT = 64 * 2**20  # bytes of a text in the file's own description
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """A Parquet file; what pandas kept as an index is a column like any other.
+
+    Raises
+    ------
+    LogError
+        If the file is truncated or damaged.
+    """
+    import pandas as pd
+    import pyarrow.parquet
+
+    with foreign_parser(path, "Parquet file"):
+        # pandas' own metadata, which may be damaged apart from the data, are not read
+        content = pyarrow.parquet.ParquetFile(
+            path, page_checksum_verification=True, thrift_string_size_limit=LARGEST_TEXT
+        ).read()
+        names, repeated = distinct_names(content.column_names)
+        columns = {}
+        for name, column in zip(names, content.columns, strict=True):
+            columns[name] = column.to_pandas()
+            columns[name].to_numpy()  # texts are decoded only when looked at
+        table = pd.DataFrame(columns)
+        index = [n for n in names if n.startswith("__index_level_")]
+        table = table.drop(columns=index)
+    table.attrs["repeated"] = repeated
+    return table
