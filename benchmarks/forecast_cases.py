@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coopetition.curves.curve import Curves
-from coopetition.curves.landmarks import landmarks, verdict
-from coopetition.curves.outcomes import distribution, landmarks_of_paths, verdict_probabilities
+from coopetition.curves.landmarks import distribution, landmarks, landmarks_of_paths
 from coopetition.curves.smoothing import smooth_curve
+from coopetition.curves.verdicts import verdict, verdict_probabilities
 from coopetition.forecasting import Forecast
 from coopetition.forecasting.observations import MIN_POINTS
 from coopetition.forecasting.scores import brier, coverage, interval_score
@@ -124,7 +124,7 @@ def score_extrapolation(
     smooth = smooth_curve(flip)
     behind = np.broadcast_to(smooth.values, (len(paths), len(flip)))
     whole = np.concatenate([behind, paths], axis=1)
-    marks = landmarks_of_paths(np.concatenate([flip.sequences, grid]), whole, None)
+    marks = landmarks_of_paths(np.concatenate([flip.sequences, grid]), whole)
     median, lower, upper = np.quantile(paths, [0.5, 0.05, 0.95], axis=0)
     return _score(
         method.name, curves.run, cut, until, grid, (median, lower, upper),

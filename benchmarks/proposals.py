@@ -31,7 +31,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from coopetition.curves.curve import Curves
-from coopetition.curves.landmarks import verdict
+from coopetition.curves.verdicts import verdict
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
 from coopetition.forecasting.settings_map import SettingsMap, calibrate, small_map

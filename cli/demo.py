@@ -85,7 +85,8 @@ def _integrated(output: Path, starts: int, seed: int) -> None:
 
 def _fitted(output: Path, starts: int, seed: int) -> None:
     """The toy model fitted to the paper's published main run (figure 1b)."""
-    from coopetition.curves.landmarks import landmarks, verdict
+    from coopetition.curves.landmarks import landmarks
+    from coopetition.curves.verdicts import verdict
     from coopetition.dynamics.catalogue import get
     from coopetition.fitting import FitSettings, fit, write_fits
     from coopetition.logs import read_curves
@@ -134,7 +135,8 @@ def _forecast(output: Path, starts: int, seed: int) -> None:
 
 def _trained(output: Path, starts: int, seed: int) -> None:
     """A small transformer trained in which ICL is transient."""
-    from coopetition.curves.landmarks import landmarks, verdict
+    from coopetition.curves.landmarks import landmarks
+    from coopetition.curves.verdicts import verdict
     from coopetition.settings.presets import preset
     from coopetition.train.loop import train
 

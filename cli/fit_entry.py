@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def fit_entry(result: Fit) -> dict[str, Any]:
     """Landmarks and verdict."""
-    from coopetition.curves.landmarks import NAMES, landmarks, verdict
+    from coopetition.curves.landmarks import NAMES, landmarks
+    from coopetition.curves.verdicts import verdict
 
     predicted = result.predict()
     has_flip = ("flip", "in_context_acc") in predicted.curves

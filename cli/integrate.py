@@ -195,11 +195,11 @@ def _result(trajectory: Trajectory, marks: Any) -> dict[str, Any]:
     landmarks = None
     verdict = None
     if marks is not None:
-        from coopetition.curves.landmarks import NAMES, VERDICTS, verdict_indices
+        from coopetition.curves.landmarks import NAMES
+        from coopetition.curves.verdicts import verdict_of
 
         landmarks = {name: (m := getattr(marks, name)) and m.value for name in NAMES}
-        emerged = landmarks["emergence"] is not None
-        verdict = VERDICTS[int(verdict_indices(emerged, marks.final["flip"].value))]
+        verdict = verdict_of(marks)
     return {
         "model": trajectory.model,
         "parameters": dict(trajectory.parameters),

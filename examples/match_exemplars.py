@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coopetition.curves.landmarks import verdict
+from coopetition.curves.verdicts import verdict
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves

@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coopetition.curves.curve import Curves
-from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.landmarks import landmarks
+from coopetition.curves.verdicts import verdict
 from coopetition.logs import read_curves
 from coopetition.report.figures import plot_curves
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coopetition.curves.landmarks import verdict
+from coopetition.curves.verdicts import verdict
 from coopetition.report.figures import plot_curves
 from coopetition.settings.presets import preset
 from coopetition.train.loop import train

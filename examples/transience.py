@@ -10,7 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.landmarks import landmarks
+from coopetition.curves.verdicts import verdict
 from coopetition.report.figures import plot_curves
 from coopetition.settings.presets import preset
 from coopetition.train.loop import train

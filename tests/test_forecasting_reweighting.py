@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.curves.landmarks import VERDICTS
-from coopetition.curves.outcomes import RARE, verdict_probabilities, verdicts_of_paths
+from coopetition.curves.verdicts import RARE, VERDICTS, verdict_probabilities, verdicts_of_paths
 from coopetition.errors import CoopetitionError
 from coopetition.fitting.smc import systematic_resample
 from coopetition.forecasting import forecast, forecast_settings

@@ -10,8 +10,9 @@ from tolerances import DIGITISED_FLIP, FLOAT64, PLATEAU_BIAS, STANDARD_ERRORS
 
 from coopetition import Curve, Curves
 from coopetition.curves.crossings import first_fall, first_rise, top
-from coopetition.curves.landmarks import NAMES, landmarks, verdict
+from coopetition.curves.landmarks import NAMES, landmarks
 from coopetition.curves.smoothing import smooth_curve
+from coopetition.curves.verdicts import verdict
 from coopetition.logs import published_runs, read_curves
 
 
@@ -75,14 +76,14 @@ def test_a_curve_that_starts_emerged_emerges_at_its_start():
 @settings(deadline=None)
 def test_crossings_are_where_the_curve_has_the_level(values, level):
     x, y = np.arange(len(values), dtype=float), np.array(values)
-    rise = first_rise(x, y, level)
-    if rise is None:
+    rise = float(first_rise(x, y, level))
+    if rise == np.inf:
         assert np.all(y < level)
         return
     assert np.all(y[x < rise] < level)
     assert np.interp(rise, x, y) == pytest.approx(level, abs=1e-9) or rise == 0
-    fall = first_fall(x, y, level, after=rise)
-    if fall is None:
+    fall = float(first_fall(x, y, level, after=np.array(rise)))
+    if fall == np.inf:
         assert np.all(y[x > rise] >= level) or y[-1] < level
     else:
         assert fall >= rise

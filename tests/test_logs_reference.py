@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tolerances import FLOAT64
 
-from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.landmarks import landmarks
+from coopetition.curves.verdicts import verdict
 from coopetition.errors import LogError
 from coopetition.logs import read_curves, reference_log
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from coopetition.curves.landmarks import verdict
+from coopetition.curves.verdicts import verdict
 from coopetition.errors import LogError
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import map_for, small_map

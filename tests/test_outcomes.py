@@ -11,13 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import FLOAT64
 
-from coopetition.curves.landmarks import landmarks, verdict
-from coopetition.curves.outcomes import (
-    distribution,
-    landmarks_of_paths,
-    most_probable,
-    verdict_probabilities,
-)
+from coopetition.curves.landmarks import distribution, landmarks, landmarks_of_paths
+from coopetition.curves.verdicts import most_probable, verdict, verdict_probabilities
 from coopetition.forecasting import Forecast
 from coopetition.forecasting.scores import brier, coverage, interval_score
 from coopetition.proposal.storage import StoredPrediction
@@ -63,13 +58,13 @@ def test_verdicts_and_crossovers_of_paths() -> None:
         [[0.5, 0.7, 0.6, 0.4], [0.5, 0.7, 0.8, 0.9], [0.5, 0.55, 0.5, 0.5], [0.5, 0.6, 0.4, 0.2]]
     )
     assert verdict_probabilities(flip) == {"persistent": 0.25, "transient": 0.5, "never": 0.25}
-    assert landmarks_of_paths(x, flip, None)["crossover"].tolist() == pytest.approx(
+    assert landmarks_of_paths(x, flip)["crossover"].tolist() == pytest.approx(
         [2.5, np.inf, np.inf, 1.5]
     )
-    found = distribution(landmarks_of_paths(x, flip, None)["crossover"], 0.9)
+    found = distribution(landmarks_of_paths(x, flip)["crossover"], 0.9)
     assert (found.probability, found.upper) == (0.5, None)
     twice = np.array([[0.7, 0.4, 0.7, 0.4]])  # of several falls, the first
-    assert landmarks_of_paths(x, twice, None)["crossover"][0] == pytest.approx(2 / 3)
+    assert landmarks_of_paths(x, twice)["crossover"][0] == pytest.approx(2 / 3)
 
 
 @given(st.permutations(["persistent", "transient", "never"]), st.integers(0, 4), st.integers(0, 4))
@@ -112,7 +107,7 @@ def test_interval_score_is_least_for_the_true_quantiles():
 
 
 def test_a_path_that_starts_above_has_emerged_at_once():
-    found = landmarks_of_paths(TIMES, np.full((1, 21), 0.8), None)
+    found = landmarks_of_paths(TIMES, np.full((1, 21), 0.8))
     assert found["emergence"][0] == 0.0
     assert found["crossover"][0] == np.inf
     assert abs(found["peak_flip"][0] - 0.8) < FLOAT64

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coopetition.curves.landmarks import verdict
+from coopetition.curves.verdicts import verdict
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import default_map, map_for
 from coopetition.logs import read_curves

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from coopetition.curves.landmarks import VERDICTS, verdict
+from coopetition.curves.verdicts import VERDICTS, verdict
 from coopetition.forecasting.settings_map import (
     RunInformation,
     VerdictRecord,

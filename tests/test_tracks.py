@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coopetition import Curve, Curves
-from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.landmarks import landmarks
+from coopetition.curves.verdicts import verdict
 from coopetition.logs import read_curves
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tolerances import STANDARD_ERRORS
 
-from coopetition.curves.landmarks import landmarks, verdict
+from coopetition.curves.landmarks import landmarks
+from coopetition.curves.verdicts import verdict
 from coopetition.logs import read_curves
 from coopetition.settings.presets import preset
 from coopetition.train.evaluation.evaluators import standard

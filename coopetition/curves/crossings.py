@@ -1,9 +1,12 @@
-"""Where a sampled curve rises to a level, falls through it, and is highest.
+"""Where sampled curves rise to a level, fall through it, and are highest.
 
-Curves are given by points x (increasing) and y, shape ``(points,)``, and linear between them.
+Curves are points x ``(times,)``, increasing, and y ``(…, times)``, with straight lines between.
+Logs, trajectories, forecasts and phase diagrams all ask here.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,59 +14,76 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def first_rise(x: Array, y: Array, level: float) -> float | None:
-    """Where y is first ≥ level: the first point if it starts there, None if it never is.
+def first_rise(x: Array, y: Array, level: float) -> Array:
+    """Where each curve is first ≥ level, ``(…,)``: its first point if it starts there, or inf.
 
     Examples
     --------
-    >>> first_rise(np.array([0.0, 10.0]), np.array([0.5, 0.7]), 0.6)
-    5.0
+    >>> first_rise(np.array([0.0, 10.0]), np.array([[0.5, 0.7], [0.7, 0.5], [0.5, 0.5]]), 0.6)
+    array([ 5.,  0., inf])
     """
-    reached = np.flatnonzero(y >= level)
-    if not len(reached):
-        return None
-    i = int(reached[0])
-    return float(x[0]) if i == 0 else _crossing(x, y, i, level)
+    reached = y >= level
+    end = np.argmax(reached, axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # where there is no line to the point
+        place = _on_line(x[end - 1], x[end], _at(y, end - 1), _at(y, end), level)
+    return np.where(_at(reached, end), np.where(end == 0, x[0], place), np.inf)
 
 
-def first_fall(x: Array, y: Array, level: float, *, after: float) -> float | None:
-    """Where y first falls from ≥ level to below it, not before ``after``; None where nowhere.
+def first_fall(x: Array, y: Array, level: float, *, after: Array) -> Array:
+    """Where each curve first falls from ≥ level to below it, not before ``after``; inf if nowhere.
+
+    ``after`` and the result are ``(…,)``.
 
     Examples
     --------
-    >>> first_fall(np.array([0.0, 10.0]), np.array([0.6, 0.4]), 0.5, after=0.0)
-    5.0
+    >>> y = np.array([[0.6, 0.4], [0.6, 0.5]])  # the second touches the level only
+    >>> first_fall(np.array([0.0, 10.0]), y, 0.5, after=np.zeros(2))
+    array([ 5., inf])
     """
-    falls = np.flatnonzero((y[:-1] >= level) & (y[1:] < level)) + 1
-    for i in falls:
-        where = _crossing(x, y, int(i), level)
-        if where >= after:
-            return where
-    return None
+    curves, high = y.reshape(-1, len(x)), y.reshape(-1, len(x)) >= level
+    curve, line = np.nonzero(high[:, :-1] & ~high[:, 1:])
+    place = _on_line(x[line], x[line + 1], curves[curve, line], curves[curve, line + 1], level)
+    counts = place >= after.reshape(-1)[curve]  # a fall to NaN does not
+    first = np.full(len(curves), np.inf)
+    np.minimum.at(first, curve[counts], place[counts])
+    return first.reshape(y.shape[:-1])
 
 
-def _crossing(x: Array, y: Array, i: int, level: float) -> float:
-    """Where the line from point i − 1 to point i takes the level."""
-    return float(x[i - 1] + (x[i] - x[i - 1]) * (level - y[i - 1]) / (y[i] - y[i - 1]))
+def top(x: Array, y: Array) -> tuple[Array, Array]:
+    """Where each curve is highest and how high, ``(…,)`` each.
 
-
-def top(x: Array, y: Array) -> tuple[float, float]:
-    """Where the highest value is and what it is, by the parabola through it and its neighbours.
-
-    At an end of the curve, and on a plateau, it is the highest point itself.
+    Between points by the parabola through the highest and its neighbours; at an end of the curve,
+    and on a plateau, the highest point itself.
 
     Examples
     --------
-    >>> top(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, -3.0]))  # y = 2x - x²
+    >>> at, height = top(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, -3.0]))  # y = 2x - x²
+    >>> float(at), float(height)
     (1.0, 1.0)
     """
-    i = int(np.argmax(y))
-    if not 0 < i < len(x) - 1:
-        return float(x[i]), float(y[i])
-    left, right = x[i] - x[i - 1], x[i + 1] - x[i]
-    slope_left, slope_right = (y[i] - y[i - 1]) / left, (y[i + 1] - y[i]) / right
-    curvature = (slope_right - slope_left) / (left + right)  # half the second derivative
-    if curvature >= 0:  # a plateau
-        return float(x[i]), float(y[i])
-    slope = (slope_left * right + slope_right * left) / (left + right)
-    return float(x[i] - slope / (2 * curvature)), float(y[i] - slope**2 / (4 * curvature))
+    i = np.argmax(y, axis=-1)
+    before, beyond = np.maximum(i - 1, 0), np.minimum(i + 1, len(x) - 1)
+    at, height = x[i], _at(y, i)
+    left, right = at - x[before], x[beyond] - at
+    with np.errstate(divide="ignore", invalid="ignore"):  # ends of the curve
+        slope_left, slope_right = (
+            (height - _at(y, before)) / left,
+            (_at(y, beyond) - height) / right,
+        )
+        curvature = (slope_right - slope_left) / (left + right)  # half the second derivative
+        slope = (slope_left * right + slope_right * left) / (left + right)
+        curved = (left > 0) & (right > 0) & (curvature < 0)
+        return (
+            np.where(curved, at - slope / (2 * curvature), at),
+            np.where(curved, height - slope**2 / (4 * curvature), height),
+        )
+
+
+def _at(y: NDArray[Any], i: NDArray[np.intp]) -> NDArray[Any]:
+    """The value of each curve ``(…, times)`` at its index ``(…,)``."""
+    return np.take_along_axis(y, np.expand_dims(i, -1), axis=-1)[..., 0]
+
+
+def _on_line(x0: Array, x1: Array, y0: Array, y1: Array, level: float) -> Array:
+    """Where lines from (x0, y0) to (x1, y1) take the level, never outside the lines."""
+    return np.clip(x0 + (x1 - x0) * (level - y0) / (y1 - y0), x0, x1)

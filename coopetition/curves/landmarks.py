@@ -1,7 +1,7 @@
 """Landmarks of a run: when in-context learning (ICL) emerges, peaks, crosses over and vanishes.
 
-All are read off the ``flip`` and ``icl`` accuracies. Curves that a model made are taken as they
-are; measured ones are smoothed first, and their landmarks get intervals
+All are read off the ``flip`` and ``icl`` accuracies, here and nowhere else. Curves that a model
+made are taken as they are; measured ones are smoothed first, and their landmarks get intervals
 (`coopetition.curves.bootstrap`).
 """
 
@@ -10,23 +10,22 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..seeds import stream
-from .bootstrap import Bounds, central_interval, highest, open_below
+from .bootstrap import Bounds, central_interval, highest, open_below, quantile
 from .crossings import first_fall, first_rise, top
 from .curve import Curve, Curves, one_run
-from .smoothing import SmoothCurve, smooth_curve, track
+from .smoothing import smooth_curve, track
 
 Array = NDArray[np.float64]
-Verdict = Literal["never", "transient", "persistent"]
-VERDICTS: tuple[Verdict, ...] = ("persistent", "transient", "never")
 
 EMERGED = 0.6  # flip accuracy from which ICL has emerged
 CROSSED = 0.5  # flip accuracy below which CIWL answers more often
+CHANCE = 0.5  # icl accuracy of guessing
 MARGIN = 0.05  # icl accuracy above chance below which ICL has vanished
 NAMES = ("emergence", "peak", "peak_flip", "crossover", "vanishing")
 
@@ -110,7 +109,7 @@ def landmarks(
     curves: Curves,
     *,
     exact: bool | None = None,
-    chance: float = 0.5,
+    chance: float = CHANCE,
     level: float = 0.9,
     replicates: int = 200,
     rng: np.random.Generator | None = None,
@@ -165,31 +164,40 @@ def landmarks(
         notes += one.notes if one else [f"no {name} accuracy, so no landmark that needs it"]
     logged = tracks["flip"]
     flip, icl = (None if one is None else one.smooth for one in tracks.values())
-    found: dict[str, float | None] = dict.fromkeys(NAMES)
+    values: dict[str, float | None] = dict.fromkeys(NAMES)
     intervals: dict[str, Bounds] = dict.fromkeys(NAMES, (None, None))
     if flip is not None:
-        values = None if icl is None else icl.values
-        found = _found(flip, flip.values, icl, values, chance)
+        icls, flips = [] if icl is None else [icl.values], [flip.values]
+        for _ in range(0 if exact else replicates):
+            if icl is not None:
+                icls.append(icl.replicate(rng))
+            flips.append(flip.replicate(rng))
+        marks = landmarks_of_paths(
+            flip.sequences,
+            np.array(flips),
+            np.array(icls) if icls else None,
+            icl_x=None if icl is None else icl.sequences,
+            chance=chance,
+            smooth=True,
+        )
+        values |= {name: _number(each[0]) for name, each in marks.items()}
         if not exact:
-            again = []
-            for _ in range(replicates):
-                values = None if icl is None else icl.replicate(rng)
-                again.append(_found(flip, flip.replicate(rng), icl, values, chance))
-            intervals = {name: central_interval([a[name] for a in again], level) for name in NAMES}
-            height, *heights = (float(a["peak_flip"] or 0.0) for a in (found, *again))
-            height, lower, upper = flip.within(np.array(highest(height, heights, level)))
-            found["peak_flip"], intervals["peak_flip"] = float(height), (float(lower), float(upper))
+            intervals |= {name: central_interval(each[1:], level) for name, each in marks.items()}
+            heights = marks["peak_flip"]
+            bounded = flip.within(np.array(highest(float(heights[0]), heights[1:], level)))
+            values["peak_flip"], *ends = (float(height) for height in bounded)
+            intervals["peak_flip"] = (ends[0], ends[1])
     if logged is not None and logged.begins_late:
-        for name, state in (("emergence", "at least 0.6"), ("peak", "highest")):
+        for name, state in (("emergence", f"at least {EMERGED}"), ("peak", "highest")):
             intervals[name] = open_below(intervals[name], logged.first)
-            if found[name] == logged.first:
+            if values[name] == logged.first:
                 where = f"where the log begins, at {logged.first:,.0f}"
                 notes.append(f"{name}: flip is {state} {where}")
-        if found["peak"] == logged.first:  # it may have been higher
+        if values["peak"] == logged.first:  # it may have been higher
             intervals["peak_flip"] = (intervals["peak_flip"][0], None)
     return Landmarks(
         run=curves.run,
-        **{name: _landmark(value, *intervals[name]) for name, value in found.items()},
+        **{name: _landmark(value, *intervals[name]) for name, value in values.items()},
         final={c.label: _final(c, exact, level) for c in curves if len(c)},
         horizon=curves.last_sequence if logged is None else logged.last,
         level=level,
@@ -197,76 +205,70 @@ def landmarks(
     )
 
 
-def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None = None) -> Verdict:
-    """What becomes of ICL by a horizon.
+def landmarks_of_paths(
+    x: Array,
+    flip: Array,
+    icl: Array | None = None,
+    *,
+    icl_x: Array | None = None,
+    chance: float = CHANCE,
+    smooth: bool = False,
+) -> dict[str, Array]:
+    """The landmarks of each path as `Landmarks` defines them, inf where there is none.
 
-    ``never``: flip is not ≥ 0.6 anywhere up to the horizon; ``transient``: it was, and is < 0.5 at
-    the horizon; ``persistent``: it was, and is ≥ 0.5 there.
-
-    Parameters
-    ----------
-    curves
-        The run, with a flip accuracy.
-    horizon
-        Training sequences; by default the end of the flip curve, as far as it holds numbers. It
-        may lie beyond that by no more than the curve's last interval.
-    exact
-        As in `landmarks`.
-
-    Raises
-    ------
-    ValueError
-        If there is no flip accuracy, or the horizon lies outside the data.
+    ``flip`` and ``icl`` are ``(draws, times)``, at ``x`` ``(times,)``, icl at ``icl_x`` if given;
+    the result holds ``(draws,)`` by name, without ``vanishing`` where icl is missing. The peak is
+    the highest point or, on ``smooth`` paths, the top of the parabola through it.
 
     Examples
     --------
-    >>> from coopetition.logs import read_curves
-    >>> verdict(*read_curves("published:main"), horizon=5e6)
-    'persistent'
-    >>> verdict(*read_curves("published:main"), horizon=2e7)
-    'transient'
+    >>> marks = landmarks_of_paths(np.array([0.0, 10.0, 20.0]), np.array([[0.5, 0.7, 0.3]]))
+    >>> float(marks["emergence"][0]), float(marks["crossover"][0])
+    (5.0, 15.0)
     """
-    curves = one_run(curves)
-    exact = "model" in curves.source if exact is None else exact
-    found = track(curves.finite(), "flip", exact=exact)
-    if found is None or len(found.logged) < 2:
-        have = ", ".join(f"{e}/{m}" for e, m in curves.curves) or "no curve"
-        raise ValueError(f"run {curves.run} has {have}; a verdict needs 2 points of flip accuracy")
-    flip = found.smooth
-    first, before_last, last = (float(found.logged.sequences[i]) for i in (0, -2, -1))
-    horizon = last if horizon is None else horizon
-    if not first <= horizon <= last + (last - before_last):
-        raise ValueError(
-            f"horizon = {horizon:g}: the flip curve of run {curves.run} covers {first:g} to "
-            f"{last:g} sequences; choose a horizon within, or fit and forecast"
-        )
-    at_horizon = float(np.interp(horizon, flip.sequences, flip.values))
-    before = flip.values[flip.sequences <= horizon]
-    emerged = np.max(before, initial=at_horizon) >= EMERGED
-    return VERDICTS[int(verdict_indices(emerged, at_horizon))]
+    emergence = first_rise(x, flip, EMERGED)
+    peak, peak_flip = top(x, flip) if smooth else (x[np.argmax(flip, -1)], np.max(flip, -1))
+    marks = {
+        "emergence": emergence,
+        "peak": peak,
+        "peak_flip": peak_flip,
+        "crossover": first_fall(x, flip, CROSSED, after=emergence),
+    }
+    if icl is not None:
+        level, icl_x = chance + MARGIN, x if icl_x is None else icl_x
+        marks["vanishing"] = first_fall(icl_x, icl, level, after=emergence)
+    return marks
 
 
-def verdict_indices(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
-    """Verdicts, as indices of `VERDICTS`, of runs that emerged or not, with flip at the horizon."""
-    return np.where(emerged, np.where(np.asarray(flip) >= CROSSED, 0, 1), 2)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LandmarkForecast:
+    """The distribution of a landmark.
+
+    Parameters
+    ----------
+    probability
+        That it comes by the horizon.
+    median, lower, upper
+        Quantiles in sequences (a flip accuracy for ``peak_flip``), futures without the landmark
+        counted as beyond the horizon; None where the quantile lies there.
+    """
+
+    probability: float
+    median: float | None
+    lower: float | None
+    upper: float | None
 
 
-def _found(
-    flip: SmoothCurve, flip_values: Array, icl: SmoothCurve | None, icl_values: Array | None,
-    chance: float,
-) -> dict[str, float | None]:  # fmt: skip
-    """The landmarks of one pair of curves."""
-    x = flip.sequences
-    at, height = top(x, flip_values)
-    found: dict[str, float | None] = {**dict.fromkeys(NAMES), "peak": at, "peak_flip": height}
-    emergence = first_rise(x, flip_values, EMERGED)
-    if emergence is None:
-        return found
-    found["emergence"] = emergence
-    found["crossover"] = first_fall(x, flip_values, CROSSED, after=emergence)
-    if icl is not None and icl_values is not None:
-        found["vanishing"] = first_fall(icl.sequences, icl_values, chance + MARGIN, after=emergence)
-    return found
+def distribution(values: Array, level: float) -> LandmarkForecast:
+    """The distribution of a landmark from its draws, inf where it does not come."""
+    lower, upper = central_interval(values, level)
+    probability = float(np.mean(np.isfinite(values)))
+    median = quantile(values, 0.5)
+    return LandmarkForecast(probability=probability, median=median, lower=lower, upper=upper)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _landmark(value: float | None, lower: float | None, upper: float | None) -> Landmark | None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ReadOnlyArrays, graded_grid
-from ..curves.landmarks import CROSSED, EMERGED, MARGIN, VERDICTS, verdict_indices
+from ..curves.landmarks import landmarks_of_paths
+from ..curves.verdicts import VERDICTS, verdicts_of_paths
 from ..errors import unknown_name
 from ..seeds import stream
 from .arguments import MAX_STEPS
 from .integration import integrate_many
 from .model import Model
-from .readout import SHARED_FLIP, Readout, read
+from .readout import ACCURACY, SHARED_FLIP, Readout, read
 from .starts import Start, random_start
 from .trajectory import Floats, Status
 
@@ -24,7 +26,7 @@ _STEPS = 400  # between samples
 _BEND = 50.0  # times the smallest n_v, a sub-circuit's time to learn: ICL takes longer to come
 _CHUNK = 2048  # trajectories held in memory at once
 _MOST = 10_000_000  # points of a grid, whose table then takes a gigabyte
-MEASURES = ("persistent", "transient", "never", "emergence", "peak_flip", "crossover", "vanishing")
+MEASURES = (*VERDICTS, "emergence", "peak_flip", "crossover", "vanishing")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +77,7 @@ class Phase(ReadOnlyArrays):
 
     def summary(self) -> str:
         """How much of the grid has which majority verdict."""
-        shares = np.stack([self.measures[name] for name in ("persistent", "transient", "never")])
+        shares = np.stack([self.measures[name] for name in VERDICTS])
         known = np.isfinite(shares[0])
         leading = np.argmax(shares[:, known], axis=0)
         counts = [int(np.sum(leading == k)) for k in range(3)]
@@ -245,43 +247,21 @@ def _measured(
         rtol=rtol,
         max_steps=max_steps,
     )
-    flip = read(("flip", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
-    icl = read(("icl", "in_context_acc"), batch.outputs, model.strategy_names, readout).value
-    verdicts, times = _verdicts_and_times(batch.times, flip, icl)
+    flip, icl = (
+        read((evaluator, ACCURACY), batch.outputs, model.strategy_names, readout).value
+        for evaluator in ("flip", "icl")
+    )
+    verdicts = verdicts_of_paths(flip)
+    measures: dict[str, NDArray[Any]] = {name: verdicts == i for i, name in enumerate(VERDICTS)}
+    measures |= landmarks_of_paths(batch.times, flip, icl)
     ok = (batch.statuses == Status.REACHED).reshape(points, count)
-    per_start = [*verdicts, times[0], np.max(flip, axis=1), *times[1:]]
-    kept = [np.where(ok, values.reshape(points, count), np.nan) for values in per_start]
-    result = np.full((len(kept) + 1, points), np.nan)
+    result = np.full((len(MEASURES) + 1, points), np.nan)
     some = ok.any(axis=1)
-    for k, values in enumerate(kept):
-        middle = np.nanmean if k < len(verdicts) else np.nanmedian
-        result[k, some] = middle(values[some], axis=1)
+    for row, name in zip(result, MEASURES, strict=False):
+        kept = np.where(ok, measures[name].reshape(points, count), np.nan)[some]
+        row[some] = (np.nanmean if name in VERDICTS else np.nanmedian)(kept, axis=1)
     result[-1] = 1.0 - ok.mean(axis=1)
     return result
-
-
-def _verdicts_and_times(
-    times: Floats, flip: Floats, icl: Floats
-) -> tuple[list[NDArray[np.bool_]], list[Floats]]:
-    """Verdicts (persistent, transient, never) and times of emergence, crossover, vanishing."""
-    emergence = _first(times, flip - EMERGED, np.zeros(len(flip)))
-    crossover = _first(times, CROSSED - flip, emergence)
-    vanishing = _first(times, 0.5 + MARGIN - icl, emergence)
-    emerged = np.isfinite(emergence)
-    found = verdict_indices(emerged, flip[:, -1])
-    return [found == i for i in range(len(VERDICTS))], [emergence, crossover, vanishing]
-
-
-def _first(times: Floats, above: Floats, after: Floats) -> Floats:
-    """The time from ``after`` on at which ``above`` is first ≥ 0, between samples on a line."""
-    hit = (above >= 0) & (times >= after[:, None])
-    k = np.argmax(hit, axis=1)
-    rows = np.arange(len(above))
-    before = np.maximum(k - 1, 0)
-    rise = above[rows, k] - above[rows, before]
-    share = np.where(rise > 0, above[rows, k] / np.where(rise > 0, rise, 1.0), 0.0)
-    found = times[k] - np.clip(share, 0, 1) * (times[k] - times[before])
-    return np.where(hit.any(axis=1) & np.isfinite(after), np.maximum(found, after), np.inf)
 
 
 def known_axis(model: Model, name: str) -> str:

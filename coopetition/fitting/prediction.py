@@ -16,12 +16,8 @@ from numpy.typing import NDArray
 
 from ..arrays import ReadOnlyArrays, graded_grid
 from ..curves.curve import Curves, read_only
-from ..curves.outcomes import (
-    LandmarkForecast,
-    distribution,
-    landmarks_of_paths,
-    verdict_probabilities,
-)
+from ..curves.landmarks import LandmarkForecast, distribution, landmarks_of_paths
+from ..curves.verdicts import verdict_probabilities
 from ..dynamics.readout import ACCURACY, Key
 from ..errors import FitError
 from ..seeds import stream
@@ -145,7 +141,7 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
     drawn_flip = None if flip is None else flip[1:][complete[1:]]
     crossover = None
     if drawn_flip is not None:
-        crossover = distribution(landmarks_of_paths(grid, drawn_flip, None)["crossover"], LEVEL)
+        crossover = distribution(landmarks_of_paths(grid, drawn_flip)["crossover"], LEVEL)
     return Prediction(
         horizon=float(horizon),
         curves=predicted_curves(fit, grid, {key: values[0] for key, values in found.items()}),

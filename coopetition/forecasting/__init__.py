@@ -6,7 +6,7 @@ verbs) → `result`. `settings_map` is learnt from many runs, each of them fitte
 `theories`; `scores` say how good a forecast was.
 """
 
-from ..curves.outcomes import LandmarkForecast
+from ..curves.landmarks import LandmarkForecast
 from .discrepancy import Discrepancy
 from .forecasts import forecast, forecast_settings
 from .prior import ParameterPrior

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..curves.curve import Curves, one_run, read_only
-from ..curves.outcomes import distribution, landmarks_of_paths, verdict_probabilities
+from ..curves.landmarks import distribution, landmarks_of_paths
 from ..curves.smoothing import smooth_curve
+from ..curves.verdicts import verdict_probabilities
 from ..fitting.multistart import one_blas_thread
 from ..fitting.smc import systematic_resample
 from ..seeds import stream

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ReadOnlyArrays
-from ..curves.landmarks import Verdict
-from ..curves.outcomes import LandmarkForecast, most_probable
+from ..curves.landmarks import LandmarkForecast
+from ..curves.verdicts import Verdict, most_probable
 from ..dynamics.readout import ACCURACY
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves.landmarks import VERDICTS
-from ..curves.outcomes import RARE, verdict_probabilities, verdicts_of_paths
+from ..curves.verdicts import RARE, VERDICTS, verdict_probabilities, verdicts_of_paths
 from ..errors import CoopetitionError
 from .paths import flip_paths
 from .prior import ParameterPrior

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from ..curves.curve import Curves
-from ..curves.landmarks import Verdict, verdict
+from ..curves.verdicts import Verdict, verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

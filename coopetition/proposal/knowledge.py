@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable
 
 from ..curves.curve import Curves
-from ..curves.landmarks import verdict
+from ..curves.verdicts import verdict
 from ..files import provenance
 from ..forecasting.settings_map import SettingsMap
 from ..forecasting.settings_map.cross_validation import with_verdicts

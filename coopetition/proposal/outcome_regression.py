@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ReadOnlyArrays
-from ..curves.landmarks import VERDICTS
+from ..curves.verdicts import VERDICTS
 from ..errors import unknown_name
 from ..forecasting.settings_map.logistic import Scaling, fit_multinomial, softmax
 from ..settings.covariates import covariates

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves.outcomes import verdict_probabilities
+from ..curves.verdicts import verdict_probabilities
 from ..errors import CoopetitionError
 from ..fitting.multistart import one_blas_thread
 from ..forecasting.paths import flip_path_batches

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..curves.landmarks import Verdict
-from ..curves.outcomes import most_probable
+from ..curves.verdicts import Verdict, most_probable
 from ..errors import CoopetitionError
 from ..files import provenance, sha256_of, write_atomically
 from ..forecasting.settings_map import SettingsMap, save_map

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..curves.curve import Curves
-from ..curves.landmarks import landmarks, verdict
+from ..curves.landmarks import landmarks
+from ..curves.verdicts import verdict
 from ..errors import CoopetitionError, TrainingError
 from ..forecasting.scores import brier, coverage
 from .storage import StoredPrediction

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..curves.curve import Curves
-from ..curves.landmarks import NAMES, Landmark, Landmarks, landmarks, verdict
+from ..curves.landmarks import NAMES, Landmark, Landmarks, landmarks
+from ..curves.verdicts import verdict
 from .section import Section, Table, interval, picture
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...curves.curve import Curves
-from ...curves.landmarks import verdict
-from ...curves.outcomes import verdict_probabilities
+from ...curves.verdicts import verdict, verdict_probabilities
 from ...fitting.multistart import one_blas_thread
 from ..paths import flip_paths, path_times
 from .run_information import VerdictRecord

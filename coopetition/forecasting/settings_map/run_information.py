@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...arrays import ReadOnlyArrays, StoredArray
-from ...curves.landmarks import Verdict
+from ...curves.verdicts import Verdict
 from ...settings.covariates import COVARIATES
 
 

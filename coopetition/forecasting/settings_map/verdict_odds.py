@@ -29,8 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import ReadOnlyArrays
-from ...curves.landmarks import VERDICTS
-from ...curves.outcomes import RARE
+from ...curves.verdicts import RARE, VERDICTS
 from ...settings.covariates import COVARIATES
 from .logistic import Scaling, fit_multinomial, softmax
 from .run_information import RunInformation

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...curves.landmarks import NAMES, landmarks, verdict
+from ...curves.landmarks import NAMES, landmarks
+from ...curves.verdicts import verdict
 from ...files import provenance, write_table
 from ...settings.yaml_files import as_plain
 from .sweep_run import SweepResult, SweptRun
