@@ -150,7 +150,7 @@ def _trained(output: Path, starts: int, seed: int) -> None:
 
 def _proposed(output: Path, starts: int, seed: int) -> None:
     """Settings proposed in which ICL should last, from that run and a map of small runs."""
-    from coopetition.proposal.storage import PREDICTIONS
+    from coopetition.proposal.proposals_folder import PREDICTIONS
 
     from .propose import propose
 

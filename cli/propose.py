@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,15 @@ from .fitted_logs import logs_of
 from .options import (
     checked_figure_path,
     checked_output,
-    finite,
     input_file,
     json_option,
     save_figure,
 )
-from .proposal_base import base_of, budget_of, log_of_base, moves_of, require_trainable
 
 if TYPE_CHECKING:
     from coopetition.forecasting.settings_map import SettingsMap
     from coopetition.logs import Columns
-    from coopetition.proposal import Experiment, Move, Proposals
-    from coopetition.settings.training import TrainingSettings
-
-SEEDS = 1000  # proposals are trained with seeds of their own, from here
+    from coopetition.proposal import Move, Proposals
 
 
 @click.command()
@@ -108,11 +104,14 @@ def propose(
     coopetition propose published:main --budget 2e7
     coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
     """
+    from coopetition.files import jsonable
     from coopetition.forecasting.settings_map import load_map, map_for
     from coopetition.logs.columns import entries_of
+    from coopetition.proposal import most_informative, with_runs
     from coopetition.proposal import propose as search
-    from coopetition.proposal import with_runs
-    from coopetition.proposal.storage import PREDICTIONS, require_new
+    from coopetition.proposal.base import base_of, require_trainable
+    from coopetition.proposal.outcome_regression import second_opinion
+    from coopetition.proposal.proposals_folder import PREDICTIONS, require_new, write_proposals
 
     checked_figure_path(plot)
     pair = boundary_names(boundary, plot)
@@ -120,53 +119,62 @@ def propose(
         checked_output(output / PREDICTIONS)
         require_new(output)
     logs = logs_of(fits, columns)
-    short, full = base_of(logs, settings)
-    horizon = budget_of(budget, full.run.sequences if settings else logs[0].last_sequence)
-    allowed = moves_of(moves, short)
-    told = require_trainable(short, full, allowed, output)
-    chosen = load_map(map_file) if map_file is not None else map_for(short)
+    base = base_of(logs, settings)
+    horizon = base.sequences if budget is None else budget
+    if not (math.isfinite(horizon) and horizon >= 1):
+        raise ValueError(f"--budget {horizon:g}: must be a number of sequences, at least 1")
+    allowed = moves_of(moves, base.short)
+    notes = require_trainable(base, allowed, written=output is not None)
+    chosen = load_map(map_file) if map_file is not None else map_for(base.short)
     settings_map = with_runs(chosen, logs)
-    found = search(
-        short, settings_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
-        looked_at=candidates, opinion=second_opinion(chosen, horizon),
-        log=log_of_base(logs, settings), progress=not quiet,
+    proposals = search(
+        base.short, settings_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
+        looked_at=candidates, opinion=second_opinion(chosen, horizon), log=base.log,
+        progress=not quiet,
     )  # fmt: skip
-    found = dataclasses.replace(found, notes=(*found.notes, *told))
-    teaching = informative(found, settings_map, experiments)
-    read = [one for one in fits if one.endswith(".json")]
-    read += [str(one) for one in (settings, map_file) if one is not None]
-    asked = {
-        "fits": list(fits), "columns": columns and entries_of(columns), "moves": list(moves),
-        "settings": settings and str(settings), "map": map_file and str(map_file),
-        "count": count, "candidates": candidates,
-    }  # fmt: skip
-    files = written(
-        found, full, settings_map, output,
-        settings=asked, inputs=read, sources=[curves.source for curves in logs],
-    )  # fmt: skip
+    proposals = dataclasses.replace(proposals, notes=(*proposals.notes, *notes))
+    screened = [one.candidate for one in proposals.screened] if experiments else []
+    teaching = most_informative(
+        proposals.base, screened, settings_map, budget=horizon, count=experiments
+    )
+    files: dict[str, Path] = {}
+    if output is not None:
+        asked = {
+            "fits": list(fits), "columns": columns and entries_of(columns), "moves": list(moves),
+            "settings": settings and str(settings), "map": map_file and str(map_file),
+            "count": count, "candidates": candidates,
+        }  # fmt: skip
+        files = write_proposals(
+            proposals, output, settings_map, base.full, settings=asked,
+            inputs=[*(f for f in fits if f.endswith(".json")), *filter(None, (settings, map_file))],
+            sources=[curves.source for curves in logs],
+        )  # fmt: skip
     if plot is not None:
-        draw(found, settings_map, allowed, pair, plot, seed)
+        draw(proposals, settings_map, allowed, pair, plot, seed)
     if as_json:
-        click.echo(json.dumps(finite(as_plain(found, files, teaching))))
+        plain = proposals.as_dict({name: str(path) for name, path in files.items()})
+        plain["experiments"] = [one.as_dict() for one in teaching]
+        click.echo(json.dumps(jsonable(plain)))
         return
-    click.echo(found.summary())
-    for one in teaching:
-        changes = ", ".join(f"{name} = {value:g}" for name, value in one.candidate.changes.items())
-        click.echo(f"experiment: {changes} would teach {one.gain:.2f} nats")
-    if output is not None and found.proposals:
+    for text in (proposals.summary(), *(one.summary() for one in teaching)):
+        click.echo(text)
+    if files:
         click.echo(f"settings and predictions: {output}/; check them with coopetition verify")
 
 
-def second_opinion(
-    settings_map: SettingsMap, budget: float
-) -> Callable[[Mapping[str, Any]], Mapping[str, float]] | None:
-    """What a regression without a theory says, where the small runs, its and the map's, tell."""
-    from coopetition.forecasting.settings_map import small_map
-    from coopetition.proposal.knowledge import small_regression
+def moves_of(texts: tuple[str, ...], base: Mapping[str, Any]) -> list[Move]:
+    """What `--move` says of each setting, or the moves that are usual."""
+    from coopetition.proposal import default_moves, parse_move
 
-    if settings_map is not small_map() or not small_regression().knows(budget):
-        return None
-    return small_regression().predict
+    moves: dict[str, tuple[str, Move]] = {}
+    for text in texts:
+        move = parse_move(text, base)
+        if move.setting in moves:
+            raise ValueError(
+                f"--move {move.setting} is given twice: {moves[move.setting][0]} and {text}"
+            )
+        moves[move.setting] = text, move
+    return [move for _, move in moves.values()] or list(default_moves(base))
 
 
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
@@ -181,47 +189,8 @@ def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | Non
     return names[0], names[1]
 
 
-def informative(found: Proposals, settings_map: SettingsMap, count: int) -> tuple[Experiment, ...]:
-    """The runs that would teach most among those looked at."""
-    from coopetition.proposal import most_informative
-
-    if not count:
-        return ()
-    screened = [one.candidate for one in found.screened]
-    return most_informative(found.base, screened, settings_map, budget=found.budget, count=count)
-
-
-def written(
-    found: Proposals,
-    base: TrainingSettings,
-    settings_map: SettingsMap,
-    folder: Path | None,
-    **about: Any,
-) -> dict[str, str]:
-    """Settings files by proposal, and everything else that belongs into the folder.
-
-    ``about`` is what `write_proposals` is told of the command.
-    """
-    from coopetition.proposal.storage import settings_file, write_proposals
-    from coopetition.settings.short_names import with_short_names
-    from coopetition.settings.yaml_files import write_settings
-
-    if folder is None:
-        return {}
-    made = {}
-    for number, proposal in enumerate(found.proposals):
-        changed = with_short_names(base, {n: to for n, (_, to) in proposal.changes.items()})
-        run = changed.run.replace(seed=SEEDS + number, sequences=round(found.budget))
-        made[settings_file(folder, proposal)] = changed.replace(name=proposal.name, run=run)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, changed in made.items():
-        write_settings(changed, path)
-    write_proposals(found, folder, settings_map, **about)
-    return {path.stem: str(path) for path in made}
-
-
 def draw(
-    found: Proposals,
+    proposals: Proposals,
     settings_map: SettingsMap,
     allowed: list[Move],
     pair: tuple[str, str] | None,
@@ -234,33 +203,12 @@ def draw(
     from coopetition.report.figures import plot_boundary, plot_frontier
 
     if pair is None:
-        save_figure(plot_frontier(found).figure, path)
+        save_figure(plot_frontier(proposals).figure, path)
         return
-    named = {move.setting: move for move in allowed}
+    by_name = {move.setting: move for move in allowed}
     for name in pair:
-        if name not in named:
-            raise unknown_name("setting that may move", name, named)
-    over = boundary(
-        found.base, settings_map, named[pair[0]], named[pair[1]], budget=found.budget, seed=seed
-    )
+        if name not in by_name:
+            raise unknown_name("setting that may move", name, by_name)
+    first, second = (by_name[name] for name in pair)
+    over = boundary(proposals.base, settings_map, first, second, budget=proposals.budget, seed=seed)
     save_figure(plot_boundary(over).figure, path)
-
-
-def as_plain(
-    found: Proposals, files: dict[str, str], teaching: tuple[Experiment, ...]
-) -> dict[str, Any]:
-    """What `--json` says."""
-    return {
-        "base": found.base_as_dict(),
-        "budget": found.budget,
-        "proposals": [p.as_dict(files.get(p.name)) for p in found.proposals],
-        "frontier": [
-            {"cost": s.candidate.cost, "probability_persistent": s.persistent,
-             "changes": dict(s.candidate.changes)}
-            for s in found.frontier
-        ],
-        "experiments": [
-            {"changes": dict(one.candidate.changes), "gain": one.gain} for one in teaching
-        ],
-        "notes": list(found.notes),
-    }  # fmt: skip

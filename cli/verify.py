@@ -34,7 +34,7 @@ def verify(
     whose training fails is named at the end, with the reason; the others are trained and scored.
     """
     from coopetition.forecasting.settings_map import save_map
-    from coopetition.proposal.storage import MAP, PREDICTIONS, VERDICTS
+    from coopetition.proposal.proposals_folder import MAP, PREDICTIONS, VERDICTS
     from coopetition.proposal.verification import updated_map
     from coopetition.proposal.verification import verify as verify_folder
 

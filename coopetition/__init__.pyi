@@ -45,6 +45,6 @@ from .logs import read_curves as read_curves
 from .logs import write_curves as write_curves
 from .proposal import Proposals as Proposals
 from .proposal import propose as propose
+from .proposal.verification import Verification as Verification
 from .proposal.verification import verify as verify
-from .proposal.verified import Verification as Verification
 from .version import __version__ as __version__

@@ -6,8 +6,7 @@ from coopetition.curves.curve import Curve, Curves
 from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal import default_moves, propose
-from coopetition.proposal.storage import write_proposals
-from coopetition.settings.short_names import with_short_names
+from coopetition.proposal.proposals_folder import write_proposals
 from coopetition.settings.training import TrainingSettings
 from coopetition.settings.yaml_files import write_settings
 
@@ -21,14 +20,7 @@ def proposals_in(folder):
     base = dict(main.settings)
     moves = default_moves(base, ["match_probability"])
     found = propose(base, default_map(), budget=BUDGET, moves=moves, count=2, looked_at=8)
-    for proposal in found.proposals:
-        run = TrainingSettings().run.replace(sequences=int(BUDGET))
-        full = with_short_names(
-            TrainingSettings(name=proposal.name, run=run),
-            {name: to for name, (_, to) in proposal.changes.items()},
-        )
-        write_settings(full, folder / f"{proposal.name}.yaml")
-    write_proposals(found, folder, default_map())
+    write_proposals(found, folder, default_map(), TrainingSettings())
     return found
 
 

@@ -34,7 +34,7 @@ from coopetition.fitting import residuals
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.discrepancy import Discrepancy
 from coopetition.forecasting.settings_map import default_map
-from coopetition.proposal.knowledge import small_regression
+from coopetition.proposal.outcome_regression import small_regression
 from coopetition.train.compute.cpu import attention_kernels, kernels
 
 MODEL = CATALOGUE["coopetition"]

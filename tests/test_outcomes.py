@@ -15,7 +15,7 @@ from coopetition.curves.landmarks import distribution, landmarks, landmarks_of_p
 from coopetition.curves.verdicts import most_probable, verdict, verdict_probabilities
 from coopetition.forecasting import Forecast
 from coopetition.forecasting.scores import brier, coverage, interval_score
-from coopetition.proposal.storage import StoredPrediction
+from coopetition.proposal.proposals_folder import StoredPrediction
 
 TIMES = np.linspace(0.0, 100.0, 21)
 accuracies = st.lists(st.floats(0.0, 1.0), min_size=21, max_size=21).map(np.array)

@@ -7,7 +7,7 @@ from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import default_map, map_for
 from coopetition.logs import read_curves
 from coopetition.proposal import BaseLog, Move, default_moves, propose
-from coopetition.proposal.base_log import base_log
+from coopetition.proposal.base import base_log
 from coopetition.settings.names import settings_of_ours
 from coopetition.settings.presets import preset
 from coopetition.settings.yaml_files import as_plain

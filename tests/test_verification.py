@@ -10,15 +10,17 @@ from made_proposals import BUDGET, POINTS, lasting, passing, proposals_in, runs_
 from coopetition.errors import CoopetitionError, Interrupted, TrainingError
 from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves, write_curves
-from coopetition.proposal.storage import (
+from coopetition.proposal.proposals_folder import (
     PREDICTIONS,
     RUNS,
     VERDICTS,
     read_predictions,
+    read_verdicts,
     require_new,
     write_proposals,
 )
 from coopetition.proposal.verification import updated_map, verify
+from coopetition.settings.training import TrainingSettings
 from coopetition.settings.yaml_files import read_settings, write_settings
 from coopetition.train.folder.ownership import LOCK, FolderTaken
 
@@ -138,7 +140,7 @@ def test_nothing_trained_is_no_score(folder):
 
 def test_predictions_are_never_rewritten(folder, made):
     with pytest.raises(ValueError, match="never rewritten"):
-        write_proposals(made[1], folder, default_map())
+        write_proposals(made[1], folder, default_map(), TrainingSettings())
     verify(folder, trainer=runs_of([lasting, passing]))
     path = folder / PREDICTIONS
     path.write_text(path.read_text().replace('"sure": 0.8', '"sure": 0.7'))
@@ -186,7 +188,7 @@ def test_what_other_proposals_left_is_not_mixed_with_new_ones(folder, made, left
     with pytest.raises(ValueError, match="of other proposals"):
         require_new(folder)
     with pytest.raises(ValueError, match="of other proposals"):
-        write_proposals(made[1], folder, default_map())
+        write_proposals(made[1], folder, default_map(), TrainingSettings())
 
 
 def test_predicted_curves_are_not_changed_unnoticed(folder):
@@ -197,13 +199,71 @@ def test_predicted_curves_are_not_changed_unnoticed(folder):
         verify(folder, train_missing=False)
 
 
-def test_folders_without_checksums_of_the_curves_are_read_as_ever(folder):
-    content = json.loads((folder / PREDICTIONS).read_text())
-    for entry in content["proposals"]:
-        del entry["curves_sha256"]
-    before = [one.name for one in read_predictions(folder)]
-    (folder / PREDICTIONS).write_text(json.dumps(content))
-    assert [one.name for one in read_predictions(folder)] == before
+def changed_file(path, place, value):
+    """A JSON file with another value at a place, such as ``("proposals", 0, "name")``."""
+    content = inner = json.loads(path.read_text())
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(("name", "kind"), [(PREDICTIONS, "proposals"), (VERDICTS, "verdicts")])
+def test_files_of_an_older_format_are_refused_with_what_made_them(folder, name, kind):
+    verify(folder, trainer=runs_of([lasting, passing]))
+    changed_file(folder / name, ["format"], f"coopetition {kind} 1")
+    changed_file(folder / name, ["version"], "0.0.9")
+    with pytest.raises(
+        CoopetitionError, match=rf"{name} is of format 1, made by coopetition 0.0.9"
+    ):
+        read_predictions(folder) and read_verdicts(folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (["budget"], 10**400),
+        (["budget"], "2e7"),
+        (["budget"], 0),
+        (["proposals"], {}),
+        (["proposals", 0], None),
+        (["proposals", 0, "name"], "../../escape/x"),
+        (["proposals", 0, "name"], ".."),
+        (["proposals", 0, "name"], "/root/x"),
+        (["proposals", 0, "settings"], "../proposal-01.yaml"),
+        (["proposals", 0, "curves_sha256"], None),
+        (["proposals", 0, "forecast", "curves"], "../x.csv"),
+        (["proposals", 0, "forecast", "level"], [0.9]),
+        (["proposals", 0, "verdict_probability", "never"], None),
+        (["proposals", 0, "verdict_probability"], {"never": 1.0}),
+        (["proposals", 0, "verdict_probability", "perhaps"], 0.5),
+        (["proposals", 0, "changes", "match_probability"], [0.0]),
+        (["proposals", 0, "cost"], float("inf")),
+    ],
+)
+def test_damaged_predictions_are_refused_in_one_line_and_train_nothing(folder, place, value):
+    changed_file(folder / PREDICTIONS, place, value)
+    before = sorted(folder.parent.rglob("*"))
+    with pytest.raises(CoopetitionError, match=rf"{PREDICTIONS} is damaged \({place[0]}") as caught:
+        verify(folder, trainer=runs_of([]))
+    assert "\n" not in str(caught.value)
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (["predictions"], 3),
+        (["results"], None),
+        (["results", 0, "measured"], "gone"),
+        (["results", 0, "brier"], "0.1"),
+    ],
+)
+def test_damaged_verdicts_are_refused_in_one_line(folder, place, value):
+    verify(folder, trainer=runs_of([lasting, passing]))
+    changed_file(folder / VERDICTS, place, value)
+    with pytest.raises(CoopetitionError, match=rf"{VERDICTS} is damaged \({place[0]}"):
+        verify(folder, train_missing=False)
 
 
 def test_other_settings_than_predicted_are_refused(folder):
@@ -213,7 +273,7 @@ def test_other_settings_than_predicted_are_refused(folder):
         verify(folder, train_missing=False)
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"format": "coopetition proposals 1"}'])
+@pytest.mark.parametrize("content", ["", "{}", '{"format": "coopetition proposals 2"}'])
 def test_damaged_predictions_are_said_to_be(tmp_path, content):
     (tmp_path / PREDICTIONS).write_text(content)
     with pytest.raises(CoopetitionError, match=PREDICTIONS):

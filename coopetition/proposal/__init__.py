@@ -4,15 +4,15 @@
 `with_runs` adds what new runs say to a map.
 """
 
-from .base_log import BaseLog
-from .boundary import Boundary, boundary
+from .base import BaseLog
 from .candidates import Candidate, candidates
 from .design import Experiment, most_informative
-from .knowledge import with_runs
+from .map_updates import with_runs
 from .mechanism import Mechanism, mechanism
 from .moves import Move, default_moves, parse_move
 from .outcome_regression import OutcomeRegression, regress_outcomes
 from .result import Proposal, Proposals, Screened
+from .screening import Boundary, boundary
 from .search import propose
 
 __all__ = [

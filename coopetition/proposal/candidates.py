@@ -1,21 +1,16 @@
-"""Settings near a base: every knob alone at several levels, and mixtures spread over all."""
+"""Settings near a base: each setting alone at several levels, and mixtures spread over all."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import unknown_name
-from ..settings.covariates import data_kind
-from ..settings.names import short_names
 from .moves import Move, cost_of
-
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -83,39 +78,24 @@ def candidates(
         if move.setting not in base:
             raise unknown_name("setting of the base", move.setting, base)
     by_name = {move.setting: move for move in moves}
-    found: dict[tuple[tuple[str, float], ...], Candidate] = {}
+    distinct: dict[tuple[tuple[str, float], ...], Candidate] = {}
 
-    def add(changes: Mapping[str, float]) -> None:
-        kept = {
-            name: value
-            for name, value in changes.items()
-            if not by_name[name].near(value, float(base[name]))
-        }
-        if kept:
-            key = tuple(sorted(kept.items()))
-            found[key] = Candidate(changes=kept, cost=cost_of(moves, base, kept))
+    def add(values: Mapping[str, float]) -> None:
+        changes = {n: v for n, v in values.items() if not by_name[n].near(v, float(base[n]))}
+        if changes:
+            key = tuple(sorted(changes.items()))
+            distinct[key] = Candidate(changes=changes, cost=cost_of(moves, base, changes))
 
     for move in moves:
         for level in range(levels + 1):
             add({move.setting: move.at(level / levels)})
-    if len(moves) > 1 and count > len(found):
-        wanted = count - len(found)
-        power = max(1, int(np.ceil(np.log2(wanted))))
+    missing = count - len(distinct)
+    if len(moves) > 1 and missing > 0:
+        power = max(1, int(np.ceil(np.log2(missing))))
         draws = qmc.Sobol(len(moves) + 1, rng=np.random.default_rng(seed)).random_base2(power)
-        for draw in draws[:wanted]:
+        for draw in draws[:missing]:
             add(_mixture(moves, draw))
-    return tuple(sorted(found.values(), key=lambda candidate: candidate.cost))
-
-
-def plain(base: Mapping[str, Any] | TrainingSettings) -> dict[str, Any]:
-    """The base by short names alone, with its kind of data told by name.
-
-    Curves of our trainer keep the whole settings file under ``original``, which would go on
-    saying what a changed setting was before.
-    """
-    base = short_names(base)
-    kept = {name: value for name, value in base.items() if name != "original"}
-    return {**kept, "data_kind": data_kind(base)}
+    return tuple(sorted(distinct.values(), key=lambda candidate: candidate.cost))
 
 
 def _mixture(moves: Sequence[Move], draw: Array) -> dict[str, float]:

@@ -28,7 +28,8 @@ from ..forecasting.observations import observations
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.settings_map import SettingsMap
 from ..settings.covariates import covariates, data_kind
-from .candidates import Candidate, plain
+from .base import base_settings
+from .candidates import Candidate
 from .screening import require_begun
 
 if TYPE_CHECKING:
@@ -55,6 +56,15 @@ class Experiment:
     candidate: Candidate
     gain: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"changes": dict(self.candidate.changes), "gain": self.gain}
+
+    def summary(self) -> str:
+        """One line."""
+        changes = ", ".join(f"{name} = {value:g}" for name, value in self.candidate.changes.items())
+        return f"experiment: {changes} would teach {self.gain:.2f} nats"
+
 
 def information(
     settings_map: SettingsMap,
@@ -63,10 +73,10 @@ def information(
     *,
     budget: float,
 ) -> Array | None:
-    """What a log to the budget would say of θ at the predicted median, shape ``(k, k)``.
+    """What a log to the budget would say of θ at the predicted median, ``(k, k)``, from its curves.
 
-    ``expected`` holds the median's curves at `log_times` of what the run trains, the budget less
-    its head start; None where the simulation there fails.
+    ``expected`` holds these at `log_times` of what the run trains, the budget less its head start;
+    None where the simulation there fails.
     """
     if not all(np.all(np.isfinite(values)) for values in expected.values()):
         return None
@@ -104,13 +114,8 @@ def gains(
     """What a run at each of the settings would teach of the effects, in nats; 0 if it would fail.
 
     The medians' trajectories of runs with the same head start fill one batch.
-
-    Raises
-    ------
-    ValueError
-        If a run begins at the budget or later.
     """
-    found = [0.0] * len(settings)
+    taught = [0.0] * len(settings)
     with one_blas_thread():
         priors = [settings_map.predict(one) for one in settings]
         require_begun(priors, budget)
@@ -122,8 +127,8 @@ def gains(
                 expected = {name: values[row] for name, values in curves.items()}
                 known = information(settings_map, priors[i], expected, budget=budget)
                 if known is not None:
-                    found[i] = _gain(settings_map, settings[i], known)
-    return tuple(found)
+                    taught[i] = _gain(settings_map, settings[i], known)
+    return tuple(taught)
 
 
 def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], known: Array) -> float:
@@ -138,7 +143,7 @@ def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], known: Array) 
 
 def most_informative(
     base: Mapping[str, Any] | TrainingSettings,
-    found: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     settings_map: SettingsMap,
     *,
     budget: float,
@@ -150,8 +155,8 @@ def most_informative(
     ----------
     base
         Settings by short name, or our trainer's.
-    found
-        Candidates, see `coopetition.proposal.candidates`.
+    candidates
+        See `coopetition.proposal.candidates`.
     settings_map
         The map to be sharpened.
     budget
@@ -159,10 +164,9 @@ def most_informative(
     count
         How many.
     """
-    start = plain(base)
-    settings = [one.settings(start) for one in found]
-    taught = gains(settings_map, settings, budget=budget)
+    start = base_settings(base)
+    taught = gains(settings_map, [one.settings(start) for one in candidates], budget=budget)
     experiments = [
-        Experiment(candidate=one, gain=gain) for one, gain in zip(found, taught, strict=True)
+        Experiment(candidate=one, gain=gain) for one, gain in zip(candidates, taught, strict=True)
     ]
     return tuple(sorted(experiments, key=lambda e: -e.gain)[:count])

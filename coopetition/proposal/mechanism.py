@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..fitting.multistart import one_blas_thread
 from ..fitting.symmetry import RATE
 from ..forecasting.settings_map import SettingsMap
-from ..forecasting.theories.theory import Theory
-
-Array = NDArray[np.float64]
 
 SHOWN = 3  # parameters named in words
 LEAST = 0.02  # change of flip at the budget from which a parameter is worth naming
@@ -40,22 +36,20 @@ MEANINGS: Mapping[str, str] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift:
-    """What a change of settings does to one parameter, and what this alone does to flip.
-
-    Parameters
-    ----------
-    parameter
-        Its name.
-    before, after
-        Medians.
-    flip
-        Flip accuracy at the budget if no other parameter changed.
-    """
+    """What a change of settings does to the median of one parameter, and this alone to flip."""
 
     parameter: str
     before: float
     after: float
-    flip: float
+    flip: float  # accuracy at the budget if no other parameter changed
+
+    def in_words(self) -> str:
+        """The parameter, its meaning and its values, after a verb."""
+        meaning = f", {MEANINGS[self.parameter]}," if self.parameter in MEANINGS else ""
+        return (
+            f"{self.parameter}{meaning} from {self.before:.3g} to {self.after:.3g} "
+            f"(alone: flip {self.flip:.2f})"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,24 +73,18 @@ class Mechanism:
 
     def in_words(self, changes: Mapping[str, tuple[float, float]]) -> str:
         """A sentence or two."""
-        what = " and ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in changes.items())
-        worth = [s for s in self.shifts if abs(s.flip - self.flip_before) >= LEAST][:SHOWN]
+        subject = " and ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in changes.items())
         ending = "" if len(changes) > 1 else "s"
-        parts = [
-            f"{'raise' if s.after > s.before else 'lower'}{ending} {s.parameter}"
-            f"{_meaning(s.parameter)} from {s.before:.3g} to {s.after:.3g}"
-            f" (alone: flip {s.flip:.2f})"
-            for s in worth
-        ]
-        moved = "; ".join(parts) if parts else f"move{ending} no parameter that matters alone"
+        effects = [
+            f"{'raise' if s.after > s.before else 'lower'}{ending} {s.in_words()}"
+            for s in self.shifts
+            if abs(s.flip - self.flip_before) >= LEAST
+        ][:SHOWN]
+        moved = "; ".join(effects) or f"move{ending} no parameter that matters alone"
         return (
-            f"{what} {moved}; at the medians flip at {self.budget:,.0f} sequences goes from "
+            f"{subject} {moved}; at the medians flip at {self.budget:,.0f} sequences goes from "
             f"{self.flip_before:.2f} to {self.flip_after:.2f}."
         )
-
-
-def _meaning(parameter: str) -> str:
-    return f", {MEANINGS[parameter]}," if parameter in MEANINGS else ""
 
 
 def mechanism(
@@ -123,8 +111,7 @@ def mechanism(
     >>> from coopetition.logs import read_curves
     >>> base = dict(read_curves("published:main")[0].settings)
     >>> matched = {**base, "match_probability": 1.0}
-    >>> found = mechanism(default_map(), base, matched, budget=2e7)
-    >>> found.shifts[0].parameter
+    >>> mechanism(default_map(), base, matched, budget=2e7).shifts[0].parameter
     'mu1'
     """
     with one_blas_thread():
@@ -134,32 +121,22 @@ def mechanism(
         thetas = np.tile(before.mean, (len(differs) + 2, 1))
         thetas[1] = after.mean
         thetas[np.arange(len(differs)) + 2, differs] = after.mean[differs]
-        flips = _final_flips(theory, thetas, budget - before.origin)
+        times = np.linspace(0.0, budget - before.origin, TIMES)
+        flips = theory.curves(thetas, times)["flip"][:, -1].tolist()
     shifts = [
         Shift(
             parameter=before.names[j],
             before=float(np.exp(before.mean[j])),
             after=float(np.exp(after.mean[j])),
-            flip=float(flip),
+            flip=flip,
         )
         for j, flip in zip(differs, flips[2:], strict=True)
     ]
+    # those that move flip most first; among equals, those that move most
+    shifts.sort(key=lambda s: (-round(abs(s.flip - flips[0]), 3), -abs(np.log(s.after / s.before))))
     return Mechanism(
-        flip_before=float(flips[0]),
-        flip_after=float(flips[1]),
-        shifts=tuple(ordered(shifts, float(flips[0]))),
+        flip_before=flips[0],
+        flip_after=flips[1],
+        shifts=tuple(shifts),
         budget=budget,
     )
-
-
-def ordered(shifts: Sequence[Shift], flip_before: float) -> list[Shift]:
-    """Those that move flip most first; among equals, those that move most."""
-    return sorted(
-        shifts,
-        key=lambda s: (-round(abs(s.flip - flip_before), 3), -abs(np.log(s.after / s.before))),
-    )
-
-
-def _final_flips(theory: Theory, thetas: Array, until: float) -> Array:
-    times = np.linspace(0.0, until, TIMES)
-    return theory.curves(thetas, times)["flip"][:, -1]

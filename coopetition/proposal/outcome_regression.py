@@ -12,20 +12,24 @@ map that does not beat it has learnt nothing from its theory.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import ReadOnlyArrays
-from ..curves.verdicts import VERDICTS
+from ..curves.verdicts import VERDICTS, verdict
 from ..errors import unknown_name
+from ..forecasting.settings_map import SettingsMap, small_map
 from ..forecasting.settings_map.logistic import Scaling, fit_multinomial, softmax
+from ..logs import read_curves, small_runs
 from ..settings.covariates import covariates
 
 Array = NDArray[np.float64]
+Opinion = Callable[[Mapping[str, Any]], Mapping[str, float]]  # verdicts' probabilities at settings
 
 WIDTH = 1.5  # τ: one standard deviation of a covariate moves odds by up to about e^3
 CONSTANT_WIDTH = 5.0
@@ -59,16 +63,12 @@ class OutcomeRegression(ReadOnlyArrays):
 
     def predict(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """Probabilities of the verdicts at a run's settings."""
-        values = extended(settings)
-        chances = softmax(self.weights @ self.scaling.z(values))
-        return {verdict: float(p) for verdict, p in zip(VERDICTS, chances, strict=True)}
+        chances = softmax(self.weights @ self.scaling.z(extended(settings)))
+        return {name: float(p) for name, p in zip(VERDICTS, chances, strict=True)}
 
 
 def extended(settings: Mapping[str, Any]) -> dict[str, float]:
-    """The covariates, unknown ones 0, and the horizon.
-
-    Settings may say under ``horizon`` to how many sequences the verdict refers.
-    """
+    """The covariates, unknown ones 0, and log(1 + horizon), 0 where settings do not say."""
     values = {name: value or 0.0 for name, value in covariates(settings).items()}
     horizon = settings.get("horizon")
     values["horizon"] = math.log1p(horizon if isinstance(horizon, int | float) else 0.0)
@@ -83,7 +83,7 @@ def regress_outcomes(
     Parameters
     ----------
     settings
-        Of the runs, by short name.
+        Of the runs, by short name; ``horizon`` may say to how many sequences the verdict refers.
     verdicts
         What became of ICL in each.
     width
@@ -97,17 +97,17 @@ def regress_outcomes(
     Examples
     --------
     >>> runs = [{"match_probability": share} for share in (0.0, 0.1, 0.9, 1.0)]
-    >>> found = regress_outcomes(runs, ["never", "never", "persistent", "persistent"])
-    >>> found.predict({"match_probability": 0.95})["persistent"] > 0.8
+    >>> regression = regress_outcomes(runs, ["never", "never", "persistent", "persistent"])
+    >>> regression.predict({"match_probability": 0.95})["persistent"] > 0.8
     True
     """
     if not settings or len(settings) != len(verdicts):
         raise ValueError(
             f"{len(settings)} settings and {len(verdicts)} verdicts: give one verdict a run"
         )
-    for verdict in verdicts:
-        if verdict not in VERDICTS:
-            raise unknown_name("verdict", verdict, VERDICTS)
+    for one in verdicts:
+        if one not in VERDICTS:
+            raise unknown_name("verdict", one, VERDICTS)
     rows = [extended(one) for one in settings]
     scaling = Scaling.of(rows)
     z = np.array([scaling.z(row) for row in rows])
@@ -119,3 +119,24 @@ def regress_outcomes(
         weights=fit_multinomial(z, happened, tau).weights,
         horizons=(min(ends), max(ends)) if ends else None,
     )
+
+
+@functools.cache
+def small_regression() -> OutcomeRegression:
+    """The regression over the small runs.
+
+    On these it is right more often than the map (``benchmarks/RESULTS.md``); it gives no curves and
+    no reasons.
+    """
+    runs = [read_curves(f"cpu:{name}")[0] for name in small_runs()]
+    return regress_outcomes(
+        [{**curves.settings, "horizon": curves.last_sequence} for curves in runs],
+        [verdict(curves) for curves in runs],
+    )
+
+
+def second_opinion(settings_map: SettingsMap, budget: float) -> Opinion | None:
+    """What the small runs' regression says beside their own map, if it knows such a budget."""
+    if settings_map is not small_map() or not small_regression().knows(budget):
+        return None
+    return small_regression().predict

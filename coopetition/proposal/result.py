@@ -8,7 +8,7 @@ from typing import Any
 
 from ..forecasting import Forecast
 from ..forecasting.result import WORTH_TELLING
-from .base_log import BaseLog
+from .base import BaseLog
 from .candidates import Candidate
 
 
@@ -90,7 +90,7 @@ class Screened:
     candidate
         The changes.
     verdict_probability
-        Of ``persistent, transient, never``.
+        Of each verdict.
     """
 
     candidate: Candidate
@@ -144,6 +144,23 @@ class Proposals:
         """Whether the base itself is persistent with sufficient probability."""
         return self.base_forecast.verdict_probability["persistent"] >= self.sure
 
+    def as_dict(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """Plain values for JSON; ``files`` are the settings files by proposal."""
+        return {
+            "base": self.base_as_dict(),
+            "budget": self.budget,
+            "proposals": [one.as_dict(files.get(one.name)) for one in self.proposals],
+            "frontier": [
+                {
+                    "cost": one.candidate.cost,
+                    "probability_persistent": one.persistent,
+                    "changes": dict(one.candidate.changes),
+                }
+                for one in self.frontier
+            ],
+            "notes": list(self.notes),
+        }
+
     def base_as_dict(self) -> dict[str, Any]:
         """What is expected of the base and what its log shows, plain for JSON."""
         return {
@@ -155,17 +172,17 @@ class Proposals:
     @property
     def frontier(self) -> tuple[Screened, ...]:
         """Candidates that no cheaper one matches in probability, cheapest first."""
-        found: list[Screened] = []
+        best: list[Screened] = []
         for one in sorted(self.screened, key=lambda s: (s.candidate.cost, -s.persistent)):
-            if not found or one.persistent > found[-1].persistent:
-                found.append(one)
-        return tuple(found)
+            if not best or one.persistent > best[-1].persistent:
+                best.append(one)
+        return tuple(best)
 
     def summary(self) -> str:
         """The base, the proposals and the notes, as text."""
         chances = self.base_forecast.verdict_probability
-        said = ", ".join(f"{name} {share:.2f}" for name, share in chances.items())
-        lines = [f"base at {self.budget:,.0f} sequences: {said}"]
+        listed = ", ".join(f"{name} {share:.2f}" for name, share in chances.items())
+        lines = [f"base at {self.budget:,.0f} sequences: {listed}"]
         if self.base_log is not None:
             lines.append(self.base_log.summary())
         if self.base_suffices:

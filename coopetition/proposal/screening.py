@@ -1,16 +1,20 @@
-"""What becomes of ICL at many settings at once, at the same random numbers.
+"""What becomes of ICL at many settings at once, all with the same random numbers.
 
 The probabilities are those that separate forecasts of the same draws would give.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import ReadOnlyArrays
+from ..curves.curve import read_only
 from ..curves.verdicts import verdict_probabilities
 from ..errors import CoopetitionError
 from ..fitting.multistart import one_blas_thread
@@ -18,8 +22,15 @@ from ..forecasting.paths import flip_path_batches
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.reweighting import LEAST_SHARE
 from ..forecasting.settings_map import SettingsMap
+from .base import base_settings
+from .moves import Move
+
+if TYPE_CHECKING:
+    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
+
+BOUNDARY_DRAWS = 150
 
 
 def verdict_chances(
@@ -31,43 +42,7 @@ def verdict_chances(
     seed: int = 0,
     progress: bool = False,
 ) -> list[Mapping[str, float] | CoopetitionError]:
-    """Probability of each verdict at each of the settings.
-
-    Parameters
-    ----------
-    settings
-        By short name, one mapping a candidate.
-    settings_map
-        From settings to parameters, and to the odds of the verdicts.
-    budget
-        Sequences at which the verdict is given.
-    draws
-        Futures of each.
-    seed
-        Of all randomness, the same for each.
-    progress
-        Whether to show progress on stderr.
-
-    Returns
-    -------
-    list
-        In the order of the settings; an error where most simulations failed.
-
-    Raises
-    ------
-    ValueError
-        If a run begins at the budget or later.
-
-    Examples
-    --------
-    >>> from coopetition.forecasting.settings_map import default_map
-    >>> from coopetition.logs import read_curves
-    >>> base = dict(read_curves("published:main")[0].settings)
-    >>> both = [{**base, "match_probability": share} for share in (0.0, 1.0)]
-    >>> found = verdict_chances(both, default_map(), budget=2e7, draws=200)
-    >>> found[0]["persistent"] < 0.5 < found[1]["persistent"]
-    True
-    """
+    """Probabilities of the verdicts at each settings; an error where most simulations failed."""
     from tqdm.auto import tqdm
 
     with one_blas_thread():
@@ -87,13 +62,7 @@ def verdict_chances(
 
 
 def require_begun(priors: Sequence[ParameterPrior], budget: float) -> None:
-    """Refuse a budget at which a run has not begun yet.
-
-    Raises
-    ------
-    ValueError
-        Where a head start is as long as the budget.
-    """
+    """Refuse a budget that a run's head start reaches already."""
     for prior in priors:
         if not budget > prior.origin:
             raise ValueError(
@@ -105,7 +74,7 @@ def require_begun(priors: Sequence[ParameterPrior], budget: float) -> None:
 def _verdicts(
     settings: Mapping[str, Any], settings_map: SettingsMap, flip: Array, budget: float
 ) -> Mapping[str, float] | CoopetitionError:
-    """Of the futures of one setting, ``(draws, times)``."""
+    """Probabilities of the verdicts from predicted flip, shape ``(draws, times)``."""
     whole = np.isfinite(flip[:, -1])
     if np.mean(whole) < LEAST_SHARE:
         return CoopetitionError(
@@ -114,3 +83,93 @@ def _verdicts(
             "the base's, or shorten the budget"
         )
     return settings_map.odds_at(settings, verdict_probabilities(flip[whole]), horizon=budget)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Boundary(ReadOnlyArrays):
+    """Probability of persistent ICL over two settings.
+
+    Parameters
+    ----------
+    first, second
+        The two moves.
+    first_values, second_values
+        Shapes ``(m,)`` and ``(n,)``.
+    persistent
+        Probability, shape ``(m, n)``.
+    base
+        Values of both settings at the base.
+    budget
+        In sequences.
+    """
+
+    first: Move
+    second: Move
+    first_values: Array
+    second_values: Array
+    persistent: Array
+    base: tuple[float, float]
+    budget: float
+
+
+def boundary(
+    base: Mapping[str, Any] | TrainingSettings,
+    settings_map: SettingsMap,
+    first: Move,
+    second: Move,
+    *,
+    budget: float,
+    points: int = 13,
+    seed: int = 0,
+) -> Boundary:
+    """Probability of persistent ICL on a grid over two settings, the others as in the base.
+
+    Parameters
+    ----------
+    base
+        Settings by short name, or our trainer's.
+    settings_map
+        From settings to parameters.
+    first, second
+        The settings and their ranges.
+    budget
+        Sequences at which ICL is to be there.
+    points
+        Grid points of each.
+    seed
+        Of all randomness; the same for each point, so that the picture is smooth.
+
+    Raises
+    ------
+    ValueError
+        If both are the same setting, or there are fewer than two points.
+    CoopetitionError
+        If most simulations of a point failed.
+    """
+    if first.setting == second.setting:
+        raise ValueError(f"both settings are {first.setting}: give two different ones")
+    if points < 2:
+        raise ValueError(f"points = {points}: a picture needs at least 2")
+    start = base_settings(base)
+    shares = np.linspace(0.0, 1.0, points)
+    values = [np.unique([move.at(float(share)) for share in shares]) for move in (first, second)]
+    grid = [
+        {**start, first.setting: float(one), second.setting: float(other)}
+        for one, other in itertools.product(*values)
+    ]
+    persistent = []
+    for chances in verdict_chances(
+        grid, settings_map, budget=budget, draws=BOUNDARY_DRAWS, seed=seed
+    ):
+        if isinstance(chances, CoopetitionError):
+            raise chances
+        persistent.append(chances["persistent"])
+    return Boundary(
+        first=first,
+        second=second,
+        first_values=read_only(values[0]),
+        second_values=read_only(values[1]),
+        persistent=read_only(np.reshape(persistent, [len(v) for v in values])),
+        base=(float(start[first.setting]), float(start[second.setting])),
+        budget=float(budget),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from ..forecasting.forecasts import require_map
 from ..forecasting.settings_map import SettingsMap
 from ..settings.covariates import covariates
 from ..version import __version__
-from .base_log import base_log
-from .candidates import Candidate, candidates, plain
+from .base import base_log, base_settings
+from .candidates import Candidate, candidates
 from .mechanism import mechanism
 from .moves import MOVABLE, Move, default_moves
+from .outcome_regression import Opinion
 from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
 
@@ -39,7 +40,7 @@ def propose(
     count: int = 5,
     sure: float = 0.8,
     looked_at: int = 200,
-    opinion: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None,
+    opinion: Opinion | None = None,
     log: Curves | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -96,31 +97,39 @@ def propose(
         raise ValueError(f"count = {count}: at least 1 proposal must be asked for")
     if not 0 < sure < 1:
         raise ValueError(f"sure = {sure}: must lie between 0 and 1, such as 0.8")
-    base = plain(base)
+    base = base_settings(base)
     allowed = default_moves(base) if moves is None else tuple(moves)
-    found = candidates(base, allowed, count=looked_at, seed=seed)
-    screened, failures = _screened(base, found, settings_map, budget, seed, progress)
+    every = candidates(base, allowed, count=looked_at, seed=seed)
+    at_base, *chances = verdict_chances(
+        [base, *(one.settings(base) for one in every)], settings_map,
+        budget=budget, draws=SCREEN_DRAWS, seed=seed, progress=progress,
+    )  # fmt: skip
+    failures = [str(one) for one in chances if isinstance(one, CoopetitionError)]
+    screened = tuple(
+        Screened(candidate=candidate, verdict_probability=one)
+        for candidate, one in zip(every, chances, strict=True)
+        if not isinstance(one, CoopetitionError)
+    )
     if not screened:
         raise CoopetitionError(f"no candidate could be simulated; the first: {failures[0]}")
-    own = forecast_settings(base, settings_map, horizon=budget, run="base", draws=DRAWS, seed=seed)
-    at_base, _ = _screened(
-        base, [Candidate(changes={}, cost=0.0)], settings_map, budget, seed, False
-    )
-    beside = max((one.persistent for one in at_base), default=0.0)
-    better = [one for one in screened if one.persistent > beside]
-    looked: list[tuple[Candidate, Forecast]] = [
-        (one.candidate, _forecast(base, one.candidate, settings_map, budget, DRAWS, seed))
-        for one in promising(better, sure, math.ceil(SPARE * count))
-    ]
+
+    def forecast(settings: Mapping[str, Any], **name: str) -> Forecast:
+        return forecast_settings(
+            settings, settings_map, horizon=budget, draws=DRAWS, seed=seed, **name
+        )
+
+    own = forecast(base, run="base")
+    threshold = 0.0 if isinstance(at_base, CoopetitionError) else at_base["persistent"]
+    better = [one for one in screened if one.persistent > threshold]
+    likely = [one.candidate for one in promising(better, sure, math.ceil(SPARE * count))]
+    forecasts = [(candidate, forecast(candidate.settings(base))) for candidate in likely]
     before = own.verdict_probability["persistent"]
-    reached = [
-        pair for pair in looked if pair[1].verdict_probability["persistent"] >= before + GAIN
-    ]
-    reached.sort(key=lambda pair: rank(pair[1].verdict_probability["persistent"], pair[0], sure))
-    chosen = [
-        _proposal(f"proposal-{i:02d}", base, candidate, forecast, settings_map, budget, opinion)
-        for i, (candidate, forecast) in enumerate(reached[:count], start=1)
-    ]
+    gaining = [f for f in forecasts if f[1].verdict_probability["persistent"] >= before + GAIN]
+    gaining.sort(key=lambda f: rank(f[1].verdict_probability["persistent"], f[0], sure))
+    chosen = tuple(
+        _proposal(f"proposal-{i:02d}", base, candidate, told, settings_map, opinion)
+        for i, (candidate, told) in enumerate(gaining[:count], start=1)
+    )
     notes = [*own.warnings, *failures]
     best = max((p.probability_persistent for p in chosen), default=None)
     if best is None:
@@ -139,8 +148,8 @@ def propose(
         base_forecast=own,
         budget=float(budget),
         sure=sure,
-        proposals=tuple(chosen),
-        screened=tuple(screened),
+        proposals=chosen,
+        screened=screened,
         notes=tuple(dict.fromkeys(notes)),
         provenance={
             "version": __version__,
@@ -156,14 +165,14 @@ def propose(
 def _wider(base: Mapping[str, Any], allowed: Sequence[Move], settings_map: SettingsMap) -> str:
     """The remedy where nothing is sure enough, with further moves that the map's runs tell of."""
     taken, at_base = {move.setting for move in allowed}, covariates(base)
-    told = [name for name in at_base if len({r.settings.get(name) for r in settings_map.runs}) > 1]
+    varied = [n for n in at_base if len({run.settings.get(n) for run in settings_map.runs}) > 1]
     further = []
     for move in default_moves(base, [name for name in MOVABLE if name not in taken]):
         moved = covariates({**base, move.setting: move.upper})
-        if any(moved[name] != at_base[name] for name in told):
+        if any(moved[name] != at_base[name] for name in varied):
             further.append(move.setting)
-    such = f", such as {', '.join(further)}," if further else ""
-    return f"allow more moves{such} or a wider range"
+    examples = f", such as {', '.join(further)}," if further else ""
+    return f"allow more moves{examples} or a wider range"
 
 
 def rank(persistent: float, candidate: Candidate, sure: float) -> tuple[float, ...]:
@@ -186,50 +195,15 @@ def promising(screened: Sequence[Screened], sure: float, count: int) -> list[Scr
     return [*good, *second, *poor, *others][:count]
 
 
-def _forecast(
-    base: Mapping[str, Any],
-    candidate: Candidate,
-    settings_map: SettingsMap,
-    budget: float,
-    draws: int,
-    seed: int,
-) -> Forecast:
-    settings = candidate.settings(base)
-    return forecast_settings(settings, settings_map, horizon=budget, draws=draws, seed=seed)
-
-
-def _screened(
-    base: Mapping[str, Any],
-    found: Sequence[Candidate],
-    settings_map: SettingsMap,
-    budget: float,
-    seed: int,
-    progress: bool,
-) -> tuple[list[Screened], list[str]]:
-    """A quick look at every candidate, and what failed."""
-    settings = [candidate.settings(base) for candidate in found]
-    seen = verdict_chances(
-        settings, settings_map, budget=budget, draws=SCREEN_DRAWS, seed=seed, progress=progress
-    )
-    screened, failures = [], []
-    for candidate, chances in zip(found, seen, strict=True):
-        if isinstance(chances, CoopetitionError):
-            failures.append(str(chances))
-        else:
-            screened.append(Screened(candidate=candidate, verdict_probability=chances))
-    return screened, failures
-
-
 def _proposal(
     name: str,
     base: Mapping[str, Any],
     candidate: Candidate,
     forecast: Forecast,
     settings_map: SettingsMap,
-    budget: float,
-    opinion: Callable[[Mapping[str, Any]], Mapping[str, float]] | None,
+    opinion: Opinion | None,
 ) -> Proposal:
-    settings = candidate.settings(base)
+    settings, budget = candidate.settings(base), forecast.horizon
     second = None if opinion is None else opinion({**settings, "horizon": budget})
     known = settings_map.predict(base).notes
     changes = {

@@ -8,29 +8,152 @@ were changed after the first verdict.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..curves.curve import Curves
-from ..errors import CoopetitionError, Interrupted
-from ..files import provenance, sha256_of, write_atomically
+from ..curves.landmarks import landmarks
+from ..curves.verdicts import verdict
+from ..errors import CoopetitionError, Interrupted, TrainingError
+from ..files import sha256_of
+from ..forecasting.scores import brier, coverage
 from ..forecasting.settings_map import SettingsMap, load_map
 from ..logs import read_curves
-from .knowledge import with_runs
-from .storage import MAP, PREDICTIONS, RUNS, VERDICTS, StoredPrediction, read_predictions
-from .verified import Verification, Verified, compared
+from .map_updates import with_runs
+from .proposals_folder import (
+    MAP,
+    PREDICTIONS,
+    RUNS,
+    StoredPrediction,
+    read_predictions,
+    read_verdicts,
+    write_verdicts,
+)
 
 if TYPE_CHECKING:
     from ..settings.training import TrainingSettings
 
-FORMAT = "coopetition verdicts 1"
 NEAR = 0.999  # share of the budget that a finished run has reached
 
-
 Trainer = Callable[["TrainingSettings", Path], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verified:
+    """One prediction and what came of it."""
+
+    prediction: StoredPrediction
+    measured: str  # the verdict on the run at the budget
+    peak_flip: float
+    final_flip: float
+    brier: float  # score of the probabilities of the verdicts, 0 to 2
+    coverage: float  # share of the measured accuracies within their bands
+    rmse: Mapping[str, float]  # of each evaluator's predicted median
+    run: Path  # the run's folder
+
+    @property
+    def came_true(self) -> bool:
+        """Whether the most probable verdict is the one measured."""
+        return self.measured == self.prediction.verdict
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.prediction.name,
+            "settings": str(self.prediction.settings),
+            "predicted": self.prediction.verdict,
+            "verdict_probability": dict(self.prediction.verdict_probability),
+            "measured": self.measured,
+            "came_true": self.came_true,
+            "peak_flip": self.peak_flip,
+            "final_flip": self.final_flip,
+            "brier": self.brier,
+            "coverage": self.coverage,
+            "rmse": dict(self.rmse),
+            "run": str(self.run),
+        }
+
+    def summary(self) -> str:
+        """One line."""
+        predicted = self.prediction.verdict
+        return (
+            f"{self.prediction.name}: predicted {predicted} "
+            f"({self.prediction.verdict_probability[predicted]:.2f}), measured {self.measured} "
+            f"(peak flip {self.peak_flip:.2f}, final {self.final_flip:.2f}): "
+            f"{'came true' if self.came_true else 'missed'}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verification:
+    """All verified predictions of a folder.
+
+    Parameters
+    ----------
+    results
+        One for each proposal that was trained.
+    unfinished
+        Names of the proposals that were not, or not to the budget.
+    failed
+        Why training failed, by name, for those among the unfinished with which it did.
+    """
+
+    results: tuple[Verified, ...]
+    unfinished: tuple[str, ...] = ()
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def score(self) -> dict[str, Any]:
+        """Hits, total, and means of the Brier score and the coverage; None where there is none."""
+        total = len(self.results)
+        return {
+            "hits": sum(one.came_true for one in self.results),
+            "total": total,
+            "brier": float(np.mean([r.brier for r in self.results])) if total else None,
+            "coverage": float(np.mean([r.coverage for r in self.results])) if total else None,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "results": [one.as_dict() for one in self.results],
+            "unfinished": list(self.unfinished),
+            "failed": dict(self.failed),
+            "score": self.score,
+        }
+
+    def summary(self) -> str:
+        """A line for each result, the score, and what is not finished."""
+        lines = [one.summary() for one in self.results] or ["nothing was verified"]
+        score = self.score
+        if score["total"]:
+            lines.append(
+                f"{score['hits']} of {score['total']} came true, Brier score {score['brier']:.3f}, "
+                f"{100 * score['coverage']:.0f} % of the measured points within their bands"
+            )
+        lines += [f"{name}: failed" for name in self.failed]
+        left = ", ".join(name for name in self.unfinished if name not in self.failed)
+        if left:
+            lines.append(f"not finished: {left}; train them with coopetition verify")
+        return "\n".join(lines)
+
+    def require(self) -> Verification:
+        """Itself, unless training failed with a proposal.
+
+        Raises
+        ------
+        TrainingError
+            If it did: which, and why.
+        """
+        if self.failed:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failed.items())
+            total = len(self.results) + len(self.unfinished)
+            raise TrainingError(f"{len(self.failed)} of {total} proposals failed: {reasons}")
+        return self
 
 
 def verify(
@@ -74,28 +197,37 @@ def verify(
 
     folder = Path(folder).expanduser()
     with owned(folder, required=False):
-        return _verified(folder, device, train_missing, progress, trainer)
+        return _verify(folder, device, train_missing, progress, trainer)
 
 
-def _verified(
+def _verify(
     folder: Path, device: str, train_missing: bool, progress: bool, trainer: Trainer | None
 ) -> Verification:
     predictions = read_predictions(folder)
-    digest = sha256_of(folder / PREDICTIONS)
+    checksum = sha256_of(folder / PREDICTIONS)
     read_verdicts(folder)  # refuses predictions other than those of the verdicts already there
-    runs = [folder / RUNS / prediction.name for prediction in predictions]
-    for prediction, run in zip(predictions, runs, strict=True):
-        require_as_predicted(prediction, run)
     results: dict[str, Verified] = {}
     failed: dict[str, str] = {}
+
+    def so_far() -> Verification:
+        names = [prediction.name for prediction in predictions]
+        return Verification(
+            results=tuple(results[name] for name in names if name in results),
+            unfinished=tuple(name for name in names if name not in results),
+            failed=dict(failed),
+        )
+
+    pairs = [(prediction, folder / RUNS / prediction.name) for prediction in predictions]
+    for prediction, run in pairs:
+        require_as_predicted(prediction, run)
     # what is finished first: verdicts that were written before stay written, come what may
-    for prediction, run in zip(predictions, runs, strict=True):
+    for prediction, run in pairs:
         curves = finished(run, prediction.budget)
         if curves is not None:
             results[prediction.name] = compared(prediction, curves, run)
     if results:
-        _write(folder, digest, _so_far(predictions, results, failed))
-    for prediction, run in zip(predictions, runs, strict=True):
+        write_verdicts(folder, checksum, so_far().as_dict())
+    for prediction, run in pairs:
         if prediction.name in results or not train_missing:
             continue
         try:
@@ -105,34 +237,36 @@ def _verified(
             raise
         except CoopetitionError as error:  # of this run; the others are no worse for it
             failed[prediction.name] = str(error)
-        _write(folder, digest, _so_far(predictions, results, failed))
-    return _so_far(predictions, results, failed)
+        write_verdicts(folder, checksum, so_far().as_dict())
+    return so_far()
 
 
-def read_verdicts(folder: str | os.PathLike[str]) -> Mapping[str, Any] | None:
-    """What verification wrote of the predictions in a folder; None where it has not yet.
+def _trained(
+    prediction: StoredPrediction, run: Path, device: str, progress: bool, trainer: Trainer | None
+) -> Curves:
+    """The curves of a proposal that is trained, or trained on, to its budget."""
+    from ..settings.yaml_files import read_settings
 
-    Raises
-    ------
-    CoopetitionError
-        If it is damaged, or of other predictions than those that are there.
-    """
-    folder = Path(folder).expanduser()
-    path = folder / VERDICTS
-    if not path.exists():
-        return None
+    settings = read_settings(prediction.settings)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        before = content["predictions"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CoopetitionError(f"{path} is damaged ({error}); move it away") from error
-    if before != sha256_of(folder / PREDICTIONS):
+        if trainer is not None:
+            trainer(settings, run)
+        else:
+            from ..train.loop import train
+
+            train(settings, run, resume=True, device=device, progress=progress)
+    except Interrupted as error:  # whose message names an option of train
+        raise Interrupted(
+            f"interrupted while {prediction.name} was trained; run verify again, which continues it"
+        ) from error
+    require_as_predicted(prediction, run)
+    curves = finished(run, prediction.budget)
+    if curves is None:
         raise CoopetitionError(
-            f"{folder / PREDICTIONS} was changed after it was first verified: predictions "
-            "made before a run are not rewritten; restore it"
+            f"{run} ends before the budget of {prediction.budget:,.0f} sequences; raise "
+            f"run.sequences in {prediction.settings}"
         )
-    found: Mapping[str, Any] = content
-    return found
+    return curves
 
 
 def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
@@ -167,64 +301,44 @@ def finished(run: Path, budget: float) -> Curves | None:
     return curves if curves.last_sequence >= NEAR * budget else None
 
 
+def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verified:
+    """A prediction beside the curves that were measured, which must have a flip accuracy."""
+    flip = curves.accuracy("flip")
+    if flip is None:
+        raise CoopetitionError(f"{run} has no flip accuracy: evaluate flip to verify a verdict")
+    horizon = min(prediction.budget, curves.last_sequence)
+    measured = verdict(curves, horizon)
+    inside, rmse = [], {}
+    for evaluator, rows in prediction.table().groupby("evaluator"):
+        curve = curves.accuracy(str(evaluator))
+        if curve is None:
+            continue
+        curve = curve.take((curve.sequences > 0) & (curve.sequences <= horizon))
+        median, lower, upper = (
+            np.interp(curve.sequences, rows["sequences"], rows[name])
+            for name in ("value", "lower", "upper")
+        )
+        inside.append(coverage(lower, upper, curve.values))
+        rmse[str(evaluator)] = float(np.sqrt(np.mean((curve.values - median) ** 2)))
+    peak = landmarks(curves.until(horizon)).peak_flip
+    return Verified(
+        prediction=prediction,
+        measured=measured,
+        peak_flip=float("nan") if peak is None else peak.value,
+        final_flip=float(np.interp(horizon, flip.sequences, flip.values)),
+        brier=brier(prediction.verdict_probability, measured),
+        coverage=float(np.mean(inside)) if inside else float("nan"),
+        rmse=rmse,
+        run=run,
+    )
+
+
 def updated_map(folder: str | os.PathLike[str], verification: Verification) -> SettingsMap:
     """The map that predicted, with what the verified runs say; the old one stays as it is."""
-    settings_map = load_map(Path(folder) / MAP)
     runs = []
     for one in verification.results:
         (curves,) = read_curves(one.run)
         # proposals of every folder have the same names
-        own = f"{Path(folder).resolve().name}/{curves.run}"
-        runs.append(dataclasses.replace(curves, run=own))
-    return with_runs(settings_map, runs)
-
-
-def _so_far(
-    predictions: Sequence[StoredPrediction],
-    results: Mapping[str, Verified],
-    failed: Mapping[str, str],
-) -> Verification:
-    names = [one.name for one in predictions]
-    return Verification(
-        results=tuple(results[name] for name in names if name in results),
-        unfinished=tuple(name for name in names if name not in results),
-        failed=dict(failed),
-    )
-
-
-def _trained(
-    prediction: StoredPrediction, run: Path, device: str, progress: bool, trainer: Trainer | None
-) -> Curves:
-    """The curves of a proposal that is trained, or trained on, to its budget."""
-    from ..settings.yaml_files import read_settings
-
-    settings = read_settings(prediction.settings)
-    try:
-        if trainer is not None:
-            trainer(settings, run)
-        else:
-            from ..train.loop import train
-
-            train(settings, run, resume=True, device=device, progress=progress)
-    except Interrupted as error:  # whose message names an option of train
-        raise Interrupted(
-            f"interrupted while {prediction.name} was trained; run verify again, which continues it"
-        ) from error
-    require_as_predicted(prediction, run)
-    curves = finished(run, prediction.budget)
-    if curves is None:
-        raise CoopetitionError(
-            f"{run} ends before the budget of {prediction.budget:,.0f} sequences; raise "
-            f"run.sequences in {prediction.settings}"
-        )
-    return curves
-
-
-def _write(folder: Path, digest: str, verification: Verification) -> None:
-    content = {
-        "format": FORMAT,
-        **provenance("verify", {}, inputs=[folder / PREDICTIONS]),
-        "predictions": digest,
-        **verification.as_dict(),
-    }
-    write_atomically(folder / VERDICTS, json.dumps(content, indent=1))
+        own_name = f"{Path(folder).resolve().name}/{curves.run}"
+        runs.append(dataclasses.replace(curves, run=own_name))
+    return with_runs(load_map(Path(folder) / MAP), runs)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from ..dynamics.readout import ACCURACY
 from ..files import sha256_of
-from ..proposal.storage import PREDICTIONS, RUNS, VERDICTS, StoredPrediction, read_predictions
-from ..proposal.verification import finished, read_verdicts
+from ..proposal.proposals_folder import (
+    PREDICTIONS,
+    RUNS,
+    VERDICTS,
+    StoredPrediction,
+    StoredVerdict,
+    read_predictions,
+    read_verdicts,
+)
+from ..proposal.verification import finished
 from .section import Section, Table, in_words, picture
 
 
@@ -31,8 +39,8 @@ def of_proposals(path: str) -> Section:
         lead += "; not verified yet"
     else:
         files.append(folder / VERDICTS)
-        tables.append(_verified(verdicts["results"]))
-        lead += f"; {_score(verdicts['score'])}"
+        tables.append(_verified(verdicts.results))
+        lead += f"; {_score(verdicts.results)}"
     return Section(
         title=f"Proposals in {folder}",
         lead=lead,
@@ -51,31 +59,37 @@ def _proposed(predictions: tuple[StoredPrediction, ...]) -> Table:
     return "proposals", ("name", "changes", "cost", "predicted"), tuple(rows)
 
 
-def _verified(results: list[Mapping[str, Any]]) -> Table:
+def _verified(results: tuple[StoredVerdict, ...]) -> Table:
     header = (
         "name", "predicted", "measured", "came true", "peak flip", "final flip", "Brier score",
         "within bands",
     )  # fmt: skip
     rows = [
         (
-            str(one["name"]),
-            f"{one['predicted']} ({one['verdict_probability'][one['predicted']]:.2f})",
-            str(one["measured"]),
-            "yes" if one["came_true"] else "no",
-            f"{one['peak_flip']:.2f}",
-            f"{one['final_flip']:.2f}",
-            f"{one['brier']:.3f}",
-            f"{one['coverage']:.0%}",
+            one.name,
+            f"{one.predicted} ({one.verdict_probability[one.predicted]:.2f})",
+            one.measured,
+            "yes" if one.came_true else "no",
+            f"{one.peak_flip:.2f}",
+            f"{one.final_flip:.2f}",
+            f"{one.brier:.3f}",
+            f"{one.coverage:.0%}",
         )
         for one in results
     ]
     return "what came of them", header, tuple(rows)
 
 
-def _score(score: Mapping[str, Any]) -> str:
+def _score(results: tuple[StoredVerdict, ...]) -> str:
+    if not results:
+        return "none verified yet"
+    hits = sum(one.came_true for one in results)
+    brier, coverage = (
+        np.mean([getattr(r, name) for r in results]) for name in ("brier", "coverage")
+    )
     return (
-        f"{score['hits']} of {score['total']} verified came true, Brier score "
-        f"{score['brier']:.3f}, {score['coverage']:.0%} of the measured points within their bands"
+        f"{hits} of {len(results)} verified came true, Brier score {brier:.3f}, {coverage:.0%} of "
+        "the measured points within their bands"
     )
 
 

@@ -1,42 +1,16 @@
-"""What runs add to a map: the base's own log sharpens proposals, verified runs the next map."""
+"""Maps that have learnt from further runs: a base's own log, or verified proposals."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable
 
 from ..curves.curve import Curves
-from ..curves.verdicts import verdict
 from ..files import provenance
 from ..forecasting.settings_map import SettingsMap
 from ..forecasting.settings_map.cross_validation import with_verdicts
 from ..forecasting.settings_map.distinct_runs import distinct
 from ..forecasting.settings_map.further_runs import joined
-from ..logs import read_curves, small_runs
-from .outcome_regression import OutcomeRegression, regress_outcomes
-
-
-@functools.cache
-def small_regression() -> OutcomeRegression:
-    """The regression of verdicts on settings over the small runs, a second opinion on proposals.
-
-    On these runs it is right more often than the map (``benchmarks/RESULTS.md``); it gives no
-    curves and no reasons.
-
-    Examples
-    --------
-    >>> run = {**read_curves(f"cpu:{small_runs()[-1]}")[0].settings, "horizon": 3.2e5}
-    >>> shares = [{**run, "match_probability": share} for share in (0.0, 1.0)]
-    >>> chances = [small_regression().predict(one)["persistent"] for one in shares]
-    >>> chances[0] < chances[1]
-    True
-    """
-    runs = [read_curves(f"cpu:{name}")[0] for name in small_runs()]
-    return regress_outcomes(
-        [{**curves.settings, "horizon": curves.last_sequence} for curves in runs],
-        [verdict(curves) for curves in runs],
-    )
 
 
 def with_runs(settings_map: SettingsMap, runs: Iterable[Curves], *, seed: int = 0) -> SettingsMap:
@@ -73,5 +47,5 @@ def with_runs(settings_map: SettingsMap, runs: Iterable[Curves], *, seed: int = 
     settings = {**settings_map.provenance.get("settings", {}), "added": added}
     origin = provenance("calibrate", settings, seed=seed, sources=[curves.source for curves in new])
     both = dataclasses.replace(both, provenance={**origin, "before": dict(settings_map.provenance)})
-    named = {curves.run: curves for curves in new}
-    return with_verdicts(both, {name: named[name] for name in added}, seed=seed)
+    by_name = {curves.run: curves for curves in new}
+    return with_verdicts(both, {name: by_name[name] for name in added}, seed=seed)

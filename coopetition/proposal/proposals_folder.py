@@ -1,0 +1,273 @@
+"""A folder of proposals: settings, predictions that stay as they are, and what came of them.
+
+``NAME.yaml`` and ``NAME.curves.csv`` of each proposal, ``proposals.json``, ``frontier.csv`` and
+``map.json`` are written by `propose`; ``runs/NAME`` and ``verdicts.json`` by `verify`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pydantic
+
+from ..curves.verdicts import VERDICTS as VERDICT_NAMES
+from ..curves.verdicts import Verdict, most_probable
+from ..errors import CoopetitionError
+from ..files import provenance, read_stored, sha256_of, write_atomically
+from ..forecasting.settings_map import SettingsMap, save_map
+from ..settings.training import FOLDER_NAME, TrainingSettings
+from .result import Proposals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTIONS, MAP, FRONTIER = "proposals.json", "map.json", "frontier.csv"
+RUNS, VERDICTS = "runs", "verdicts.json"
+PREDICTIONS_FORMAT, VERDICTS_FORMAT = 2, 2
+SEEDS = 1000  # proposals are trained with seeds of their own, from here
+
+
+def _in_folder(name: str) -> str:
+    if not FOLDER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of something in this folder")
+    return name
+
+
+Name = Annotated[str, pydantic.AfterValidator(_in_folder)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Budget = Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
+Probabilities = Annotated[dict[Verdict, Share], pydantic.Field(min_length=len(VERDICT_NAMES))]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Forecast:
+    curves: Name
+    level: Share
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A proposal in ``proposals.json``."""
+
+    name: Name
+    settings: Name
+    sha256: str
+    curves_sha256: str
+    changes: dict[str, tuple[pydantic.FiniteFloat, pydantic.FiniteFloat]]
+    verdict_probability: Probabilities
+    cost: pydantic.FiniteFloat
+    mechanism: str
+    forecast: _Forecast
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Predictions:
+    """What ``proposals.json`` must hold."""
+
+    budget: Budget
+    proposals: tuple[_Entry, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredVerdict:
+    """A proposal in ``verdicts.json``, as `Verified.as_dict` writes it."""
+
+    name: Name
+    predicted: Verdict
+    verdict_probability: Probabilities
+    measured: Verdict
+    came_true: bool
+    peak_flip: float
+    final_flip: float
+    brier: float
+    coverage: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredVerdicts:
+    """What ``verdicts.json`` must hold; ``predictions`` is the checksum of ``proposals.json``."""
+
+    predictions: str
+    results: tuple[StoredVerdict, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredPrediction:
+    """What was predicted of one proposal before it was trained."""
+
+    name: str
+    settings: Path  # its settings file
+    curves: Path  # its predicted curves: a table evaluator, sequences, value, lower, upper
+    budget: float  # sequences at which ICL is to be there
+    level: float  # of the bands
+    verdict_probability: Mapping[Verdict, float]
+    changes: Mapping[str, tuple[float, float]]  # from and to, by setting
+    cost: float
+    mechanism: str  # why, in words and numbers
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most probable verdict."""
+        return most_probable(self.verdict_probability)
+
+    def table(self) -> pd.DataFrame:
+        """The predicted curves."""
+        import pandas as pd
+
+        return pd.read_csv(self.curves)
+
+
+def require_new(folder: str | os.PathLike[str]) -> None:
+    """Refuse a folder with predictions, which are never rewritten, or with runs of other ones."""
+    folder = Path(folder).expanduser()
+    if (folder / PREDICTIONS).exists():
+        raise ValueError(
+            f"{folder} holds proposals already, and predictions are never rewritten: choose "
+            "another folder"
+        )
+    for name in (RUNS, VERDICTS):
+        if (folder / name).exists():
+            raise ValueError(
+                f"{folder} holds {name} of other proposals, which may bear the same names: choose "
+                "another folder"
+            )
+
+
+def write_proposals(
+    proposals: Proposals,
+    folder: str | os.PathLike[str],
+    settings_map: SettingsMap,
+    base: TrainingSettings,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sources: Iterable[Mapping[str, Any]] = (),
+) -> dict[str, Path]:
+    """Write a folder of proposals; the settings file of each, by its name, is returned.
+
+    ``base`` is what settings files change; ``settings`` (of the command), ``inputs`` and
+    ``sources`` are what `coopetition.files.provenance` takes. A `ValueError` refuses a folder that
+    holds proposals or what came of others.
+    """
+    import pandas as pd
+
+    from ..settings.short_names import with_short_names
+    from ..settings.yaml_files import write_settings
+
+    folder = Path(folder).expanduser()
+    require_new(folder)
+    changed = {}
+    for number, proposal in enumerate(proposals.proposals):
+        one = with_short_names(base, {n: to for n, (_, to) in proposal.changes.items()})
+        run = one.run.replace(seed=SEEDS + number, sequences=round(proposals.budget))
+        changed[proposal.name] = one.replace(name=proposal.name, run=run)
+    folder.mkdir(parents=True, exist_ok=True)
+    files, entries = {}, []
+    for proposal in proposals.proposals:
+        file = files[proposal.name] = folder / f"{proposal.name}.yaml"
+        write_settings(changed[proposal.name], file)
+        table = folder / f"{proposal.name}.curves.csv"
+        write_atomically(table, proposal.forecast.to_table().to_csv(index=False))
+        entries.append(
+            {
+                **proposal.as_dict(file.name),
+                "sha256": sha256_of(file),
+                "curves_sha256": sha256_of(table),
+                "forecast": proposal.forecast.as_dict(table.name),
+            }
+        )
+    rows = [
+        {"cost": s.candidate.cost, "persistent": s.persistent, **s.candidate.changes}
+        for s in proposals.frontier
+    ]
+    write_atomically(folder / FRONTIER, pd.DataFrame(rows).to_csv(index=False))
+    save_map(settings_map, folder / MAP)
+    seed = proposals.provenance["seed"]
+    content = {
+        "format": f"coopetition proposals {PREDICTIONS_FORMAT}",
+        **provenance("propose", settings or {}, seed=seed, inputs=inputs, sources=sources),
+        "budget": proposals.budget,
+        "sure": proposals.sure,
+        "base": {k: v for k, v in proposals.base.items() if isinstance(v, str | int | float)},
+        "base_forecast": proposals.base_forecast.as_dict(),
+        "base_log": proposals.base_as_dict()["log"],
+        "search": dict(proposals.provenance),
+        "notes": list(proposals.notes),
+        "proposals": entries,
+    }
+    write_atomically(folder / PREDICTIONS, json.dumps(content, indent=1))
+    return files
+
+
+def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, ...]:
+    """The predictions in a folder; a `CoopetitionError` where they were changed since, or none."""
+    folder = Path(folder).expanduser()
+    stored = read_stored(
+        folder / PREDICTIONS,
+        _Predictions,
+        kind="proposals",
+        number=PREDICTIONS_FORMAT,
+        remedy="make them with coopetition propose -o, in another folder where some are left",
+    )
+    predictions = []
+    for entry in stored.proposals:
+        settings, curves = folder / entry.settings, folder / entry.forecast.curves
+        for file, digest in ((settings, entry.sha256), (curves, entry.curves_sha256)):
+            if not file.is_file() or digest != sha256_of(file):
+                raise CoopetitionError(
+                    f"{file} is not what was predicted: restore it, or propose anew elsewhere"
+                )
+        predictions.append(
+            StoredPrediction(
+                name=entry.name,
+                settings=settings,
+                curves=curves,
+                budget=stored.budget,
+                level=entry.forecast.level,
+                verdict_probability=entry.verdict_probability,
+                changes=entry.changes,
+                cost=entry.cost,
+                mechanism=entry.mechanism,
+            )
+        )
+    return tuple(predictions)
+
+
+def read_verdicts(folder: str | os.PathLike[str]) -> StoredVerdicts | None:
+    """What verification wrote of the predictions in a folder; None where it has not yet.
+
+    A `CoopetitionError` where it is damaged, or of other predictions than those that are there.
+    """
+    folder = Path(folder).expanduser()
+    path = folder / VERDICTS
+    if not path.exists():
+        return None
+    verdicts = read_stored(
+        path,
+        StoredVerdicts,
+        kind="verdicts",
+        number=VERDICTS_FORMAT,
+        remedy="move it away and verify again",
+    )
+    if verdicts.predictions != sha256_of(folder / PREDICTIONS):
+        raise CoopetitionError(
+            f"{folder / PREDICTIONS} was changed after it was first verified: predictions "
+            "made before a run are not rewritten; restore it"
+        )
+    return verdicts
+
+
+def write_verdicts(folder: Path, predictions: str, results: Mapping[str, Any]) -> None:
+    """Write what came of the predictions with that checksum."""
+    content = {
+        "format": f"coopetition verdicts {VERDICTS_FORMAT}",
+        **provenance("verify", {}, inputs=[folder / PREDICTIONS]),
+        "predictions": predictions,
+        **results,
+    }
+    write_atomically(folder / VERDICTS, json.dumps(content, indent=1))
