@@ -37,13 +37,6 @@ def clean_run(
     Rows without a value are left out; rows that a restart wrote again replace the earlier ones
     (`coopetition.logs.restarts`); identical rows are dropped, and those that agree within their
     errors averaged; per cent become fractions; missing standard errors follow the others.
-
-    Raises
-    ------
-    LogError
-        If the table seems to hold several runs, rows contradict each other, an accuracy is neither
-        a fraction nor a per cent or stays below chance, a standard error or a sequence count is
-        negative, or no evaluator has a point left.
     """
     run, said = raw.name, [*notes, *raw.notes]
     if not any(curve.evaluator in EVALUATORS for curve in raw.curves):

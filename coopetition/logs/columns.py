@@ -85,13 +85,7 @@ def parse_columns(text: str) -> Columns:
 
 
 def columns_from(columns: Columns | Mapping[str, str] | str | None) -> Columns | None:
-    """The same from a mapping of keys to columns; `Columns` and None are returned as they are.
-
-    Raises
-    ------
-    ValueError
-        As `parse_columns`.
-    """
+    """The same from a mapping of keys to columns; `Columns` and None are returned as they are."""
     if columns is None or isinstance(columns, Columns):
         return columns
     return parse_columns(columns) if isinstance(columns, str) else _from_entries(columns)

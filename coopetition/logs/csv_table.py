@@ -26,13 +26,7 @@ _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]\d\d")  # two digits at least, as 
 
 
 def read_text(path: Path) -> str:
-    """A text file's content.
-
-    Raises
-    ------
-    LogError
-        If the file is not UTF-8 text.
-    """
+    """A text file's content."""
     data = path.read_bytes()
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
@@ -53,11 +47,6 @@ def read_csv(path: Path) -> pd.DataFrame:
     cut short, as a killed process leaves it, by more than digits beyond the fourth decimal: one
     without a line end whose last entry is not written as those above it. The table's
     ``attrs["notes"]`` say so.
-
-    Raises
-    ------
-    LogError
-        If a row has more entries than the header, or there is no header.
     """
     import pandas as pd
 

@@ -99,13 +99,7 @@ FORMATS = (
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file, by its first bytes.
-
-    Raises
-    ------
-    LogError
-        If there is no such file, or it is empty, an archive or cannot be read.
-    """
+    """The format of a file, by its first bytes."""
     if not path.exists():
         near = _nearest(path)
         raise LogError(f"no file {path}{f'; did you mean {near}?' if near else ''}")
@@ -123,13 +117,7 @@ def format_of(path: Path) -> Format:
 
 @contextlib.contextmanager
 def uncompressed(path: Path) -> Iterator[Path]:
-    """The file itself or, of a gzip or zstd file, what it holds, for as long as it is read.
-
-    Raises
-    ------
-    LogError
-        If it is damaged, or holds far more than a log does.
-    """
+    """The file itself or, of a gzip or zstd file, what it holds, for as long as it is read."""
     kind = None
     if path.is_file():
         with path.open("rb") as file:

@@ -28,11 +28,6 @@ def read_json(path: Path) -> pd.DataFrame:
     with such a list under ``log_history``, as Hugging Face's ``trainer_state.json`` has. Objects
     inside records become columns ``outer/inner``. A last line cut short, as a killed process leaves
     it, is left out; the table's ``attrs["notes"]`` say so.
-
-    Raises
-    ------
-    LogError
-        If the file holds something else.
     """
     import pandas as pd
 

@@ -10,18 +10,13 @@ from .csv_table import distinct_names
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
 LARGEST_TEXT = 64 * 2**20  # bytes of a text in the file's own description
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """A Parquet file; what pandas kept as an index is a column like any other.
-
-    Raises
-    ------
-    LogError
-        If the file is truncated or damaged.
-    """
+    """A Parquet file; what pandas kept as an index is a column like any other."""
     import pandas as pd
     import pyarrow.parquet
 
@@ -35,8 +30,22 @@ def read_parquet(path: Path) -> pd.DataFrame:
         for name, column in zip(names, content.columns, strict=True):
             columns[name] = column.to_pandas()
             columns[name].to_numpy()  # texts are decoded only when looked at
-        table = pd.DataFrame(columns)
-        index = [n for n in names if n.startswith("__index_level_")]
-        table = table.drop(columns=index)
+        columns |= _ranges(content)
+        unnamed = [name for name in columns if name.startswith("__index_level_")]
+        table = pd.DataFrame(columns).drop(columns=unnamed)
     table.attrs["repeated"] = repeated
     return table
+
+
+def _ranges(content: pyarrow.Table) -> dict[str, pd.Series]:
+    """Named indices of equal steps, of which pandas stores only the description."""
+    import pandas as pd
+
+    described = (content.schema.pandas_metadata or {}).get("index_columns", [])
+    ranges = {}
+    for index in described:
+        if isinstance(index, dict) and index.get("name") and len(described) == 1:
+            steps = range(int(index["start"]), int(index["stop"]), int(index["step"]))
+            if len(steps) == content.num_rows:
+                ranges[str(index["name"])] = pd.Series(steps)
+    return ranges

@@ -43,13 +43,7 @@ def published_runs() -> tuple[str, ...]:
 
 
 def published_file(name: str) -> Traversable:
-    """The table of one published run.
-
-    Raises
-    ------
-    ValueError
-        If there is no such run; the message names the nearest.
-    """
+    """The table of one published run."""
     if name not in _rows():
         raise unknown_name("published run", name, _rows())
     return _data() / "curves" / f"{name}.csv"

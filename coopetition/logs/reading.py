@@ -181,13 +181,7 @@ def _logs_in(folder: Path) -> list[Path]:
 
 
 def run_folders(top: Path) -> list[Path]:
-    """The folder and those beneath it, by name, that hold a log of their own; no link is followed.
-
-    Raises
-    ------
-    LogError
-        If there is none.
-    """
+    """The folder and those beneath it, by name, that hold a log; no link is followed."""
     folders = list(_with_logs(top))
     if not folders:
         have = ", ".join(sorted(entry.name for entry in top.iterdir())[:20]) or "nothing"

@@ -34,20 +34,6 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
     Values are means over the evaluation's sequences, errors std/√n with n − 1 in the std. The
     evaluation sequences are the same at every point, so errors of neighbouring points agree more
     than independent ones would.
-
-    Parameters
-    ----------
-    path
-        The file.
-    columns
-        Groups that hold the evaluators, where their names are not the reference's.
-
-    Raises
-    ------
-    LogError
-        If the file is truncated, or is no such log.
-    ValueError
-        If ``columns`` names a group that is not there.
     """
     import h5py
 

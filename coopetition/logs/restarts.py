@@ -124,11 +124,6 @@ def in_order(run: RawRun) -> tuple[tuple[RawCurve, ...], list[str]]:
     """The curves by rising sequences, without what restarts replaced; what was done, in words.
 
     Points at one sequence count stay beside each other.
-
-    Raises
-    ------
-    LogError
-        If the table seems to hold several runs.
     """
     curves = [curve for curve in run.curves if len(curve.values)]
     if all(np.all(np.diff(curve.sequences) > 0) for curve in curves):

@@ -64,13 +64,7 @@ def small_runs() -> tuple[str, ...]:
 
 
 def small_settings(name: str) -> dict[str, Any]:
-    """The training settings of one small run.
-
-    Raises
-    ------
-    ValueError
-        If there is no such run; the message names the nearest.
-    """
+    """The training settings of one small run."""
     if name not in _rows():
         raise unknown_name("small run", name, _rows())
     row = _rows()[name]
@@ -93,13 +87,6 @@ def _points() -> dict[str, list[dict[str, str]]]:
 
 def small_table(name: str) -> str:
     """The tidy table of one small run, as CSV, with the standard errors √(p(1 − p)/n).
-
-    Raises
-    ------
-    ValueError
-        If there is no such run; the message names the nearest.
-    LogError
-        If it has settings but no curves.
 
     Examples
     --------

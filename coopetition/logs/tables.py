@@ -31,22 +31,6 @@ def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list
     A tidy table has the columns ``evaluator, metric, sequences, value`` (also ``run, sem, n``), a
     wide one ``sequences`` and a column for each curve, named after its evaluator (and metric:
     ``flip``, ``flip/loss``, ``flip_loss``). ``columns`` says where the names are others.
-
-    Parameters
-    ----------
-    table
-        The table as read; entries may be text.
-    columns
-        What the columns hold, where their names do not say it.
-    name
-        The run's name where the table gives none.
-
-    Raises
-    ------
-    LogError
-        If the table is empty, has neither form, or an entry is not a number.
-    ValueError
-        If ``columns`` names a column that is not there.
     """
     if table.empty:
         raise LogError(f"{name}: the table has no rows; give a log that has been written to")

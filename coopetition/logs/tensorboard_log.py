@@ -49,19 +49,6 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
     the scalars of one step share a row. The events' steps are taken for sequences unless
     ``columns`` say otherwise, such as ``sequences=step*32``; ``attrs["notes"]`` of the table say
     so.
-
-    Parameters
-    ----------
-    files
-        The run's event files, the oldest first.
-    columns
-        What the tags hold, where their names do not say it.
-
-    Raises
-    ------
-    LogError
-        If tensorboard is not installed, a file is damaged, or there is no scalar, or none named
-        after an evaluator and ``columns`` name none.
     """
     import pandas as pd
 
