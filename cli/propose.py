@@ -27,7 +27,23 @@ if TYPE_CHECKING:
     from coopetition.proposal import Move, Proposals
 
 
-@click.command()
+class Priced(click.Command):
+    """A command whose help says which settings may move and at what price, as they declare it."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """The help, with what stands in capitals filled in."""
+        from coopetition.proposal.moves import CHANGE, DEFAULT, price_words
+
+        usual = f"{', '.join(DEFAULT[:-1])} and {DEFAULT[-1]}"
+        self.help = (self.help or "").replace("CHANGE", f"{CHANGE:g}")
+        self.help = self.help.replace("PRICES", price_words())
+        for option in self.params:
+            if isinstance(option, click.Option):
+                option.help = (option.help or "").replace("USUAL", usual)
+        return super().get_help(ctx)
+
+
+@click.command(cls=Priced)
 @click.argument("fits", metavar="[FIT.json|LOG]...", nargs=-1)
 @columns_option
 @click.option("--settings", type=input_file, metavar="BASE.yaml", help="The base's settings.")
@@ -37,8 +53,8 @@ if TYPE_CHECKING:
     "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Proposals to make."
 )
 @click.option("--move", "moves", multiple=True, metavar="NAME[=[log:]LOW:HIGH][@PRICE]",
-              help="A setting that may move, and its price, 1 if none is given; match_probability, "
-              "n_classes, n_exemplars and spread where none is named.")  # fmt: skip
+              help="A setting that may move, and its price, 1 if none is given; USUAL where none "
+              "is named.")  # fmt: skip
 @click.option("--sure", type=float, default=0.8, show_default=True,
               help="Probability that suffices; the cheapest that reach it come first.")  # fmt: skip
 @click.option("--map", "map_file", type=input_file, metavar="MAP.json",
@@ -95,10 +111,8 @@ def propose(
     the map from settings to dynamics. DIR gets a settings file for each proposal, ready for
     `coopetition train`, and the predictions that `coopetition verify` scores.
 
-    A proposal costs, for each setting that it changes, 0.1 and the setting's price times the way it
-    goes: in factors of 2 (n_classes, n_exemplars, spread, lr, batch_size, width), else in units of
-    0.5 (match_probability, weight_decay, input_noise), 0.25 (label_noise), 1 (zipf_exponent) or 4
-    (mlp_ratio). Only what is likelier to be persistent than the base is proposed.
+    A proposal costs, for each setting that it changes, CHANGE and the setting's price times the way
+    it goes: PRICES. Only what is likelier to be persistent than the base is proposed.
 
     \b
     coopetition propose published:main --budget 2e7

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves
 from coopetition.proposal import Move, candidates, default_moves, parse_move, propose
-from coopetition.settings.names import settings_of_ours
-from coopetition.settings.short_names import with_short_names
+from coopetition.settings.names import settings_of_ours, with_short_names
 from coopetition.settings.training import TrainingSettings
 from coopetition.settings.yaml_files import as_plain
 

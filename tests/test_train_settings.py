@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.logs import read_curves, small_runs
-from coopetition.settings.names import settings_of_ours
+from coopetition.settings.names import from_short_names, settings_of_ours, unlike
 from coopetition.settings.presets import preset, preset_names
-from coopetition.settings.short_names import from_short_names, unlike
 from coopetition.settings.training import (
     DataSettings,
     EvaluationSettings,

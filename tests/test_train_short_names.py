@@ -3,7 +3,7 @@
 import pytest
 
 from coopetition.logs import read_curves
-from coopetition.settings.short_names import from_short_names, with_short_names
+from coopetition.settings.names import from_short_names, with_short_names
 from coopetition.settings.training import TrainingSettings
 
 

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 
 from ..errors import LogError, unknown_name
+from ..settings.training import BY_SHORT_NAME
 
 PREFIX = "cpu:"
 SETTINGS_TABLE = "small_runs.csv"
@@ -26,17 +27,9 @@ _TEXT = ("optimizer", "weight_decay_kind", "weight_decay_on")
 EVALUATORS = ("train", "icl", "ciwl", "flip")
 LEAST = 1e-3  # variance of a single answer where all were alike
 VARIED = (*_WHOLE, *_REAL, *_TEXT)
+# all else has its default, which a setting of later gives what the runs had without it
 SHARED: dict[str, Any] = {
-    "depth": 2,
-    "width": 64,
-    "heads": 8,
-    "mlp_ratio": 0.0,
-    "positions": "learned",
-    "context_len": 2,
-    "burstiness": 1,
-    "zipf_exponent": 0.0,
-    "label_noise": 0.0,
-    "input_noise": 0.0,
+    **{name: one.default for name, one in BY_SHORT_NAME.items() if name not in VARIED},
     "data_kind": "gaussian",
 }
 

@@ -81,7 +81,7 @@ def base_of(logs: Sequence[Curves], settings: Path | None) -> Base:
 
     Beside a settings file the first log is the base's only where it has no settings of its own.
     """
-    from ..settings.short_names import from_short_names
+    from ..settings.names import from_short_names
     from ..settings.yaml_files import read_settings
 
     first = logs[0] if logs else None
@@ -106,7 +106,7 @@ def require_trainable(base: Base, moves: Sequence[Move], *, written: bool) -> tu
     from the full one. That only the data are others (those of published runs are not made by our
     trainer) is returned as a note, not refused.
     """
-    from ..settings.short_names import unlike, with_short_names
+    from ..settings.names import unlike, with_short_names
 
     strange = unusable(base.short)
     if strange is not None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import unknown_name
 from ..settings.names import short_names
-
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
+from ..settings.training import BY_SHORT_NAME, TrainingSettings
 
 DIGITS = 2  # significant digits of a proposed number: nobody trains 3,187 classes
 FACTOR = 4.0  # how far a number on a logarithmic scale may move by default, either way
@@ -137,24 +135,11 @@ class Move:
         return CHANGE + self.price * abs(self.distance(before, after)) / self.unit
 
 
-_SHARE: Mapping[str, Any] = {"lower": 0.0, "upper": 1.0, "unit": 0.5}
-# how settings move where nothing is said; a lower and an upper end of None are FACTOR around base
-_KINDS: Mapping[str, Mapping[str, Any]] = {
-    "match_probability": _SHARE,
-    "n_classes": {"log": True, "whole": True},
-    "n_exemplars": {"log": True, "whole": True},
-    "spread": {"log": True},
-    "lr": {"log": True},
-    "batch_size": {"log": True, "whole": True},
-    "width": {"log": True, "whole": True},
-    "weight_decay": {"lower": 0.0, "upper": 1.0, "unit": 0.5},
-    "label_noise": {"lower": 0.0, "upper": 0.5, "unit": 0.25},
-    "input_noise": {"lower": 0.0, "upper": 1.0, "unit": 0.5},
-    "zipf_exponent": {"lower": 0.0, "upper": 2.0},
-    "mlp_ratio": {"lower": 0.0, "upper": 4.0, "unit": 4.0},
-}
-MOVABLE = tuple(_KINDS)
-DEFAULT = ("match_probability", "n_classes", "n_exemplars", "spread")
+_DECLARED = {name: one.move for name, one in BY_SHORT_NAME.items() if one.move is not None}
+# those that move where none is named come first
+_MOVES = dict(sorted(_DECLARED.items(), key=lambda pair: pair[1].usual or math.inf))
+MOVABLE = tuple(_MOVES)
+DEFAULT = tuple(name for name, move in _MOVES.items() if move.usual)
 
 
 def default_moves(
@@ -180,30 +165,39 @@ def default_moves(
     ['match_probability', 'n_classes']
     """
     base = short_names(base)
-    found = []
+    moves = []
     for name in names:
-        if name not in _KINDS:
-            raise unknown_name("setting to move", name, _KINDS)
-        kind = dict(_KINDS[name])
-        value = base.get(name)
-        if not isinstance(value, int | float):
+        if name not in _MOVES:
+            raise unknown_name("setting to move", name, _MOVES)
+        move, whole, value = _MOVES[name], BY_SHORT_NAME[name].whole, base.get(name)
+        if not isinstance(value, int | float) or (move.log and value <= 0):
             continue
-        if kind.get("log"):
-            if value <= 0:
-                continue
-            kind = {"lower": value / FACTOR, "upper": value * FACTOR, **kind}
-        if name == "width":
-            kind["multiple"] = _width_step(base)
-        if kind.get("whole"):
-            kind["lower"], kind["upper"] = max(1.0, round(kind["lower"])), round(kind["upper"])
-        found.append(Move(setting=name, **kind))
-    return tuple(found)
+        lower = value / FACTOR if move.lower is None else move.lower
+        upper = value * FACTOR if move.upper is None else move.upper
+        moves.append(
+            Move(
+                setting=name,
+                lower=max(1.0, round(lower)) if whole else lower,
+                upper=round(upper) if whole else upper,
+                log=move.log,
+                whole=whole,
+                multiple=1 if move.multiple is None else move.multiple(base),
+                unit=move.unit,
+            )
+        )
+    return tuple(moves)
 
 
-def _width_step(base: Mapping[str, Any]) -> int:
-    """Of what a width must be a multiple, so that the base's heads can share it."""
-    turned = base.get("positions") in ("sinusoidal", "rotary")  # in pairs of numbers
-    return int(base.get("heads", 1)) * (2 if turned else 1)
+def price_words() -> str:
+    """What a price buys, by setting: ``in factors of 2 (n_classes, …), else in units of …``."""
+    by_unit: dict[float, list[str]] = {}
+    factors = [name for name, move in _MOVES.items() if move.log]
+    for name, move in _MOVES.items():
+        if not move.log:
+            by_unit.setdefault(move.unit, []).append(name)
+    *units, last = (f"{unit:g} ({', '.join(names)})" for unit, names in by_unit.items())
+    several = f"{', '.join(units)} or {last}"
+    return f"in factors of 2 ({', '.join(factors)}), else in units of {several}"
 
 
 def parse_move(text: str, base: Mapping[str, Any]) -> Move:
@@ -221,10 +215,10 @@ def parse_move(text: str, base: Mapping[str, Any]) -> Move:
     """
     head, _, price_text = text.partition("@")
     name, _, range_text = head.partition("=")
-    known = default_moves(base, [name])
-    if not known:
+    moves = default_moves(base, [name])
+    if not moves:
         raise ValueError(f"--move {text}: the base has no number {name} to move; add it there")
-    (move,) = known
+    (move,) = moves
     form = "write name=lower:upper@price, e.g. match_probability=0:1@2"
     try:
         if price_text:

@@ -156,7 +156,7 @@ def write_proposals(
     """
     import pandas as pd
 
-    from ..settings.short_names import with_short_names
+    from ..settings.names import with_short_names
     from ..settings.yaml_files import write_settings
 
     folder = Path(folder).expanduser()

@@ -1,34 +1,40 @@
 """Training settings as numbers that effects multiply: 0 at the base, the paper's 2-layer run.
 
 Settings of published runs, of our trainer and of the reference's logs share one set of names
-(`coopetition.logs`); this is the one place where they become covariates. What settings do not say
-is not guessed: the covariate is unknown, with a spread that widens every prediction.
+(`coopetition.logs`). Covariates of one setting are declared with it (`InMaps`), those of several
+here. What settings do not say is not guessed: the covariate is unknown, with a spread that widens
+every prediction.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Mapping
+import numbers
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..curves.curve import head_start as head_start  # read by those who read covariates
 from ..errors import unknown_name
-from .setting_values import (
-    decay,
-    error,
-    fixed_positions,
-    log2_of,
-    matched,
-    number,
-    plain,
-    time_scale,
-)
+from .schema import InMaps
+from .training import BY_SHORT_NAME
 
 UNKNOWN_KIND = "unknown"
 DECAYING = ("all", "attention", "embeddings")  # parts whose weight decay has a covariate
+COUPLED, DECOUPLED = 1e-3, 0.1  # weight decay that makes a difference, by kind
+USUAL_ERROR = 0.1  # a measured error at the base ...
+NO_ERROR = 0.005  # ... and one below which it is as good as none
 DIGITS = 9  # decimals of a covariate
 BASE_KIND = "omniglot"  # image features of drawn characters, the published runs' data
+# in the order of the shipped maps' numbers; covariates that came later follow as they are declared
+ORDER = (
+    "classes", "exemplars", "matching", "matched_share", "mlp", "one_layer", "depth",
+    "fixed_positions", "width", "time_scale", "head_start", "spread", "context", "burstiness",
+    "zipf", "label_noise", "input_noise", "weight_decay", "attention_decay", "embedding_decay",
+    "decoupled_decay", "decoupled_attention_decay", "decoupled_embedding_decay", "match_error",
+    "probe_error",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,130 +47,178 @@ class Covariate:
         Its name.
     meaning
         What one unit of it is, in words.
+    of
+        The settings it is made of, by short name.
     value
         From the settings to the number; None where they do not say.
     unknown
         Standard deviation of the number where settings do not say; 0 if 0 may then be assumed.
     reach
         How far one unit can move a parameter, in units of its `setting_spread`.
+    effects
+        Expected effects that have a direction, by parameter: mean and standard deviation of the
+        change of its logarithm by one unit.
     """
 
     name: str
     meaning: str
+    of: tuple[str, ...]
     value: Callable[[Mapping[str, Any]], float | None]
-    unknown: float
+    unknown: float = 0.0
     reach: float
+    effects: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
-COVARIATES: tuple[Covariate, ...] = tuple(
-    Covariate(name=name, meaning=meaning, value=value, unknown=unknown, reach=reach)
-    for name, meaning, value, unknown, reach in (
-        ("classes", "classes doubled", log2_of("n_classes", 12800), 2.0, 0.4),
-        ("exemplars", "exemplars per class doubled", log2_of("n_exemplars", 20), 1.0, 0.4),
-        (
-            "matching",
-            "unmatched share of sequences × e",
-            plain("match_probability", matched),
-            0.0,
-            0.15,
-        ),
-        (
-            "matched_share",
-            "all sequences matched instead of none",
-            plain("match_probability"),
-            0.0,
-            0.6,
-        ),
-        (
-            "mlp",
-            "MLP of ratio 4",
-            plain("mlp_ratio", lambda ratio: math.log1p(ratio) / math.log(5.0)),
-            0.3,
-            1.0,
-        ),
-        (
-            "one_layer",
-            "1 layer instead of 2",
-            plain("depth", lambda depth: float(depth == 1)),
-            0.1,
-            1.0,
-        ),
-        (
-            "depth",
-            "layers doubled beyond 2",
-            plain("depth", lambda depth: math.log2(max(depth, 2.0) / 2.0)),
-            0.5,
-            0.4,
-        ),
-        ("fixed_positions", "positions not learned, 2 layers or fewer", fixed_positions, 0.2, 1.0),
-        ("width", "width doubled", log2_of("width", 64), 0.5, 0.4),
-        ("time_scale", "batch size / learning rate × e", time_scale, 3.0, 0.15),
-        (
-            "head_start",
-            "1e7 sequences of CIWL-only training before",
-            lambda s: head_start(s) / 1e7,
-            0.0,
-            1.0,
-        ),
-        ("spread", "within-class spread doubled", log2_of("spread", 0.5), 0.0, 0.4),
-        ("context", "context length doubled", log2_of("context_len", 2), 0.3, 0.4),
-        ("burstiness", "copies of the query's class doubled", log2_of("burstiness", 1), 0.3, 0.4),
-        ("zipf", "Zipf exponent raised by 1", plain("zipf_exponent"), 0.0, 0.7),
-        (
-            "label_noise",
-            "a tenth of labels random",
-            plain("label_noise", lambda x: 10 * x),
-            0,
-            0.4,
-        ),
-        ("input_noise", "noise of one standard deviation", plain("input_noise"), 0.0, 0.5),
-        ("weight_decay", "weight decay from 0 to 1e-3", decay("all", False), 0.0, 0.3),
-        (
-            "attention_decay",
-            "weight decay of attention from 0 to 1e-3",
-            decay("attention", False),
-            0.0,
-            0.3,
-        ),
-        (
-            "embedding_decay",
-            "weight decay of embeddings from 0 to 1e-3",
-            decay("embeddings", False),
-            0.0,
-            0.3,
-        ),
-        ("decoupled_decay", "decoupled decay from 0 to 0.1", decay("all", True), 0.0, 0.3),
-        (
-            "decoupled_attention_decay",
-            "decoupled decay of attention from 0 to 0.1",
-            decay("attention", True),
-            0.0,
-            0.3,
-        ),
-        (
-            "decoupled_embedding_decay",
-            "decoupled decay of embeddings from 0 to 0.1",
-            decay("embeddings", True),
-            0.0,
-            0.3,
-        ),
-        (
-            "match_error",
-            "measured match error in context × e",
-            error("match_error", 0.1),
-            0.0,
-            0.15,
-        ),
-        (
-            "probe_error",
-            "measured error of a class probe × e",
-            error("probe_error", 0.1),
-            0.0,
-            0.15,
-        ),
+def number(settings: Mapping[str, Any], name: str) -> float | None:
+    """A setting that is a number, None where settings do not say it.
+
+    Raises
+    ------
+    ValueError
+        If it is no number (text, a list, not finite), or outside its range.
+    """
+    value = settings.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, numbers.Real):
+        quotes = ", without quotes" if isinstance(value, str) else ""
+        raise ValueError(f"setting {name} = {value!r}: give a single number{quotes}")
+    said, declared = float(value), BY_SHORT_NAME.get(name)
+    if not math.isfinite(said):
+        fits, must = False, "must be finite; leave it out where it is not known"
+    elif declared is not None and declared.positive:
+        fits, must = said > 0, "must be positive to be compared with others"
+    elif declared is not None and declared.largest < math.inf:
+        fits, must = 0 <= said <= declared.largest, f"must lie in [0, {declared.largest:g}]"
+    else:
+        fits, must = said >= 0, "must be at least 0"
+    if not fits:
+        raise ValueError(f"setting {name} = {said:g}: {must}")
+    return said
+
+
+def _of_one(settings: Mapping[str, Any], name: str, use: InMaps) -> float | None:
+    """The covariate that a single setting makes."""
+    said = number(settings, name)
+    if said is None:
+        return 0.0 if use.assumed else None
+    return use.transform(said)
+
+
+def _decay(settings: Mapping[str, Any], part: str, decoupled: bool) -> float | None:
+    """Weight decay of one kind on one part of the network, 0 where it is of another."""
+    rate = number(settings, "weight_decay")
+    if rate is None:
+        return None
+    kind = settings.get("weight_decay_kind")
+    apart = settings.get("optimizer") == "adamw" or kind == "decoupled"
+    here = settings.get("weight_decay_on", "all") == part and apart == decoupled
+    return math.asinh(rate / (DECOUPLED if decoupled else COUPLED)) if here else 0.0
+
+
+def _time_scale(settings: Mapping[str, Any]) -> float | None:
+    """Logarithm of batch size over learning rate, 0 at the base."""
+    lr, batch = number(settings, "lr"), number(settings, "batch_size")
+    if lr is None or batch is None:
+        return None
+    return math.log(batch / 32.0) - math.log(lr / 1e-5)
+
+
+def _fixed_positions(settings: Mapping[str, Any]) -> float | None:
+    """Whether positions are not learned, of networks of at most 2 layers."""
+    depth = number(settings, "depth")
+    if depth is None or settings.get("positions") is None:
+        return None
+    return float(settings["positions"] != "learned" and depth <= 2)
+
+
+def _error(settings: Mapping[str, Any], name: str) -> float | None:
+    """Logarithm of a measured error over the base's."""
+    said = number(settings, name)
+    return None if said is None else math.log((said + NO_ERROR) / (USUAL_ERROR + NO_ERROR))
+
+
+def _of_several() -> Iterator[Covariate]:
+    """Covariates that take more than one number of the trainer's settings."""
+    yield Covariate(
+        name="fixed_positions",
+        meaning="positions not learned, 2 layers or fewer",
+        of=("positions", "depth"),
+        value=_fixed_positions,
+        unknown=0.2,
+        reach=1.0,
+        # a previous-token head is harder to find
+        effects={"x_a": (-1.0, 1.0), "sequences_per_time": (0.5, 1.0)},
     )
-)
+    yield Covariate(
+        name="time_scale",  # its effects are the theory's: rates follow it
+        meaning="batch size / learning rate × e",
+        of=("batch_size", "lr"),
+        value=_time_scale,
+        unknown=3.0,
+        reach=0.15,
+    )
+    yield Covariate(
+        name="head_start",
+        meaning="1e7 sequences of CIWL-only training before",
+        of=("start",),
+        value=lambda settings: head_start(settings) / 1e7,
+        reach=1.0,
+        effects={"x_d": (1.0, 1.0), "x_b": (1.0, 1.0)},  # it grows d and the shared b, c
+    )
+    for name, part, decoupled in (
+        ("weight_decay", "all", False),
+        ("attention_decay", "attention", False),
+        ("embedding_decay", "embeddings", False),
+        ("decoupled_decay", "all", True),
+        ("decoupled_attention_decay", "attention", True),
+        ("decoupled_embedding_decay", "embeddings", True),
+    ):
+        kind, end = ("decoupled", "0.1") if decoupled else ("weight", "1e-3")
+        where = "" if part == "all" else f" of {part}"
+        yield Covariate(
+            name=name,
+            meaning=f"{kind} decay{where} from 0 to {end}",
+            of=("weight_decay", "weight_decay_kind", "weight_decay_on", "optimizer"),
+            value=functools.partial(_decay, part=part, decoupled=decoupled),
+            reach=0.3,
+        )
+    for name, of_what, parameter in (
+        ("match_error", "measured match error in context", "mu1"),
+        ("probe_error", "measured error of a class probe", "mu2"),
+    ):
+        yield Covariate(
+            name=name,
+            meaning=f"{of_what} × e",
+            of=(name,),
+            value=functools.partial(_error, name=name),
+            reach=0.15,
+            effects={parameter: (0.4, 0.4)},
+        )
+
+
+def _all() -> tuple[Covariate, ...]:
+    """The covariates of single settings and of several, in their order."""
+    single = (
+        Covariate(
+            name=use.covariate,
+            meaning=use.meaning,
+            of=(name,),
+            value=functools.partial(_of_one, name=name, use=use),
+            unknown=use.unknown,
+            reach=use.reach,
+            effects=use.effects,
+        )
+        for name, setting in BY_SHORT_NAME.items()
+        for use in setting.maps
+    )
+    by_name = {one.name: one for one in (*_of_several(), *single)}
+    return tuple(by_name[name] for name in dict.fromkeys((*ORDER, *by_name)))
+
+
+COVARIATES = _all()
 NAMES = tuple(covariate.name for covariate in COVARIATES)
+UNSAID = {covariate.name: covariate.value({}) for covariate in COVARIATES}  # of no settings at all
 
 
 def covariates(settings: Mapping[str, Any]) -> dict[str, float | None]:
@@ -208,7 +262,7 @@ def time_scale_of(settings: Mapping[str, Any]) -> float:
     >>> round(time_scale_of({"lr": 3e-4, "batch_size": 16}), 4)
     0.0167
     """
-    return math.exp(time_scale(settings) or 0.0)
+    return math.exp(_time_scale(settings) or 0.0)
 
 
 def data_kind(settings: Mapping[str, Any]) -> str:

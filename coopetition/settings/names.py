@@ -1,67 +1,28 @@
-"""One set of names for the settings of any run, whoever trained it."""
+"""One set of short names for the settings of any run, whoever trained it.
+
+From the reference's and our trainer's files to short names, and back to our trainer's settings.
+"""
 
 from __future__ import annotations
 
 import difflib
 import functools
+import math
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from .training import TrainingSettings
+from ..errors import unknown_name
+from .covariates import COVARIATES, data_kind, unusable
+from .training import BY_SHORT_NAME, TrainingSettings
+from .yaml_files import as_plain, from_plain, merged
 
-
-# our name -> where a settings.yaml of our trainer has it
-OURS = {
-    "depth": "network.depth",
-    "width": "network.width",
-    "heads": "network.heads",
-    "mlp_ratio": "network.mlp_ratio",
-    "positions": "network.positions",
-    "n_classes": "data.n_classes",
-    "n_exemplars": "data.n_exemplars",
-    "spread": "data.spread",
-    "context_len": "sequences.context_len",
-    "burstiness": "sequences.burstiness",
-    "match_probability": "sequences.match_probability",
-    "zipf_exponent": "sequences.zipf_exponent",
-    "label_noise": "sequences.label_noise",
-    "input_noise": "sequences.input_noise",
-    "lr": "optimisation.lr",
-    "batch_size": "optimisation.batch_size",
-    "optimizer": "optimisation.optimizer",
-    "weight_decay": "optimisation.weight_decay",
-    "weight_decay_kind": "optimisation.weight_decay_kind",
-    "weight_decay_on": "optimisation.weight_decay_on",
-    "seed": "run.seed",
-}
 # what plain bursty sequences are beside their burstiness
 _PLAIN = {"distractor": True, "no_support": False, "unique_rest": False}
 # labels of our trainer that leave one strategy alone, by the published runs' name of such data
 _ONLY = {"random": "icl_only", "query_copied": "ciwl_only"}
 _NOTHING: tuple[Any, ...] = (None, (), [], {}, "")
-
-_POSITIONS = {"ape": "learned", "rope": "rotary", "sinusoidal": "sinusoidal"}
-_REFERENCE: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "depth": ("depth", int),
-    "width": ("d_model", int),
-    "heads": ("num_heads", int),
-    "positions": ("pos_embedding_type", lambda kind: _POSITIONS.get(kind, kind)),
-    "n_classes": ("class_split", lambda split: split[0]),
-    "n_exemplars": ("exemplar_split", lambda split: split[0]),
-    "context_len": ("train_context_len", int),
-    "burstiness": ("pt_burstiness", lambda each: each[0] if len(set(each)) == 1 else None),
-    "match_probability": ("match_query_and_distractors", float),
-    "zipf_exponent": ("zipf_alpha", float),
-    "input_noise": ("noise_scale_train", float),
-    "lr": ("lr", float),
-    "batch_size": ("train_bs", int),
-    "optimizer": ("optimizer", str),
-    "weight_decay": ("weight_decay", float),
-    "init_seed": ("init_seed", int),
-    "train_seed": ("train_seed", int),
-}
+_REFERENCE_SEEDS = ("init_seed", "train_seed")  # ours is one
 
 
 def settings_of_reference(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,13 +36,17 @@ def settings_of_reference(config: Mapping[str, Any]) -> dict[str, Any]:
     >>> settings["width"], settings["mlp_ratio"], settings["batch_size"]
     (64, 0.0, 32)
     """
-    settings = {
-        ours: convert(config[theirs])
-        for ours, (theirs, convert) in _REFERENCE.items()
-        if config.get(theirs) is not None
-    }
-    if "mlp_ratio" in config:  # null: attention only
-        settings["mlp_ratio"] = float(config["mlp_ratio"] or 0)
+    settings: dict[str, Any] = {}
+    for short, setting in BY_SHORT_NAME.items():
+        theirs = setting.reference
+        if theirs is None or theirs.name not in config:
+            continue
+        if config[theirs.name] is not None:
+            settings[short] = theirs.convert(config[theirs.name])
+        elif theirs.null is not None:
+            settings[short] = theirs.null
+    seeds = {name: config.get(name) for name in _REFERENCE_SEEDS}
+    settings |= {name: int(seed) for name, seed in seeds.items() if seed is not None}
     if settings.get("weight_decay"):  # the reference adds the sum of unsquared norms to the loss
         settings["weight_decay_kind"] = "norm"
     return {**settings, "original": dict(config)}
@@ -101,11 +66,10 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     (32, 'icl_only', 'scratch')
     """
     settings: dict[str, Any] = {}
-    for short, path in OURS.items():
-        part, name = path.split(".")
-        values = _part(tree, part)
-        if name in values:
-            settings[short] = _number(values[name])
+    for short, setting in BY_SHORT_NAME.items():
+        values = _part(tree, setting.section)
+        if setting.name in values:
+            settings[short] = _number(values[setting.name])
     settings["data"] = _sequences(_part(tree, "sequences"))
     intervention = _part(tree, "intervention")
     checkpoint = intervention.get("start_from")
@@ -135,12 +99,12 @@ def short_names(settings: Mapping[str, Any] | TrainingSettings) -> Mapping[str, 
     """
     if isinstance(settings, Mapping):
         return settings
-    if not hasattr(settings, "model_dump"):  # not asked by type, which would take importing it
+    if not isinstance(settings, TrainingSettings):
         raise ValueError(
             f"settings = {reprlib.repr(settings)}: give a dictionary by short names, such as "
             "Curves.settings, or TrainingSettings"
         )
-    return settings_of_ours(settings.model_dump(mode="json"))
+    return settings_of_ours(as_plain(settings))
 
 
 def _number(value: Any) -> Any:
@@ -172,12 +136,107 @@ def _sequences(given: Mapping[str, Any]) -> str:
     return "bursty" if _number(given.get("burstiness", 1)) else "freely_drawn"
 
 
+def with_short_names(base: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
+    """A run's settings with changes under short names.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a value not allowed.
+
+    Examples
+    --------
+    >>> with_short_names(TrainingSettings(), {"n_classes": 1600.0}).data.n_classes
+    1600
+    """
+    tree = as_plain(base)
+    for name, value in changes.items():
+        if name not in BY_SHORT_NAME:
+            raise unknown_name("setting", name, BY_SHORT_NAME)
+        section, field = BY_SHORT_NAME[name].section, BY_SHORT_NAME[name].name
+        before = tree[section][field]
+        if isinstance(before, int) and not isinstance(before, bool) and float(value).is_integer():
+            value = int(value)
+        tree = merged(tree, {section: {field: value}})
+    return from_plain(tree)
+
+
+def from_short_names(settings: Mapping[str, Any]) -> TrainingSettings:
+    """Settings of a run known by short names only, such as a published one; else the defaults.
+
+    Its data are Gaussian classes unless ``data_kind`` names another kind that the trainer has and
+    can make without a file.
+
+    Examples
+    --------
+    >>> from_short_names({"lr": 1e-5, "n_classes": 12800, "data_kind": "omniglot"}).data.kind
+    'gaussian'
+    """
+    original = settings.get("original")
+    if isinstance(original, Mapping) and set(original) <= set(TrainingSettings.model_fields):
+        return from_plain(original)
+    known = {name: value for name, value in settings.items() if name in BY_SHORT_NAME}
+    known.pop("optimizer", None)  # the reference's names of optimizers are its own
+    base = TrainingSettings()
+    kind = settings.get("data_kind")
+    if kind in ("glyphs", "onehot"):
+        base = base.replace(data=base.data.replace(kind=kind))
+    return with_short_names(base, known)
+
+
+def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str]:
+    """In what a run would differ from one of the settings by short names, as maps see them.
+
+    Not every run can be written down as settings of our trainer: of published runs, the data are
+    not those that it makes, and training from another run's weights takes these weights.
+
+    Parameters
+    ----------
+    settings
+        By short names, as in `Curves.settings`. What they leave open is met by any value.
+    made
+        What would be trained.
+
+    Returns
+    -------
+    dict
+        What is trained and what the settings say, in words, by ``data_kind``, ``training`` (plain
+        or not) and covariate.
+
+    Raises
+    ------
+    ValueError
+        If a setting has a value outside its range.
+
+    Examples
+    --------
+    >>> found = unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
+    >>> found["data_kind"], found["classes"]
+    ('gaussian, not omniglot', '0, not -3 (classes doubled)')
+    """
+    own = settings_of_ours(as_plain(made))
+    pairs = {
+        "data_kind": (data_kind(own), data_kind(settings)),
+        "training": (unusable(own) or "plain", unusable(settings) or "plain"),
+    }
+    found = {n: f"{mine}, not {theirs}" for n, (mine, theirs) in pairs.items() if mine != theirs}
+    for covariate in COVARIATES:
+        mine, theirs = covariate.value(own), covariate.value(settings)
+        if theirs is None and covariate.unknown == 0:
+            theirs = 0.0
+        if mine is not None and theirs is not None and not math.isclose(mine, theirs, abs_tol=1e-9):
+            found[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({covariate.meaning})"
+    return found
+
+
 # what covariates, kinds of data and kinds of training are made of
-READ = (
-    *(name for name in OURS if name not in ("heads", "seed")),
-    "match_error", "probe_error", "data_kind", "data", "start", "intervention",
+READ = tuple(
+    dict.fromkeys(
+        (*(name for covariate in COVARIATES for name in covariate.of),
+         "data_kind", "data", "start", "intervention")
+    )
 )  # fmt: skip
-_DOTTED = {path: name for name, path in OURS.items() if name in READ}
+_DOTTED = {setting.path: name for name, setting in BY_SHORT_NAME.items() if name in READ}
 SIMILAR = 0.85  # of letters that a misspelt name shares with the right one
 BEGINNING = 7  # letters that a name cut short has at least, and half of the whole
 

@@ -12,21 +12,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import yaml
 
 from ..errors import unknown_name
 from ..files import write_atomically
-from .base import Settings
 from .presets import preset
-from .training import TrainingSettings
+from .schema import Settings, section_of
+from .training import SETTINGS, TrainingSettings
 
 FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)([eE][-+]?\d+)?$")
-# what may be changed when a run is continued: none of it alters what was computed so far
-CHANGEABLE = (
-    "sequences", "checkpoint_every", "checkpoint_at", "keep_checkpoints", "threads", "tensorboard",
-    "wandb_project", "kernels", "capture",
-)  # fmt: skip
+SECTIONS = tuple(name for name, field in TrainingSettings.model_fields.items() if section_of(field))
+# settings of a run that may be changed when it is continued
+CHANGEABLE = tuple(setting.name for setting in SETTINGS if setting.changeable)
 
 
 class _Loader(yaml.SafeLoader):
@@ -145,8 +142,7 @@ def read_whole_settings(path: str | Path) -> TrainingSettings:
     """
     values = read_yaml(path)
     held = values if isinstance(values, Mapping) else {}
-    sections = [name for name, field in TrainingSettings.model_fields.items() if _is_section(field)]
-    missing = [name for name in sections if name not in held]
+    missing = [name for name in SECTIONS if name not in held]
     if missing:
         raise ValueError(f"{path} is not whole: it lacks {', '.join(missing)}")
     return read_settings(path)
@@ -182,21 +178,16 @@ def another_run(stored: TrainingSettings, wanted: TrainingSettings) -> str | Non
     return next((section for section in differing if section != "source"), None)
 
 
-def _section(path: list[str], given: str) -> type[pydantic.BaseModel]:
+def _section(path: list[str], given: str) -> type[Settings]:
     """The class that holds the setting at ``path``."""
-    held: type[pydantic.BaseModel] = TrainingSettings
+    held: type[Settings] = TrainingSettings
     for part in path:
         field = held.model_fields.get(part)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, Settings)):
-            sections = [n for n, f in TrainingSettings.model_fields.items() if _is_section(f)]
-            raise unknown_name(f"section of {given!r}", part, sections)
-        held = inner
+        section = section_of(field) if field else None
+        if section is None:
+            raise unknown_name(f"section of {given!r}", part, SECTIONS)
+        held = section
     return held
-
-
-def _is_section(field: pydantic.fields.FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
 
 
 def with_overrides(settings: TrainingSettings, overrides: Iterable[str]) -> TrainingSettings:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..seeds import stream_seed
-from ..settings.training import DataSettings, NetworkSettings, TrainingSettings
+from ..settings.schema import value_at
+from ..settings.training import SETTINGS, DataSettings, NetworkSettings, TrainingSettings
 from .compute.devices import on_device
 from .compute.gpu.capture import STRETCH, CapturedSteps, CudaGraphs, Recorder, why_not_captured
 from .compute.gpu.memory import (
@@ -30,21 +31,6 @@ from .network.network import build_network
 from .sequences.batches import BatchStream
 from .sequences.blocks import Exemplars
 
-SHARED = (
-    "network",
-    "intervention",
-    "evaluation",
-    "sequences.context_len",
-    "optimisation.batch_size",
-    "run.sequences",
-    "run.block",
-    "run.checkpoint_every",
-    "run.checkpoint_at",
-    "run.measures_every",
-    "run.kernels",
-    "run.matmul",
-    "run.capture",
-)
 STREAM = "stream/"
 MEASURED = slice(0, 256)  # evaluation sequences on which circuits are measured
 
@@ -63,17 +49,12 @@ def check_members(members: Sequence[TrainingSettings]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two runs of an ensemble are named {name!r}; give each its own name")
-    for path in SHARED:
-        values = []
-        for member in members:
-            value: object = member
-            for part in path.split("."):
-                value = getattr(value, part)
-            values.append(value)
-        if any(value != values[0] for value in values):
+    for setting in SETTINGS:
+        values = [value_at(member, setting.path) for member in members]
+        if setting.members == "same" and any(value != values[0] for value in values):
             raise ValueError(
-                f"{path} differs between the runs of an ensemble: it must be the same; train them "
-                "apart"
+                f"{setting.path} differs between the runs of an ensemble: it must be the same; "
+                "train them apart"
             )
 
 

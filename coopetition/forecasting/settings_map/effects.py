@@ -1,22 +1,20 @@
-"""What is believed of the effects of settings before any run is seen.
+"""Priors of the effects of settings, before any run is seen.
 
 θ = base + Σ effect · covariate + offset of the data + offset of the settings + own deviation. Every
 covariate may move every parameter, by `Covariate.reach` × `TheoryParameter.setting_spread`; those
-listed here have a direction too. They are priors: data that say otherwise overturn them. These are
-for new maps; a map keeps those it was calibrated with
-(`coopetition.forecasting.settings_map.priors`).
+of `Covariate.effects` have a direction too. Data that say otherwise overturn them. These are for
+new maps; a map keeps those it was calibrated with (`coopetition.forecasting.settings_map.priors`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import ReadOnlyArrays
-from ...fitting.symmetry import RATE
 from ...settings.covariates import COVARIATES
 from ..theories.theory import Theory
 from .correlation import Combination, correlation
@@ -26,35 +24,7 @@ Array = NDArray[np.float64]
 
 KIND_REACH = 2.5  # of other data, in units of a parameter's setting_spread: another world
 SETTINGS_REACH = 0.6  # of what a sum of effects misses at one combination of settings
-PACE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
-
-# (covariate, parameter): mean, standard deviation; the reason
-DIRECTED: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("classes", "n_d"): (0.35, 0.25),  # more classes take longer to memorise
-    ("exemplars", "mu1"): (0.15, 0.2),  # more exemplars match less well in context ...
-    ("exemplars", "n_d"): (0.25, 0.25),  # ... and take longer to memorise
-    ("matching", "mu1"): (1.0, 0.3),  # what is matched exactly leaves no error of ICL
-    ("mlp", "alpha"): (0.0, 1.0),  # capacity
-    ("mlp", "x_a"): (0.5, 1.0),
-    ("one_layer", "x_a"): (-2.0, 1.0),  # induction takes two layers (Olsson et al. 2022) ...
-    ("one_layer", "gain_icl"): (-1.5, 1.0),  # ... and one has little to gain by trying
-    ("depth", RATE): (0.3, 0.4),
-    ("fixed_positions", "x_a"): (-1.0, 1.0),  # a previous-token head is harder to find
-    ("fixed_positions", RATE): (0.5, 1.0),
-    ("width", "alpha"): (-0.5, 0.5),  # capacity
-    ("head_start", "x_d"): (1.0, 1.0),  # CIWL-only training grows d and the shared b, c
-    ("head_start", "x_b"): (1.0, 1.0),
-    ("spread", "mu1"): (0.5, 0.4),  # exemplars of a class match less well
-    ("spread", "n_d"): (0.2, 0.3),
-    ("context", "x_a"): (-0.3, 0.3),  # ICL comes later in long contexts (Nguyen & Reddy 2024)
-    ("burstiness", "x_a"): (0.3, 0.3),  # and earlier with copies (Zucchet et al. 2025)
-    ("zipf", "n_d"): (-0.3, 0.5),  # frequent classes are memorised first (Chan et al. 2022)
-    ("label_noise", "mu2"): (0.7, 0.5),  # what cannot be memorised (B. Chan et al. 2024)
-    ("input_noise", "mu2"): (0.5, 0.5),
-    ("input_noise", "mu1"): (0.3, 0.5),
-    ("match_error", "mu1"): (0.4, 0.4),
-    ("probe_error", "mu2"): (0.4, 0.4),
-}
+TIME_SCALE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,15 +55,15 @@ class EffectPrior(ReadOnlyArrays):
         correlation[first:, first:] = self.correlation
         inverse = np.linalg.inv(correlation[np.ix_(used, used)])
         k = len(self.mean)
-        found = np.zeros((k, len(used), k, len(used)))
+        precision = np.zeros((k, len(used), k, len(used)))
         for row in range(k):
             scale = 1.0 / self.spread[row, used]
-            found[row, :, row, :] = scale[:, None] * inverse * scale
-        return found
+            precision[row, :, row, :] = scale[:, None] * inverse * scale
+        return precision
 
 
 def current_priors(theory: Theory) -> Priors:
-    """What is believed now of a theory's parameters and of the effects on them.
+    """The priors of a theory's parameters and of the effects on them, for a new map.
 
     Examples
     --------
@@ -102,34 +72,26 @@ def current_priors(theory: Theory) -> Priors:
     (1.0, 0.3)
     """
     known = {parameter.name for parameter in theory.parameters}
-    directed: dict[str, dict[str, tuple[float, float]]] = {}
-    for (covariate, name), effect in DIRECTED.items():
-        if name in known:
-            directed.setdefault(covariate, {})[name] = effect
+    directed = {
+        covariate.name: {name: e for name, e in covariate.effects.items() if name in known}
+        for covariate in COVARIATES
+    }
     return Priors(
         parameters=theory.parameters,
         reach={c.name: c.reach for c in COVARIATES},
         unknown={c.name: c.unknown for c in COVARIATES},
-        directed=directed,
+        directed={name: effects for name, effects in directed.items() if effects},
         kind_reach=KIND_REACH,
         settings_reach=SETTINGS_REACH,
-        time_scale_spread=PACE_SPREAD,
+        time_scale_spread=TIME_SCALE_SPREAD,
     )
 
 
 def effect_prior(
     priors: Priors, kinds: Sequence[str], combinations: Sequence[Combination]
 ) -> EffectPrior:
-    """The prior of all effects.
-
-    Parameters
-    ----------
-    priors
-        Of the parameters and the covariates.
-    kinds
-        Kinds of data other than the base's that the runs have.
-    combinations
-        The different combinations of settings that the runs have.
+    """The prior of all effects, for runs on these kinds of data, other than the base's, and of
+    these different combinations of settings.
     """
     columns = (
         "base",

@@ -14,13 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...settings.training import OptimisationSettings
+from ...settings.training import SETTINGS, OptimisationSettings
 from ..network.network import Network
 from . import decay
 from .decay import TINY
 from .schedules import Rates
-
-MEMBERS_OWN = {"lr", "lr_floor", "warmup_steps", "decay_steps", "weight_decay"}
 
 SMALLEST_MOMENTS = (1e-26, 1e-36)
 
@@ -206,10 +204,12 @@ class Optimiser:
 
 def check_shared(settings: Sequence[OptimisationSettings]) -> None:
     """Refuse members whose settings differ in more than numbers a batched step can carry."""
-    for name in sorted(set(OptimisationSettings.model_fields) - MEMBERS_OWN):
-        values = {getattr(member, name) for member in settings}
+    for setting in SETTINGS:
+        if setting.section != "optimisation" or setting.members == "differ":
+            continue
+        values = {getattr(member, setting.name) for member in settings}
         if len(values) > 1:
             raise ValueError(
-                f"optimisation.{name} = {', '.join(sorted(map(str, values)))}: members of one "
+                f"{setting.path} = {', '.join(sorted(map(str, values)))}: members of one "
                 "ensemble must share it; train these as separate ensembles"
             )

@@ -18,19 +18,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...settings.training import TrainingSettings
+from ...settings.training import SETTINGS, TrainingSettings
 from ...settings.yaml_files import CHANGEABLE, as_plain, from_plain
 
 FINISHED, ATTEMPTS = "finished.json", "attempts.jsonl"
-# settings by which members of one ensemble may differ; all others are shared to be safe
-OWN: Mapping[str, frozenset[str]] = {
-    "run": frozenset({"seed"}),
-    "data": frozenset({"n_exemplars", "spread", "jitter", "seed"}),
-    "sequences": frozenset(
-        {"match_probability", "zipf_exponent", "label_noise", "input_noise", "bursty_share"}
-    ),
-    "optimisation": frozenset({"lr", "lr_floor", "warmup_steps", "decay_steps", "weight_decay"}),
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,14 +168,11 @@ def folder_name(group: Sequence[TrainingSettings], *, taken: Collection[str] = (
 
 def shared_settings(settings: TrainingSettings) -> str:
     """What runs must agree in to train as one, as text that is the same if they do."""
-    plain = as_plain(settings)
-    shared = {
-        section: {key: value for key, value in values.items() if key not in OWN[section]}
-        if section in OWN
-        else values
-        for section, values in plain.items()
-        if section not in ("name", "source")
-    }
+    shared = as_plain(settings)
+    del shared["name"], shared["source"]
+    for setting in SETTINGS:
+        if setting.members == "differ":
+            del shared[setting.section][setting.name]
     return json.dumps(shared, sort_keys=True)
 
 
