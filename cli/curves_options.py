@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
+
+from .options import Command
 
 if TYPE_CHECKING:
     from coopetition import Curves
     from coopetition.logs import Columns
 
 SHIPPED = ("published:", "cpu:")
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def parsed(_: click.Context, parameter: click.Parameter, text: str | None) -> Columns | None:
@@ -60,13 +60,11 @@ def log_options(command: Command) -> Command:
     The command receives ``logs`` (tuple of str), ``columns`` and ``run`` (or None), as
     `read_logs` takes them.
     """
-    for decorate in (
-        click.option("--run", metavar="NAME", help="The one run to read, where LOG holds several."),
-        columns_option,
-        click.argument("logs", metavar="LOG...", nargs=-1, required=True),
-    ):
-        command = decorate(command)
-    return command
+    run = click.option(
+        "--run", metavar="NAME", help="The one run to read, where LOG holds several."
+    )
+    given = click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+    return given(columns_option(run(command)))
 
 
 def read_logs(logs: Iterable[str], columns: Columns | None, run: str | None) -> tuple[Curves, ...]:

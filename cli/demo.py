@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import save_figure
+from .options import count_option, output_folder, save_figure, seed_option
 
 if TYPE_CHECKING:
     from coopetition.fitting import Fit
@@ -24,21 +24,13 @@ STARTS_SHOWN = 12  # trajectories in the picture of the strengths' phase
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=output_folder,
     default=Path("coopetition-demo"),
     show_default=True,
     help="The folder for pictures and results.",
 )
-@click.option(
-    "--starts", type=click.IntRange(min=1), default=32, show_default=True, help="Starts of the fit."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of starts, fits and draws.",
-)
+@count_option("--starts", "Starts of the fit.", default=32)
+@seed_option("Of starts, fits and draws.")
 @click.option("--quick", is_flag=True, help="Only integrate and fit; nothing is trained.")
 def demo(output: Path, starts: int, seed: int, quick: bool) -> None:
     """Go the whole way: integrate, fit, forecast, propose, train, verify.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import finite
+from .options import echo_json
 
 if TYPE_CHECKING:
     from coopetition.fitting import Fit
@@ -42,9 +41,7 @@ def profiles_entry(result: Fit) -> dict[str, Any]:
 def tell(fits: list[Fit], entries: list[dict[str, Any]], models: int, as_json: bool) -> None:
     """All results, as JSON or as text."""
     if as_json:
-        click.echo(
-            json.dumps(finite([{**_json(f), **e} for f, e in zip(fits, entries, strict=True)]))
-        )
+        echo_json([{**_json(f), **e} for f, e in zip(fits, entries, strict=True)])
         return
     for result, entry in zip(fits, entries, strict=True):
         click.echo(result.summary())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,16 @@ import click
 from .options import (
     checked_figure_path,
     checked_output_path,
-    finite,
+    count_option,
+    echo_json,
     gains_options,
+    horizon_option,
     input_file,
     json_option,
     numbers,
     output_file,
     parameters_option,
+    plot_option,
     save_figure,
     split_assignments,
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from coopetition.dynamics.starts import Start
     from coopetition.dynamics.trajectory import Trajectory
 
-SAID = {
+MEANINGS = {
     "never": "never: ICL does not emerge",
     "transient": "transient: ICL emerges and is overtaken",
     "persistent": "persistent: ICL emerges and lasts to the horizon",
@@ -38,14 +40,14 @@ SAID = {
 @click.command()
 @click.argument("model")
 @parameters_option("A parameter, e.g. mu1=0.03; `coopetition models` lists them. Repeatable.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of a random start; 0 by default.")
+@count_option("--seed", "Of a random start; 0 by default.", least=0)
 @click.option(
     "--start",
     type=input_file,
     metavar="FILE.npz",
     help="Arrays init_v and true_v of each vector v.",
 )
-@click.option("--until", type=float, default=16000.0, show_default=True, help="The horizon.")
+@horizon_option
 @click.option(
     "--method",
     type=click.Choice(["auto", "dopri5", "lsoda", "radau", "descent"]),
@@ -54,11 +56,7 @@ SAID = {
     help="auto is dopri5, and lsoda where that gives up; descent is the exact discrete map.",
 )
 @click.option("--step-size", type=float, help="Of descent; 1 by default.")
-@click.option(
-    "--every",
-    type=click.IntRange(min=1),
-    help="Of descent: keep every so many steps, for long horizons; 1 by default.",
-)
+@count_option("--every", "Of descent: keep every so many steps, for long horizons; 1 by default.")
 @click.option(
     "--modified",
     type=float,
@@ -71,7 +69,7 @@ SAID = {
 @gains_options
 @json_option
 @click.option("-o", "output", type=output_file, help="Losses and strengths as .csv or .parquet.")
-@click.option("--plot", type=output_file, help="A picture: .png, .pdf or .svg.")
+@plot_option
 def integrate(
     model: str,
     parameters: tuple[str, ...],
@@ -98,152 +96,109 @@ def integrate(
     coopetition integrate coopetition -p mu1=0 --until 64000 --plot persists.png
     coopetition integrate coopetition --method descent --stop-below 1e-6 --json
     """
+    from coopetition.curves.landmarks import NAMES
+    from coopetition.curves.verdicts import verdict_of
     from coopetition.dynamics.catalogue import get
     from coopetition.dynamics.readout import Readout
     from coopetition.dynamics.trajectory_landmarks import landmarks_of
 
     checked_figure_path(plot)
     checked_output_path(output, inputs=[start] if start else [])
+    require_consistent(method, step_size=step_size, every=every, modified=modified)
+    declared, values = get(model), numbers(split_assignments(parameters))
+    begin = start_of(declared, values, seed, start)
+    own: dict[str, Any]  # of the method
+    if method == "descent":
+        own = {"step_size": 1.0 if step_size is None else step_size, "every": every or 1}
+    else:
+        own = {"modified": modified, "rtol": rtol, "atol": atol}
+    trajectory = solved(
+        declared, values, begin, method=method, until=until, stop_below=stop_below, **own
+    )
+    readout = Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl)
+    if output is not None:
+        asked = {"stop_below": stop_below, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl, **own}
+        write(trajectory, output, asked, None if start else seed or 0, start)
+    if plot is not None:
+        from coopetition.report.figures import trajectory_figure
+
+        save_figure(trajectory_figure(trajectory, readout), plot)
+    trajectory.require()
+    marks = landmarks_of(trajectory, readout)
+    verdict = None if marks is None else verdict_of(marks)
+    if as_json:
+        landmarks = marks and {name: marks.as_dict()[name] for name in NAMES}
+        plain = {**trajectory.as_dict(), "landmarks": landmarks, "verdict": verdict}
+        echo_json(plain, indent=2)
+        return
+    click.echo(trajectory.summary())
+    if marks is not None and verdict is not None:
+        click.echo(f"{marks.summary(unit='of model time')}\nverdict: {MEANINGS[verdict]}")
+
+
+def require_consistent(
+    method: str, *, step_size: float | None, every: int | None, modified: float | None
+) -> None:
+    """Refuse options of one method that are given for another."""
     if method != "descent" and step_size is not None:
         raise ValueError(f"--step-size {step_size} is for --method descent; see also --modified")
     if method != "descent" and every is not None:
         raise ValueError(f"--every {every} is for --method descent, whose steps it counts")
     if modified is not None and not 0 <= modified < math.inf:
         raise ValueError(f"--modified {modified}: give a finite step size of at least 0")
-    declared = get(model)
-    given = numbers(split_assignments(parameters))
-    begin = _start(declared, given, seed, start)
+    if method == "descent" and modified is not None:
+        raise ValueError(f"--modified {modified} is a flow; it does not go with descent")
+
+
+def start_of(model: Model, values: dict[str, float], seed: int | None, path: Path | None) -> Start:
+    """The start in a file, or the random one of a seed."""
+    from coopetition.dynamics.starts import read_start, seeded_start
+
+    if path is None:
+        return seeded_start(model, seed or 0, values)
+    if seed is not None:
+        raise ValueError(f"--seed {seed} and --start {path} exclude each other; give one")
+    return read_start(path, model)
+
+
+def solved(
+    model: Model,
+    values: dict[str, float],
+    start: Start,
+    *,
+    method: str,
+    modified: float | None = None,
+    **options: Any,
+) -> Trajectory:
+    """The trajectory by descent, or by integrating the flow or the modified flow."""
     if method == "descent":
         from coopetition.dynamics.descent import descend
 
-        if modified is not None:
-            raise ValueError(f"--modified {modified} is a flow; it does not go with descent")
-        trajectory = descend(
-            declared,
-            parameters=given,
-            start=begin,
-            step_size=1.0 if step_size is None else step_size,
-            until=until,
-            stop_below=stop_below,
-            every=every or 1,
-        )
-    else:
-        from coopetition.dynamics.integration import integrate as integrate_model
+        return descend(model, parameters=values, start=start, **options)
+    from coopetition.dynamics.integration import integrate as integrate_flow
 
-        trajectory = integrate_model(
-            declared,
-            parameters=given if modified is None else {**given, "eta": modified},
-            start=begin,
-            until=until,
-            method=method,
-            form="flow" if modified is None else "modified",
-            rtol=rtol,
-            atol=atol,
-            stop_below=stop_below,
-            compiled=False,
-        )
-    asked: dict[str, Any] = {"stop_below": stop_below, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl}
-    if method == "descent":
-        asked |= {"step_size": step_size or 1.0, "every": every or 1}
-    else:
-        asked |= {"modified": modified, "rtol": rtol, "atol": atol}
-    readout = Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl)
-    marks = landmarks_of(trajectory, readout) if trajectory.status.ok else None
-    result = _result(trajectory, marks)
-    if output is not None:
-        _write(output, trajectory, asked, seed, start)
-    if plot is not None:
-        from coopetition.report.figures import trajectory_figure
-
-        save_figure(trajectory_figure(trajectory, readout), plot)
-    trajectory.require()
-    if as_json:
-        click.echo(json.dumps(finite(result), indent=2))
-        return
-    click.echo(trajectory.summary())
-    if marks is not None:
-        click.echo(f"{marks.summary(unit='of model time')}\nverdict: {SAID[result['verdict']]}")
+    return integrate_flow(
+        model,
+        parameters=values if modified is None else {**values, "eta": modified},
+        start=start,
+        method=method,
+        form="flow" if modified is None else "modified",
+        compiled=False,
+        **options,
+    )
 
 
-def _start(model: Model, given: dict[str, float], seed: int | None, path: Path | None) -> Start:
-    """The start asked for, drawn in the dimensions asked for."""
-    import dataclasses
-
-    from coopetition.dynamics.starts import random_start, read_start
-    from coopetition.seeds import stream
-
-    if path is not None:
-        if seed is not None:
-            raise ValueError(f"--seed {seed} and --start {path} exclude each other; give one")
-        return read_start(path, model)
-    sizes = dict(model.dimensions)
-    for vector in sizes:
-        size = given.get(f"n_{vector}", sizes[vector])
-        if size != int(size) or size < 1:
-            raise ValueError(
-                f"-p n_{vector}={size:g}: a random start needs a whole dimension of at least 1"
-            )
-        sizes[vector] = int(size)
-    sized = dataclasses.replace(model, dimensions=sizes)
-    seed = seed or 0
-    return random_start(sized, stream(seed, "start"), description=f"random, seed {seed}")
-
-
-def _result(trajectory: Trajectory, marks: Any) -> dict[str, Any]:
-    """What `--json` says."""
-    names = ("total", *trajectory.strategies, "cost")
-    landmarks = None
-    verdict = None
-    if marks is not None:
-        from coopetition.curves.landmarks import NAMES
-        from coopetition.curves.verdicts import verdict_of
-
-        landmarks = {name: (m := getattr(marks, name)) and m.value for name in NAMES}
-        verdict = verdict_of(marks)
-    return {
-        "model": trajectory.model,
-        "parameters": dict(trajectory.parameters),
-        "method": trajectory.method,
-        "outcome": trajectory.status.name.lower(),
-        "stopped_at": trajectory.stopped_at,
-        "final": {name: float(trajectory.outputs[name][-1]) for name in names},
-        "final_strengths": {
-            name: float(trajectory.outputs[f"{name}_strength"][-1])
-            for name in trajectory.strategies
-        },
-        "landmarks": landmarks,
-        "verdict": verdict,
-        "horizon": float(trajectory.times[-1]),
-        "steps": trajectory.steps,
-        "notes": list(trajectory.notes),
-    }
-
-
-def _write(
-    path: Path,
-    trajectory: Trajectory,
-    asked: dict[str, Any],
-    seed: int | None,
-    start: Path | None,
+def write(
+    trajectory: Trajectory, path: Path, asked: dict[str, Any], seed: int | None, start: Path | None
 ) -> None:
     """Losses without floors and strengths against time, and what was asked for."""
     from coopetition.files import provenance, write_table
 
-    names = ["total", *trajectory.strategies, "cost"]
-    names += [f"{name}_strength" for name in trajectory.strategies]
-    about = provenance(
-        "integrate",
-        {
-            "model": trajectory.model,
-            "parameters": dict(trajectory.parameters),
-            "method": trajectory.method,
-            "horizon": trajectory.horizon,
-            **asked,
-            "outcome": trajectory.status.name.lower(),
-            "stopped_at": trajectory.stopped_at,
-        },
-        seed=None if start else seed or 0,
-        inputs=[start] if start else [],
-    )
-    columns = {name: trajectory.outputs[name] for name in names}
-    write_table(path, {"time": trajectory.times, **columns}, about)
+    told = trajectory.as_dict()
+    settings = {
+        **{name: told[name] for name in ("model", "parameters", "method", "outcome", "stopped_at")},
+        "horizon": trajectory.horizon,
+        **asked,
+    }
+    about = provenance("integrate", settings, seed=seed, inputs=[start] if start else [])
+    write_table(path, trajectory.columns(), about)

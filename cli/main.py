@@ -71,15 +71,8 @@ def main() -> None:
     """
 
 
-main.add_command(models)
-main.add_command(equations)
-main.add_command(integrate)
-main.add_command(phase)
-main.add_command(fit)
-main.add_command(calibrate)
-main.add_command(train)
-main.add_command(embeddings)
-main.add_command(propose)
-main.add_command(verify)
-main.add_command(report)
-main.add_command(demo)
+for command in (
+    models, equations, integrate, phase, fit, calibrate, train, embeddings, propose, verify,
+    report, demo,
+):  # fmt: skip
+    main.add_command(command)

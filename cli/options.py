@@ -11,6 +11,7 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+output_folder = click.Path(file_okay=False, path_type=Path)
 output_file = click.Path(dir_okay=False, path_type=Path)
 input_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -25,6 +26,34 @@ def parameters_option(help_text: str) -> Callable[[Command], Command]:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
+quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"
+)
+plot_option = click.option("--plot", type=output_file, help="A picture: .png, .pdf or .svg.")
+horizon_option = click.option(
+    "--until", type=float, default=16000.0, show_default=True, help="The horizon."
+)
+
+
+def seed_option(help_text: str) -> Callable[[Command], Command]:
+    """``--seed``, 0 by default."""
+    return click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help=help_text
+    )
+
+
+def count_option(
+    name: str, help_text: str, *, default: int | None = None, least: int = 1
+) -> Callable[[Command], Command]:
+    """An option that takes a whole number from ``least`` on; a default is shown."""
+    return click.option(
+        name,
+        type=click.IntRange(min=least),
+        default=default,
+        show_default=default is not None,
+        help=help_text,
+    )
 
 
 def gains_options(command: Command) -> Command:
@@ -130,14 +159,10 @@ def checked_output(
         ) from error
 
 
-def finite(value: Any) -> Any:
-    """Numbers that JSON has no word for (infinite, not a number) as null, everywhere within."""
-    import math
+def echo_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a result as JSON, what is not finite as null."""
+    import json
 
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    from coopetition.files import jsonable
+
+    click.echo(json.dumps(jsonable(value), indent=indent))

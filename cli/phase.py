@@ -9,10 +9,14 @@ import click
 from .options import (
     checked_figure_path,
     checked_output_path,
+    count_option,
     gains_options,
+    horizon_option,
     output_file,
     parameters_option,
+    plot_option,
     save_figure,
+    seed_option,
     split_assignments,
 )
 
@@ -22,20 +26,12 @@ from .options import (
 @parameters_option(
     "alpha=log:1e-3:1:64, mu1=lin:0:1:11, mu1=0.03,0.1 or one number, held fixed. Repeatable."
 )
-@click.option(
-    "--starts",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="Random starts at each point.",
-)
-@click.option("--until", type=float, default=16000.0, show_default=True, help="The horizon.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random starts."
-)
+@count_option("--starts", "Random starts at each point.", default=8)
+@horizon_option
+@seed_option("Of the random starts.")
 @gains_options
 @click.option("-o", "output", type=output_file, help="The diagram as .csv or .parquet.")
-@click.option("--plot", type=output_file, help="A picture: .png, .pdf or .svg.")
+@plot_option
 def phase(
     model: str,
     parameters: tuple[str, ...],

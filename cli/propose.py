@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +15,15 @@ from .fitted_logs import logs_of
 from .options import (
     checked_figure_path,
     checked_output,
+    count_option,
+    echo_json,
     input_file,
     json_option,
+    output_file,
+    output_folder,
+    quiet_option,
     save_figure,
+    seed_option,
 )
 
 if TYPE_CHECKING:
@@ -49,9 +54,7 @@ class Priced(click.Command):
 @click.option("--settings", type=input_file, metavar="BASE.yaml", help="The base's settings.")
 @click.option("--budget", type=float, metavar="SEQ", help="Where ICL is to be there; default: "
               "the end of the base's run.")  # fmt: skip
-@click.option(
-    "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Proposals to make."
-)
+@count_option("--count", "Proposals to make.", default=5)
 @click.option("--move", "moves", multiple=True, metavar="NAME[=[log:]LOW:HIGH][@PRICE]",
               help="A setting that may move, and its price, 1 if none is given; USUAL where none "
               "is named.")  # fmt: skip
@@ -59,33 +62,17 @@ class Priced(click.Command):
               help="Probability that suffices; the cheapest that reach it come first.")  # fmt: skip
 @click.option("--map", "map_file", type=input_file, metavar="MAP.json",
               help="From coopetition calibrate; else the shipped one for such data.")  # fmt: skip
-@click.option(
-    "--candidates",
-    type=click.IntRange(min=4),
-    default=200,
-    show_default=True,
-    help="Settings to look at.",
+@count_option("--candidates", "Settings to look at.", default=200, least=4)
+@count_option(
+    "--experiments", "Also name so many runs that would sharpen the map most.", default=0, least=0
 )
-@click.option("--experiments", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Also name so many runs that would sharpen the map most.")  # fmt: skip
 @click.option("--boundary", metavar="NAME,NAME", help="Two settings, for --plot.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+@click.option("--plot", type=output_file, metavar="FILE",
               help="The boundary of persistent ICL, or probability against cost.")  # fmt: skip
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of candidates and draws.",
-)
-@click.option(
-    "-o",
-    "output",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Where settings and predictions go.",
-)
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@seed_option("Of candidates and draws.")
+@click.option("-o", "output", type=output_folder, metavar="DIR",
+              help="Where settings and predictions go.")  # fmt: skip
+@quiet_option
 @json_option
 def propose(
     fits: tuple[str, ...],
@@ -118,7 +105,6 @@ def propose(
     coopetition propose published:main --budget 2e7
     coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
     """
-    from coopetition.files import jsonable
     from coopetition.forecasting.settings_map import load_map, map_for
     from coopetition.logs.columns import entries_of
     from coopetition.proposal import most_informative, with_runs
@@ -168,7 +154,7 @@ def propose(
     if as_json:
         plain = proposals.as_dict({name: str(path) for name, path in files.items()})
         plain["experiments"] = [one.as_dict() for one in teaching]
-        click.echo(json.dumps(jsonable(plain)))
+        echo_json(plain)
         return
     for text in (proposals.summary(), *(one.summary() for one in teaching)):
         click.echo(text)

@@ -2,66 +2,57 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .options import Command, count_option, echo_json, split_assignments
 
 if TYPE_CHECKING:
     from coopetition.train.sweeps.sweep import Sweep
     from coopetition.train.sweeps.sweep_run import SweepResult
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 ON_GPU = 32  # runs of an ensemble, where nothing else is said
 
 
 def sweep_options(command: Command) -> Command:
-    """The options of `train` that concern many runs on many workers, in one argument ``spread``."""
-    for option in reversed(
-        [
-            click.option(
-                "--executor",
-                metavar="KIND",
-                help="Spread runs over workers: local, dask:ADDRESS or slurm.  [default for a "
-                "sweep: local]",
-            ),
-            click.option(
-                "--workers",
-                type=click.IntRange(min=1),
-                help="Local processes, or Slurm jobs at one time.  [default: a CPU or GPU each]",
-            ),
-            click.option(
-                "--retries",
-                type=click.IntRange(min=0),
-                default=2,
-                show_default=True,
-                help="How often a run is tried again whose worker died.",
-            ),
-            click.option(
-                "--ensemble",
-                type=click.IntRange(min=1),
-                help=f"Most runs a worker trains as one.  [default: 1 on CPUs, {ON_GPU} on GPUs]",
-            ),
-            click.option(
-                "--slurm",
-                multiple=True,
-                metavar="key=value",
-                help="For jobs, as submitit names it: timeout_min=60, slurm_partition=gpu …",
-            ),
-            click.option(
-                "--tables",
-                type=click.Choice(["csv", "parquet"]),
-                default="csv",
-                show_default=True,
-                help="Format of a sweep's tables.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+    """The options of `train` that concern many runs on many workers."""
+    options = (
+        click.option(
+            "--executor",
+            metavar="KIND",
+            help="Spread runs over workers: local, dask:ADDRESS or slurm.  [default for a sweep: "
+            "local]",
+        ),
+        count_option(
+            "--workers",
+            "Local processes, or Slurm jobs at one time.  [default: a CPU or GPU each]",
+        ),
+        count_option(
+            "--retries", "How often a run is tried again whose worker died.", default=2, least=0
+        ),
+        count_option(
+            "--ensemble",
+            f"Most runs a worker trains as one.  [default: 1 on CPUs, {ON_GPU} on GPUs]",
+        ),
+        click.option(
+            "--slurm",
+            multiple=True,
+            metavar="key=value",
+            help="For jobs, as submitit names it: timeout_min=60, slurm_partition=gpu …",
+        ),
+        click.option(
+            "--tables",
+            type=click.Choice(["csv", "parquet"]),
+            default="csv",
+            show_default=True,
+            help="Format of a sweep's tables.",
+        ),
+    )
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
 def wants_sweep(settings: tuple[str, ...], executor: str | None) -> bool:
@@ -102,19 +93,17 @@ def spread_runs(
     from coopetition.train.sweeps.sweep_run import train_sweep
     from coopetition.train.sweeps.sweep_tables import write_sweep_tables
 
-    from .options import split_assignments
-
     folder = output or Path("runs") / sweep.name
     about = {"command": sys.argv[1:]}
     inputs = [Path(source) for source in sources if Path(source).is_file()]
-    given = {key: plain(value) for key, value in split_assignments(slurm, "--slurm").items()}
+    jobs = {key: whole_number(value) for key, value in split_assignments(slurm, "--slurm").items()}
     with open_executor(
-        executor or "local", workers=workers, folder=folder / "jobs", device=device, slurm=given
-    ) as hands:
+        executor or "local", workers=workers, folder=folder / "jobs", device=device, slurm=jobs
+    ) as workers_pool:
         result = train_sweep(
             sweep,
             folder,
-            executor=hands,
+            executor=workers_pool,
             resume=resume,
             retries=retries,
             device=device,
@@ -125,8 +114,8 @@ def spread_runs(
         )
     curves, runs = write_sweep_tables(result, suffix=tables, about=about, inputs=inputs)
     if as_json:
-        said = {"sweep": str(folder), "curves": str(curves), "table": str(runs)}
-        click.echo(json.dumps({**said, "runs": results_of(result)}, indent=2))
+        written = {"sweep": str(folder), "curves": str(curves), "table": str(runs)}
+        echo_json({**written, "runs": results_of(result)}, indent=2)
     else:
         click.echo(f"{result.summary()}\ncurves: {curves}\ntable: {runs}")
     if result.failed:
@@ -151,8 +140,6 @@ def results_of(result: SweepResult) -> list[dict[str, Any]]:
     """What `--json` says of each run."""
     from coopetition.train.sweeps.sweep_tables import readings
 
-    from .options import finite
-
     empty: dict[str, Any] = {"landmarks": None, "verdict": None, "horizon": None, "final": {}}
     rows = []
     for run in result.runs:
@@ -171,9 +158,9 @@ def results_of(result: SweepResult) -> list[dict[str, Any]]:
                 **(empty if run.curves is None else readings(run.curves)),
             }
         )
-    return list(finite(rows))
+    return rows
 
 
-def plain(text: str) -> int | str:
-    """A number where it is one."""
+def whole_number(text: str) -> int | str:
+    """A whole number where the text is one."""
     return int(text) if text.isdigit() else text

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import checked_output
+from .options import (
+    checked_output,
+    count_option,
+    device_option,
+    echo_json,
+    input_file,
+    output_file,
+    output_folder,
+    quiet_option,
+    seed_option,
+)
 from .sweep import spread_runs, sweep_options, wants_sweep
 
 if TYPE_CHECKING:
@@ -29,15 +38,15 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=output_folder,
     metavar="RUN",
     help="The run's folder.",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in RUN, or begin it.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
+@device_option
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Train so many seeds as one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a list for seeds).")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @click.option("--presets", "list_presets", is_flag=True, help="List the presets and leave.")
 @sweep_options
 def train(
@@ -70,18 +79,29 @@ def train(
         click.echo(presets_listed())
         return
     settings += named
+    how = {"resume": resume, "device": device, "as_json": as_json, "quiet": quiet}
     if wants_sweep(settings, spread["executor"]):
         sweep = sweep_of(settings, changes, seeds)
-        tell_idle(sweep.members)
-        spread |= {"device": device, "as_json": as_json, "quiet": quiet}
-        spread_runs(sweep, output, settings, resume=resume, **spread)
-        return
+        tell_unused(sweep.members)
+        spread_runs(sweep, output, settings, **how, **spread)
+    else:
+        members = members_of(settings, changes, seeds, resumed=output if resume else None)
+        tell_unused(members)
+        train_members(members, output or Path("runs") / name_of(members), **how)
+
+
+def train_members(
+    members: tuple[TrainingSettings, ...],
+    folder: Path,
+    *,
+    resume: bool,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train one run, or several as an ensemble, and say what came of each."""
     from coopetition.train.loop import train as run_training
 
-    members = members_of(settings, changes, seeds, resumed=output if resume else None)
-    tell_idle(members)
-    name = members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
-    folder = output or Path("runs") / name
     runs = run_training(
         members,
         folder,
@@ -92,11 +112,16 @@ def train(
     )
     results = [result_of(run) for run in runs]
     if as_json:
-        click.echo(json.dumps(results[0] if len(results) == 1 else results, indent=2))
+        echo_json(results[0] if len(results) == 1 else results, indent=2)
         return
     for run, result in zip(runs, results, strict=True):
         verdict = result["verdict"] or "none without two evaluations of flip"
         click.echo(f"{run.summary()}\nverdict: {verdict}")
+
+
+def name_of(members: tuple[TrainingSettings, ...]) -> str:
+    """The name of a run, or of several together."""
+    return members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
 
 
 def members_of(
@@ -129,11 +154,10 @@ def sweep_of(given: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sw
     if len(given) == 1 and is_sweep(given[0]):
         return read_sweep(given[0], overrides=changes, seeds=seeds)
     members = members_of(given, changes, seeds, resumed=None)
-    name = members[0].name if len(members) == 1 else f"{len(members)}-from-{members[0].name}"
-    return Sweep(name=name, members=members, varied=("run.seed",) if seeds > 1 else ())
+    return Sweep(name=name_of(members), members=members, varied=("run.seed",) if seeds > 1 else ())
 
 
-def tell_idle(members: tuple[TrainingSettings, ...]) -> None:
+def tell_unused(members: tuple[TrainingSettings, ...]) -> None:
     """Say on stderr which settings were given for nothing, before work begins."""
     from coopetition.settings.unused import without_effect
 
@@ -175,29 +199,15 @@ def result_of(run: TrainedRun) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("matrix", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--classes",
-    type=click.IntRange(min=2),
-    default=3200,
-    show_default=True,
-    help="Clusters to make.",
-)
-@click.option(
-    "--exemplars",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Members kept of each cluster.",
-)
+@click.argument("matrix", type=input_file)
+@count_option("--classes", "Clusters to make.", default=3200, least=2)
+@count_option("--exemplars", "Members kept of each cluster.", default=5)
 @click.option("--path-in-file", default="embeddings", show_default=True, help="In an HDF5 MATRIX.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the clustering."
-)
+@seed_option("Of the clustering.")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=output_file,
     required=True,
     help="Where the classes go: .h5 or .npy.",
 )
@@ -216,6 +226,6 @@ def embeddings(
 
     checked_output(output, suffixes=(".h5", ".hdf5", ".npy"), inputs=[matrix])
     rows = read_array(matrix, path_in_file)
-    found = cluster(rows, n_classes=classes, n_exemplars=exemplars, rng=stream(seed, "clusters"))
-    write_array(found, output, DataSettings().path_in_file, source=str(matrix), seed=str(seed))
+    clusters = cluster(rows, n_classes=classes, n_exemplars=exemplars, rng=stream(seed, "clusters"))
+    write_array(clusters, output, DataSettings().path_in_file, source=str(matrix), seed=str(seed))
     click.echo(f"{output}: {classes} classes of {exemplars} exemplars, {rows.shape[1]} dimensions")

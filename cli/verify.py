@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from .options import checked_output, finite, json_option, output_file
+from .options import (
+    checked_output,
+    device_option,
+    echo_json,
+    json_option,
+    output_file,
+    quiet_option,
+)
 
 
 @click.command()
 @click.argument(
     "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
+@device_option
 @click.option("--no-train", is_flag=True, help="Score finished runs only, and name the others.")
 @click.option(
     "--update",
@@ -22,7 +28,7 @@ from .options import checked_output, finite, json_option, output_file
     metavar="MAP.json",
     help="Write a map that has learnt from these runs.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 @json_option
 def verify(
     folder: Path, device: str, no_train: bool, update: Path | None, quiet: bool, as_json: bool
@@ -40,8 +46,13 @@ def verify(
 
     kept = [folder / name for name in (MAP, PREDICTIONS, VERDICTS)]
     checked_output(update, "--update", suffixes=(".json",), inputs=kept)
-    found = verify_folder(folder, device=device, train_missing=not no_train, progress=not quiet)
+    verification = verify_folder(
+        folder, device=device, train_missing=not no_train, progress=not quiet
+    )
     if update is not None:
-        save_map(updated_map(folder, found), update)
-    click.echo(json.dumps(finite(found.as_dict())) if as_json else found.summary())
-    found.require()
+        save_map(updated_map(folder, verification), update)
+    if as_json:
+        echo_json(verification.as_dict())
+    else:
+        click.echo(verification.summary())
+    verification.require()

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import CoopetitionError
+from ..seeds import stream
 from .model import Model
 
 
@@ -107,6 +108,20 @@ def random_start(
     target = {v: rng.normal(size=n) for v, n in model.dimensions.items()}
     initial = {v: scale * rng.normal(size=n) for v, n in model.dimensions.items()}
     return project(model, initial, target, description=description or "random")
+
+
+def seeded_start(model: Model, seed: int, parameters: Mapping[str, float]) -> Start:
+    """The random start of a seed, in the dimensions ``n_v`` that the parameters give."""
+    sizes = dict(model.dimensions)
+    for vector in sizes:
+        size = parameters.get(f"n_{vector}", sizes[vector])
+        if size != int(size) or size < 1:
+            raise ValueError(
+                f"n_{vector} = {size:g}: a random start needs a whole dimension of at least 1"
+            )
+        sizes[vector] = int(size)
+    sized = dataclasses.replace(model, dimensions=sizes)
+    return random_start(sized, stream(seed, "start"), description=f"random, seed {seed}")
 
 
 def read_start(path: str | Path, model: Model) -> Start:

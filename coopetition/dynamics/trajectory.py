@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -171,6 +172,27 @@ class Trajectory(ReadOnlyArrays):
         if len(self.times) == 1:
             return np.tile(self.states[0], (*t.shape, 1))
         return self.interpolant(t)
+
+    def columns(self) -> dict[str, Floats]:
+        """Times, losses without floors, cost and strengths as the columns of a table."""
+        names = ("total", *self.strategies, "cost", *(f"{s}_strength" for s in self.strategies))
+        return {"time": self.times, **{name: self.outputs[name] for name in names}}
+
+    def as_dict(self) -> dict[str, Any]:
+        """What became of it, as plain values for JSON."""
+        last = {name: float(values[-1]) for name, values in self.columns().items()}
+        return {
+            "model": self.model,
+            "parameters": dict(self.parameters),
+            "method": self.method,
+            "outcome": self.status.name.lower(),
+            "stopped_at": self.stopped_at,
+            "final": {name: last[name] for name in ("total", *self.strategies, "cost")},
+            "final_strengths": {name: last[f"{name}_strength"] for name in self.strategies},
+            "horizon": last["time"],
+            "steps": self.steps,
+            "notes": list(self.notes),
+        }
 
     def output(self, name: str) -> Floats:
         """One of the outputs by name, shape ``(time,)``."""
