@@ -114,6 +114,7 @@ def fit(
         --model independent -o FIT.json --plot fit.png
     coopetition fit published:main --until 5e6 --horizon 2e7 --json
     """
+    from coopetition.curves.runs import each_once
     from coopetition.dynamics.catalogue import get
     from coopetition.fitting import FitSettings, write_fits
     from coopetition.fitting import fit as fit_curves
@@ -140,7 +141,7 @@ def fit(
     entries: list[dict[str, Any]] = []
     predictions: list[Prediction | None] = []
     forecasts: list[Forecast | None] = []
-    runs = read_logs(logs, columns, run)
+    runs = each_once(read_logs(logs, columns, run))
     parts = [curves if until is None else curves.until(until) for curves in runs]
     _require_fit_for(parts, declared, settings)
     names = file_names(curves.run for curves in runs)
@@ -203,12 +204,10 @@ def _draw(
 
 def file_names(runs: Iterable[str]) -> list[str]:
     """Runs' names as parts of files' names, numbered where they would be equal."""
-    found: list[str] = []
-    for run in runs:
-        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in run)
-        numbered = (plain, *(f"{plain}-{n}" for n in range(2, len(found) + 2)))
-        found.append(next(name for name in numbered if name not in found))
-    return found
+    from coopetition.curves.runs import numbered
+
+    plain = ("".join(c if c.isalnum() or c in "-_." else "_" for c in run) for run in runs)
+    return list(numbered(plain, "-{}"))
 
 
 def _require_positive(**given: float | None) -> None:

@@ -27,6 +27,7 @@ def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Cu
     LogError
         If a log cannot be read, or is another than when it was fitted.
     """
+    from coopetition.curves.runs import each_once
     from coopetition.fitting.storage import read_fits
 
     require_files(sources, columns)
@@ -36,8 +37,7 @@ def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Cu
             found += [log_behind(fit, source) for fit in read_fits(source)]
         else:
             found += read_logs([source], columns, run=None)
-    # several models may have been fitted to one run
-    return list({(curves.run, curves.source["sha256"]): curves for curves in found}.values())
+    return each_once(found)  # several models may have been fitted to one run
 
 
 def log_behind(fit: Fit, source: str) -> Curves:

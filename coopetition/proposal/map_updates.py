@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 
 from ..curves.curve import Curves
+from ..curves.runs import distinct
 from ..files import provenance
 from ..forecasting.settings_map import SettingsMap
 from ..forecasting.settings_map.cross_validation import with_verdicts
-from ..forecasting.settings_map.distinct_runs import distinct
 from ..forecasting.settings_map.further_runs import joined
 
 

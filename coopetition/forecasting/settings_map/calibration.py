@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...curves.curve import Curves, runs_in
+from ...curves.runs import distinct
 from ...dynamics.model import Model
 from ...errors import LogError
 from ...files import provenance
@@ -30,7 +31,6 @@ from ..observations import Observations, observations
 from ..theories.theory import Theory, parameter_names
 from ..theories.toy_model import as_theory, toy_theory
 from .cross_validation import with_verdicts
-from .distinct_runs import distinct
 from .effects import current_priors
 from .priors import Priors
 from .regression import expected_deviations

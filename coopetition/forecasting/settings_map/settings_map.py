@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...arrays import ReadOnlyArrays
 from ...curves.curve import Curves
+from ...curves.runs import same_run
 from ...errors import unknown_name
 from ...fitting.multistart import one_blas_thread
 from ...settings.covariates import (
@@ -30,7 +31,6 @@ from ..prior import ParameterPrior
 from ..theories.theory import Theory
 from ..theories.toy_model import toy_theory
 from .correlation import Combination, correlation
-from .distinct_runs import same_run
 from .effects import EffectPrior, effect_prior
 from .priors import Priors
 from .regression import Effects, regress, too_alike
