@@ -18,14 +18,15 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "coopetition"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "cli").rglob("*.py")])
 LONGEST = 500  # lines of a file
-MOST = 16  # modules of a folder
 
-# a module imports only what stands above it; a folder is a room with an order of its own
-ORDER = (
-    "version", "errors", "seeds", "arrays", "files",
-    "curves", "settings", "data", "logs", "dynamics", "fitting", "forecasting",
-    "train", "proposal", "report",
+# a module imports only what stands above it; ground files come first, then the rooms
+GROUND = ("version", "errors", "seeds", "arrays", "files")
+ROOMS = (
+    "data", "curves", "settings", "logs", "dynamics", "fitting", "forecasting", "train",
+    "proposal", "report",
 )  # fmt: skip
+ORDER = (*GROUND, *ROOMS)
+STRANGERS = {"forecasting", "train"}  # which meet in `proposal`
 
 
 def paths(sources):
@@ -113,8 +114,14 @@ def test_no_module_imports_itself_in_a_circle():
     assert done == set(graph)
 
 
+@paths([p for p in INSIDE if room(p) in STRANGERS])
+def test_forecasting_and_training_do_not_know_each_other(path):
+    (other,) = STRANGERS - {room(path)}
+    assert ("coopetition", other) not in {name[:2] for name in imports(path)}
+
+
 @paths(INSIDE)
-def test_only_the_training_room_imports_torch(path):
+def test_only_training_and_proposal_import_torch(path):
     if room(path) not in ("train", "proposal"):
         assert "torch" not in set(outside_imports(path))
 
@@ -144,6 +151,12 @@ def test_tests_are_short_too(path):
     assert path.read_text(encoding="utf-8").count("\n") <= LONGEST
 
 
+def test_the_top_level_holds_the_rooms_and_a_little_ground():
+    assert {p.stem for p in PACKAGE.glob("*.py")} == {"__init__", *GROUND}
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
+    assert len(GROUND) <= 5
+
+
 def test_the_list_of_packages_is_the_tree():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
@@ -161,7 +174,7 @@ def test_each_folder_of_sources_is_a_package():
 
 
 def loaded_by(statement):
-    """Top-level modules in memory after a statement in a new process."""
+    """Top-level names of the modules in memory after a statement in a new process."""
     program = f"{statement}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -177,7 +190,7 @@ HEAVY = {
 def test_importing_the_package_is_cheap():
     loaded = loaded_by("import coopetition")
     assert "coopetition" in loaded
-    assert not HEAVY & loaded
+    assert not {*HEAVY, "numpy", "sympy"} & loaded
 
 
 def test_integrating_waits_for_nothing_it_does_not_use():
