@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import sympy as sp
 
@@ -11,7 +11,7 @@ from .model import Model
 from .reduction import ReducedODE, reduce
 
 FORMS = ("loss", "ode", "jacobian", "conserved")
-Line = tuple[str, str, sp.Expr]
+_NONE = "no conserved quantity of the form sum g_v n_v |v|^2"
 
 
 def equations_of(model: Model, *, form: str | None = None, latex: bool = False) -> str:
@@ -32,50 +32,35 @@ def equations_of(model: Model, *, form: str | None = None, latex: bool = False) 
     ode = reduce(model)
     blocks = []
     for name in FORMS if form is None else (form,):
-        lines = list(_LINES[name](ode))
+        lines = list(_lines(ode, name))
         if not latex:
-            said = [f"{left} = {sp.sstr(right)}" for left, _, right in lines]
-            body = "\n".join(said) or "no conserved quantity of the form sum g_v n_v |v|^2"
+            body = "\n".join(f"{left} = {sp.sstr(right)}" for left, _, right in lines) or _NONE
             blocks.append(body if form else f"# {name}\n{body}")
         elif lines:
             rows = (f"  {left} &= {sp.latex(right)}" for _, left, right in lines)
             blocks.append("\\begin{align*}\n" + " \\\\\n".join(rows) + "\n\\end{align*}")
         else:
-            blocks.append("% no conserved quantity of the form sum g_v n_v |v|^2")
+            blocks.append(f"% {_NONE}")
     return "\n\n".join(blocks)
 
 
-def _loss(ode: ReducedODE) -> Iterable[Line]:
-    yield "L", "L", sp.sympify(ode.loss)
-    for name, expression in ode.outputs.items():
-        if name != "total":
-            yield name, rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}", expression
-
-
-def _ode(ode: ReducedODE) -> Iterable[Line]:
-    for symbol, slope in zip(ode.state, ode.rhs, strict=True):
-        yield f"d{symbol.name}/dt", rf"\frac{{d {sp.latex(symbol)}}}{{dt}}", slope
-
-
-def _jacobian(ode: ReducedODE) -> Iterable[Line]:
-    for i, row in enumerate(ode.state):
-        for j, column in enumerate(ode.state):
-            top, bottom = sp.latex(row), sp.latex(column)
-            yield (
-                f"d(d{row.name}/dt)/d{column.name}",
-                rf"\frac{{\partial \dot{{{top}}}}}{{\partial {bottom}}}",
-                ode.jacobian[i, j],
-            )
-
-
-def _conserved(ode: ReducedODE) -> Iterable[Line]:
-    for quantity in ode.conserved:
-        yield "constant", r"\mathrm{const}", quantity
-
-
-_LINES: dict[str, Callable[[ReducedODE], Iterable[Line]]] = {
-    "loss": _loss,
-    "ode": _ode,
-    "jacobian": _jacobian,
-    "conserved": _conserved,
-}
+def _lines(ode: ReducedODE, form: str) -> Iterable[tuple[str, str, sp.Expr]]:
+    """Left side as text and as LaTeX, and right side, of each equation of a form."""
+    if form == "loss":
+        yield "L", "L", sp.sympify(ode.loss)
+        for name, expression in ode.outputs.items():
+            if name != "total":
+                yield name, rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}", expression
+    elif form == "ode":
+        for symbol, slope in zip(ode.state, ode.rhs, strict=True):
+            yield f"d{symbol.name}/dt", rf"\frac{{d {sp.latex(symbol)}}}{{dt}}", slope
+    elif form == "jacobian":
+        for i, row in enumerate(ode.state):
+            for j, column in enumerate(ode.state):
+                text = f"d(d{row.name}/dt)/d{column.name}"
+                top, bottom = sp.latex(row), sp.latex(column)
+                left = rf"\frac{{\partial \dot{{{top}}}}}{{\partial {bottom}}}"
+                yield text, left, ode.jacobian[i, j]
+    else:
+        for quantity in ode.conserved:
+            yield "constant", r"\mathrm{const}", quantity

@@ -117,11 +117,9 @@ class Model:
     def __post_init__(self) -> None:
         object.__setattr__(self, "strategies", tuple(self.strategies))
         object.__setattr__(self, "costs", tuple(self.costs))
-        for field in ("dimensions", "parameters"):
-            own = {name: _python_number(value) for name, value in getattr(self, field).items()}
-            object.__setattr__(self, field, own)
         for field in ("dimensions", "parameters", "decay"):
-            object.__setattr__(self, field, ReadOnlyMapping(getattr(self, field)))
+            own = {name: _python_number(value) for name, value in getattr(self, field).items()}
+            object.__setattr__(self, field, ReadOnlyMapping(own))
         _require_name("a model's name", self.name.replace("-", "_"))
         self._validate_vectors()
         self._validate_strategies()
@@ -135,18 +133,17 @@ class Model:
                     f"dimension of vector {vector!r} must be an integer of at least 1, "
                     f"not {dimension!r}"
                 )
+            if not any(vector in strategy.factors for strategy in self.strategies):
+                raise ModelError(
+                    f"vector {vector!r} of model {self.name!r} belongs to no strategy: "
+                    "remove it from dimensions or make it a factor"
+                )
         used = {v for factors in self._products for v in factors}
         for vector in sorted({*used, *self.decay} - set(self.dimensions)):
             raise ModelError(
                 f"model {self.name!r}: {unknown_name('factor', vector, self.dimensions)}; "
                 "give it a dimension or correct the name"
             )
-        for vector in self.dimensions:
-            if not any(vector in strategy.factors for strategy in self.strategies):
-                raise ModelError(
-                    f"vector {vector!r} of model {self.name!r} belongs to no strategy: "
-                    "remove it from dimensions or make it a factor"
-                )
 
     def _validate_strategies(self) -> None:
         if not self.strategies:
@@ -168,24 +165,22 @@ class Model:
     def _validate_parameters(self) -> None:
         used = [s.floor for s in self.strategies if s.floor is not None]
         used += [cost.weight for cost in self.costs] + list(self.decay.values())
-        derived = {f"{kind}_{v}" for v in self.dimensions for kind in ("n", "S", "x", "y")}
         for name in used:
             if name not in self.parameters:
                 raise ModelError(
                     f"parameter {name!r} of model {self.name!r} has no default; "
                     f"add it to parameters: {{{name!r}: …}}"
                 )
+        derived = [f"{kind}_{v}" for v in self.dimensions for kind in ("n", "S", "x", "y")]
+        taken = {
+            "eta": "the step size",
+            **dict.fromkeys(derived, "a derived symbol"),
+            **dict.fromkeys(READOUT_FIELDS, "one of the readout, which a fit knows by that name"),
+        }
         for name, value in self.parameters.items():
             _require_name("a parameter", name)
-            if name == "eta":
-                raise ModelError("parameter 'eta' collides with the step size; rename it")
-            if name in derived:
-                raise ModelError(f"parameter {name!r} collides with a derived symbol; rename it")
-            if name in READOUT_FIELDS:
-                raise ModelError(
-                    f"parameter {name!r} collides with one of the readout, which a fit knows by "
-                    "that name; rename it"
-                )
+            if name in taken:
+                raise ModelError(f"parameter {name!r} collides with {taken[name]}; rename it")
             if name not in used:
                 raise ModelError(f"parameter {name!r} of model {self.name!r} is used by no term")
             number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -129,29 +129,22 @@ class ReducedODE:
         """
         if self.loss is None or self.mobility is None:
             return ()
-        pairs = [
-            (self.state[i : i + 2], 1 / self.mobility[i]) for i in range(0, len(self.state), 2)
-        ]
-        loss = self.loss
-        change = [sum(s * sp.diff(loss, s) for s in pair) for pair, _ in pairs]
+        loss, mobility = self.loss, self.mobility
+        pairs = [self.state[i : i + 2] for i in range(0, len(self.state), 2)]
+        norms = [sum(s**2 for s in pair) / m for pair, m in zip(pairs, mobility[::2], strict=True)]
+        change = [sum(s * sp.diff(loss, s) for s in pair) for pair in pairs]
         symbols = [*self.state, *self.parameters]
         primes = [sp.Integer(sp.prime(k + 1)) for k in range(2 * len(pairs) + len(symbols))]
         rows = []
         for shift in range(2 * len(pairs)):
             # squares, so that the roots √S_v stay rational
-            at = {s: (primes[k + shift] / (k + 2)) ** 2 for k, s in enumerate(symbols)}
-            rows.append([term.xreplace(at) for term in change])
-        quantities = []
-        for weights in sp.Matrix(rows).nullspace():
-            identity = sp.expand(sum(g * term for g, term in zip(weights, change, strict=True)))
-            if identity == 0:
-                quantities.append(
-                    sum(
-                        g * n * sum(s**2 for s in pair)
-                        for g, (pair, n) in zip(weights, pairs, strict=True)
-                    )
-                )
-        return tuple(quantities)
+            point = {s: (primes[k + shift] / (k + 2)) ** 2 for k, s in enumerate(symbols)}
+            rows.append([term.xreplace(point) for term in change])
+        return tuple(
+            sum(g * norm for g, norm in zip(weights, norms, strict=True))
+            for weights in sp.Matrix(rows).nullspace()
+            if sp.expand(sum(g * term for g, term in zip(weights, change, strict=True))) == 0
+        )
 
 
 def _derivatives(expressions: Sequence[sp.Expr], symbols: Sequence[sp.Symbol]) -> sp.Matrix:
@@ -164,11 +157,9 @@ def _symbols(model: Model, kind: str, *, positive: bool = False) -> dict[str, sp
 
 
 def squared_distance(
-    factors: Sequence[str],
-    x: Mapping[str, sp.Symbol],
-    y: Mapping[str, sp.Symbol],
+    factors: Sequence[str], x: Mapping[str, sp.Symbol], y: Mapping[str, sp.Symbol],
     target: Mapping[str, sp.Expr],
-) -> sp.Expr:
+) -> sp.Expr:  # fmt: skip
     """⟨(⊗ v* − ⊗ v)²⟩ = Π S_v − 2 Π √S_v x_v + Π (x_v² + y_v²), as a sum of squares.
 
     Written (Π √S_v − Π x_v)² + Σ_k (Π_{j<k} x_j²) y_k² (Π_{j>k} (x_j² + y_j²)), so that no digits
@@ -210,17 +201,12 @@ def reduce(model: Model) -> ReducedODE:
     n, target = _symbols(model, "n", positive=True), _symbols(model, "S", positive=True)
     own = {name: sp.Symbol(name, nonnegative=True) for name in model.parameters}
 
+    square = {v: x[v] ** 2 + y[v] ** 2 for v in model.vectors}
     losses = {s.name: squared_distance(s.factors, x, y, target) / 2 for s in model.strategies}
     floors = {s.name: own[s.floor] if s.floor else sp.Integer(0) for s in model.strategies}
-    cost = sp.Add(
-        *(
-            own[c.weight] * sp.Mul(*(x[v] ** 2 + y[v] ** 2 for v in c.factors)) / 2
-            for c in model.costs
-        )
-    )
-    decay = sp.Add(
-        *(own[rate] * n[v] * (x[v] ** 2 + y[v] ** 2) / 2 for v, rate in model.decay.items())
-    )
+    costs = [sp.Mul(*(square[v] for v in c.factors)) / 2 for c in model.costs]
+    cost = sp.Add(*(own[c.weight] * k for c, k in zip(model.costs, costs, strict=True)))
+    decay = sp.Add(*(own[rate] * n[v] * square[v] / 2 for v, rate in model.decay.items()))
     loss = sp.Mul(*(losses[name] + floors[name] for name in losses)) + cost + decay
 
     state = tuple(s for v in model.vectors for s in (x[v], y[v]))
@@ -236,7 +222,7 @@ def reduce(model: Model) -> ReducedODE:
         outputs={
             "total": _without_floors(losses, floors) + cost + decay,
             **losses,
-            "cost": _unweighted_cost(model, x, y),
+            "cost": sp.Add(*costs),
             **{
                 f"{s.name}_strength": sp.Mul(*(x[v] / sp.sqrt(target[v]) for v in s.factors))
                 for s in model.strategies
@@ -247,20 +233,6 @@ def reduce(model: Model) -> ReducedODE:
 
 def _without_floors(losses: Mapping[str, sp.Expr], floors: Mapping[str, sp.Expr]) -> sp.Expr:
     """Π (L_i + μ_i) − Π μ_i as a sum of non-negative terms, one a non-empty set of strategies."""
-    names = tuple(losses)
-    subsets = itertools.chain.from_iterable(
-        itertools.combinations(names, size) for size in range(1, len(names) + 1)
-    )
-    return sp.Add(
-        *(
-            sp.Mul(*(losses[name] if name in chosen else floors[name] for name in names))
-            for chosen in subsets
-        )
-    )
-
-
-def _unweighted_cost(
-    model: Model, x: Mapping[str, sp.Symbol], y: Mapping[str, sp.Symbol]
-) -> sp.Expr:
-    """K, the sum of the costs without their weights; 0 for a model without."""
-    return sp.Add(*(sp.Mul(*(x[v] ** 2 + y[v] ** 2 for v in c.factors)) / 2 for c in model.costs))
+    pairs = [(floors[name], losses[name]) for name in losses]
+    _, *terms = itertools.product(*pairs)
+    return sp.Add(*(sp.Mul(*factors) for factors in terms))
