@@ -8,16 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from ..errors import CoopetitionError, LogError
 from ..files import provenance, write_atomically
 from ..logs import Columns, read_curves
 from ..logs.reading import SHIPPED, run_folders
-from .fits import holds_fits, of_fits
-from .proposals import holds_proposals, of_proposals
-from .runs import of_curves
-from .section import Section
+from .sections import Section, holds_fits, holds_proposals, of_curves, of_fits, of_proposals
 
 OnePath = str | os.PathLike[str]
 Paths = OnePath | Sequence[OnePath]
@@ -121,20 +117,21 @@ def _shown(path: str, columns: NamedColumns) -> list[Section]:
 
 
 def _page(paths: Sequence[str], sections: Sequence[Section], missing: Sequence[str]) -> str:
+    """The template filled in, with pictures inside."""
     import jinja2
 
     source = resources.files("coopetition.data").joinpath("report.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    asked = {"paths": list(paths)}
-    read = [one for section in sections for one in section.sources]
+    filled = []
+    for section in sections:
+        figures = [(base64.b64encode(png).decode(), words) for png, words in section.figures]
+        filled.append({**dataclasses.asdict(section), "figures": figures})
     return environment.from_string(source).render(
-        sections=[_plain(section) for section in sections],
+        sections=filled,
         missing=missing,
-        about=provenance("report", asked, sources=read),
+        about=provenance(
+            "report",
+            {"paths": list(paths)},
+            sources=[source for section in sections for source in section.sources],
+        ),
     )
-
-
-def _plain(section: Section) -> dict[str, Any]:
-    """The section as the template takes it."""
-    pictures = [(base64.b64encode(png).decode(), words) for png, words in section.figures]
-    return {**dataclasses.asdict(section), "figures": pictures}

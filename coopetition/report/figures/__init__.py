@@ -1,12 +1,18 @@
-"""Plots: each takes a result and axes, returns the axes, and touches nothing else."""
+"""Plots: each takes a result and axes, returns the axes, and touches nothing else.
 
-from .curves import plot_curves, plot_phase
+``ax`` are the axes to draw on, new ones when None; other keywords go to the lines (or contours, or
+the image) that the plot is about. A ``…_figure`` puts several plots together. Nothing is shown or
+saved here.
+"""
+
+from .curves import plot_bands, plot_curves, plot_forecast
 from .fits import fit_figure, plot_fit, plot_profile, plot_residuals, plot_waterfall
-from .proposals import plot_bands, plot_boundary, plot_forecast, plot_frontier
+from .proposals import plot_boundary, plot_frontier
 from .trajectories import (
     phase_figure,
     plot_accuracies,
     plot_losses,
+    plot_phase,
     plot_strengths,
     trajectory_figure,
 )

@@ -1,57 +1,41 @@
-"""Plots of curves, and of strategies' strengths against each other."""
+"""Plots of curves against sequences: those of a run, and forecasts in their bands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...dynamics.readout import ACCURACY
-from ...dynamics.trajectory import Trajectory
-from ...fitting import Fit
-from .style import MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
+from .style import (
+    MILLION,
+    OTHER,
+    Array,
+    accuracy_axis,
+    colour,
+    draw_band,
+    draw_end,
+    new_axes,
+    sequences_axis,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from ...curves.curve import Curves
-
-_POINTS = 1000  # of a fitted trajectory
+    from ...forecasting import Forecast
 
 
 def plot_curves(
     curves: Curves, *, metric: str = ACCURACY, ax: Axes | None = None, **line_kws: Any
 ) -> Axes:
-    """A run's curves of one metric against sequences.
-
-    Parameters
-    ----------
-    curves
-        The run.
-    metric
-        ``in_context_acc``, ``loss``, ….
-    ax
-        Axes to draw on; a new figure's when None.
-    **line_kws
-        Passed to the lines.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        If the run has no curve of that metric.
-    """
-    own = [curve for curve in curves if curve.metric == metric]
-    if not own:
+    """A run's curves of one metric against sequences; `ValueError` where it has none of it."""
+    shown = [curve for curve in curves if curve.metric == metric]
+    if not shown:
         have = ", ".join(sorted({curve.metric for curve in curves})) or "none"
         raise ValueError(f"run {curves.run} has no curve of metric {metric!r} (it has {have})")
     ax = new_axes(ax)
-    for curve in own:
+    for curve in shown:
         style = {"color": colour(curve.evaluator), "label": curve.evaluator, **line_kws}
         ax.plot(curve.sequences / MILLION, curve.values, **style)
     sequences_axis(ax)
@@ -64,54 +48,55 @@ def plot_curves(
     return ax
 
 
-def plot_phase(
-    results: Fit | Trajectory | Iterable[Fit | Trajectory],
+def plot_forecast(
+    forecast: Forecast,
     *,
+    measured: Curves | None = None,
     ax: Axes | None = None,
     **line_kws: Any,
 ) -> Axes:
-    """The phase of strengths: ICL's against CIWL's, each path from its dot to its cross.
+    """Predicted accuracies with their bands against training sequences, and what came.
 
-    Parameters
-    ----------
-    results
-        Fits or trajectories, one or more, of models with the strategies ``icl`` and ``ciwl``.
-    ax
-        Axes to draw on; a new figure's when None.
-    **line_kws
-        Passed to the paths.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-
-    Raises
-    ------
-    ValueError
-        If a model has not both strategies.
+    Of ``measured``, the run itself, accuracies up to the horizon are drawn as grey points; a dashed
+    line marks the end of the log that the forecast saw.
     """
-    given = [results] if isinstance(results, Fit | Trajectory) else list(results)
-    paths = [_strengths(result) for result in given]
-    for path in paths:
-        if not {"icl", "ciwl"} <= set(path):
-            raise ValueError(
-                f"a model with the strategies {', '.join(path)} has no phase of icl and ciwl"
-            )
+    points = {
+        evaluator: (part.sequences, part.values)
+        for (evaluator, metric), curve in ({} if measured is None else measured.curves).items()
+        if metric == ACCURACY and len(part := curve.until(forecast.horizon))
+    }
+    until = forecast.until or None
+    return plot_bands(forecast.to_table(), measured=points, until=until, ax=ax, **line_kws)
+
+
+def plot_bands(
+    table: pd.DataFrame,
+    *,
+    measured: Mapping[str, tuple[Array, Array]] | None = None,
+    until: float | None = None,
+    ax: Axes | None = None,
+    **line_kws: Any,
+) -> Axes:
+    """Accuracies in their bands from a table, such as a forecast leaves on disk.
+
+    The table has columns ``evaluator, metric, sequences, value, lower, upper``; ``measured`` are
+    sequences and values of evaluators, drawn as grey points; at ``until`` a dashed line marks the
+    end of the log that was seen.
+    """
     ax = new_axes(ax)
-    for path in paths:
-        (line,) = ax.plot(
-            path["ciwl"], path["icl"], **{"color": OTHER, "linewidth": 1.2, **line_kws}
-        )
-        for at, marker in ((0, "o"), (-1, "x")):
-            ax.plot(path["ciwl"][at], path["icl"][at], marker, color=line.get_color(), markersize=5)
-    ax.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, linestyle=":", zorder=0)
-    ax.set_xlabel("CIWL strength (1 at the target)", color=colour("ciwl"))
-    ax.set_ylabel("ICL strength (1 at the target)", color=colour("icl"))
+    points = measured or {}
+    accuracies = table[table["metric"] == ACCURACY]
+    for name, rows in accuracies.groupby("evaluator", sort=False):
+        evaluator, x = str(name), rows["sequences"] / MILLION
+        style = {"color": colour(evaluator), "label": evaluator, **line_kws}
+        ax.plot(x, rows["value"], **style)
+        draw_band(ax, colour(evaluator), x, rows["lower"], rows["upper"])
+        if evaluator in points:
+            sequences, values = points[evaluator]
+            ax.plot(sequences / MILLION, values, ".", color=OTHER, markersize=1.5)
+    if until is not None:
+        draw_end(ax, until)
+    sequences_axis(ax)
+    accuracy_axis(ax)
+    ax.legend(frameon=False)
     return ax
-
-
-def _strengths(result: Fit | Trajectory) -> Mapping[str, NDArray[np.float64]]:
-    if isinstance(result, Fit):
-        data = result.measurements
-        return result.strengths(np.linspace(data.origin, data.sequences[-1], _POINTS))
-    return {name: result.output(f"{name}_strength") for name in result.strategies}

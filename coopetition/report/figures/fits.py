@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...fitting.profiles import THRESHOLD
-from .style import MILLION, OTHER, accuracy_axis, colour, new_axes, sequences_axis
+from .style import (
+    MILLION,
+    OTHER,
+    Array,
+    accuracy_axis,
+    colour,
+    draw_band,
+    draw_end,
+    new_axes,
+    sequences_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +25,6 @@ if TYPE_CHECKING:
 
     from ...fitting import Fit, Prediction, Profile
     from ...forecasting import Forecast
-
-Array = NDArray[np.float64]
 
 
 def plot_fit(
@@ -30,22 +37,8 @@ def plot_fit(
 ) -> Axes:
     """Measured accuracies as points, fitted ones as lines, what comes as dashes in 90 % bands.
 
-    Parameters
-    ----------
-    fit
-        A fit; curves that are no accuracies are left out.
-    prediction
-        What `predict` says of it, from its own log alone.
-    forecast
-        What a population of runs says of it after the log's end; takes the prediction's place.
-    ax
-        Axes to draw on; a new figure's when None.
-    **line_kws
-        Passed to the fitted lines.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
+    ``prediction`` is what `predict` says from the log alone; ``forecast``, what a population of
+    runs says of it, takes its place. Curves that are no accuracies are left out.
     """
     ax = new_axes(ax)
     data = fit.measurements
@@ -55,61 +48,43 @@ def plot_fit(
         if metric == "loss":
             continue
         tone = colour(name)
-        ax.plot(
-            data.sequences[target.at] / MILLION,
-            target.values,
-            ".",
-            color=tone,
-            alpha=0.35,
-            markersize=3,
-        )
+        points = {"color": tone, "alpha": 0.35, "markersize": 3}
+        ax.plot(data.sequences[target.at] / MILLION, target.values, ".", **points)
         curve = fitted.curves[target.key]
         style = {"color": tone, "label": f"{name} (rmse {fit.rmse[name]:.3f})", **line_kws}
         ax.plot(curve.sequences / MILLION, curve.values, **style)
         if forecast is not None and name in forecast.bands:
             band, ahead = forecast.bands[name], forecast.sequences >= data.sequences[-1]
             edges = (band.median[ahead], band.lower[ahead], band.upper[ahead])
-            _expected(ax, tone, forecast.sequences[ahead], *edges)
+            _draw_ahead(ax, tone, forecast.sequences[ahead], *edges)
         elif forecast is None and prediction is not None and target.key in prediction.lower:
             grid = prediction.curves.curves[target.key]
             edges = (grid.values, prediction.lower[target.key], prediction.upper[target.key])
-            _expected(ax, tone, grid.sequences, *edges)
+            _draw_ahead(ax, tone, grid.sequences, *edges)
     title = f"{fit.model.name} fitted to {fit.run}"
     if forecast is not None:
         title += ", and its forecast from other runs"
     if prediction is not None or forecast is not None:
-        ax.axvline(data.sequences[-1] / MILLION, color=OTHER, linewidth=0.8, linestyle="--")
+        draw_end(ax, data.sequences[-1])
     sequences_axis(ax)
     accuracy_axis(ax)
     # a row between title and axes: curves from 0 to 1 leave no corner free
     ax.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=len(data.targets),
-        fontsize="small",
-        frameon=False,
-        columnspacing=1.2,
-        handlelength=1.4,
-    )
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(data.targets), fontsize="small",
+        frameon=False, columnspacing=1.2, handlelength=1.4,
+    )  # fmt: skip
     ax.set_title(title, fontsize="medium", pad=25.0)
     return ax
 
 
-def _expected(ax: Axes, tone: str, x: Array, median: Array, lower: Array, upper: Array) -> None:
-    ax.fill_between(x / MILLION, lower, upper, color=tone, alpha=0.15, linewidth=0)
+def _draw_ahead(ax: Axes, tone: str, x: Array, median: Array, lower: Array, upper: Array) -> None:
+    """What is expected after the log's end: dashes in a band."""
+    draw_band(ax, tone, x / MILLION, lower, upper)
     ax.plot(x / MILLION, median, color=tone, linestyle="--", linewidth=0.8)
 
 
 def plot_residuals(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """Measured minus fitted accuracies, with the band that the weights assume (one σ).
-
-    Parameters
-    ----------
-    fit
-        A fit.
-    ax, **line_kws
-        As in `plot_fit`.
-    """
+    """Measured minus fitted accuracies, with the band that the weights assume (one σ)."""
     ax = new_axes(ax)
     data = fit.measurements
     fitted = fit.predict()
@@ -130,15 +105,7 @@ def plot_residuals(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes
 
 
 def plot_waterfall(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """χ² above the best of every start, in order; plateaus are optima found more than once.
-
-    Parameters
-    ----------
-    fit
-        A fit.
-    ax, **line_kws
-        As in `plot_fit`.
-    """
+    """χ² above the best of every start, in order; plateaus are optima found more than once."""
     ax = new_axes(ax)
     costs = np.array([start.cost for start in fit.starts])
     style = {"color": "black", "marker": "o", "markersize": 4, "linewidth": 0.8, **line_kws}
@@ -150,15 +117,7 @@ def plot_waterfall(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes
 
 
 def plot_profile(profile: Profile, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """One profile likelihood with its 95 % threshold and verdict.
-
-    Parameters
-    ----------
-    profile
-        What `profile` returned.
-    ax, **line_kws
-        As in `plot_fit`.
-    """
+    """One profile likelihood with its 95 % threshold and verdict."""
     ax = new_axes(ax)
     style = {"color": "black", "marker": ".", **line_kws}
     ax.plot(profile.values, profile.rise, **style)

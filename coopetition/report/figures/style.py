@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
 
 COLOURS: Mapping[str, str] = MappingProxyType(
     {
@@ -48,3 +53,13 @@ def accuracy_axis(ax: Axes) -> None:
     ax.set_ylabel("accuracy among labels in context")
     ax.set_ylim(-0.03, 1.03)
     ax.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
+
+
+def draw_band(ax: Axes, tone: str, x: Any, lower: Any, upper: Any) -> None:
+    """Shade what lies between two curves."""
+    ax.fill_between(x, lower, upper, color=tone, alpha=0.15, linewidth=0)
+
+
+def draw_end(ax: Axes, sequences: float) -> None:
+    """Mark with a dashed line where a log that was seen ends."""
+    ax.axvline(sequences / MILLION, color=OTHER, linewidth=0.8, linestyle="--")

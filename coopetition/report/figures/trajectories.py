@@ -1,75 +1,75 @@
-"""Pictures of toy models: losses and accuracies of a trajectory, phase diagrams.
-
-Axes-level functions draw on the axes they are given (or new ones) and return them; figures put
-several together. Nothing is shown or saved here.
-"""
+"""Plots of toy models: a trajectory's losses, strengths and accuracies, and phase diagrams."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...dynamics.readout import SHARED_FLIP, Readout, observe
-from .style import COLOURS, new_axes
+from ...dynamics.readout import ACCURACY, SHARED_FLIP, Readout, observe
+from ...dynamics.trajectory import Trajectory
+from ...errors import unknown_name
+from ...fitting import Fit
+from .style import COLOURS, OTHER, Array, colour, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ...dynamics.phase import Phase
-    from ...dynamics.trajectory import Floats, Trajectory
 
 _SAMPLES = 2000
 _MOST = 20_000  # points of a sampled trajectory that a picture can show
+_FIT_POINTS = 1000  # of a fitted trajectory
 _SMALLEST_LOSS = 1e-12
+_TIME = "time (step size × step)"
 
 
-def _dense(trajectory: Trajectory) -> tuple[Floats, Floats]:
-    """Times close enough for a smooth line, and the states there."""
+def _dense(trajectory: Trajectory) -> Trajectory:
+    """The trajectory at times close enough for a smooth line."""
     if trajectory.interpolant is None:
         stride = 1 + len(trajectory.times) // _MOST
         kept = np.union1d(np.arange(0, len(trajectory.times), stride), len(trajectory.times) - 1)
-        return trajectory.times[kept], trajectory.states[kept]
-    grid = np.linspace(trajectory.times[0], trajectory.times[-1], _SAMPLES)
-    times = np.union1d(trajectory.times, grid)
-    return times, trajectory(times)
+        times, states = trajectory.times[kept], trajectory.states[kept]
+    else:
+        grid = np.linspace(trajectory.times[0], trajectory.times[-1], _SAMPLES)
+        times = np.union1d(trajectory.times, grid)
+        states = trajectory(times)
+    return dataclasses.replace(trajectory, times=times, states=states, interpolant=None)
+
+
+def _plot_against_time(
+    curves: Mapping[str, tuple[Array, Array]], ylabel: str, ax: Axes | None, line_kws: Any
+) -> Axes:
+    """Times and values by name, each in its colour."""
+    ax = new_axes(ax)
+    for name, (times, values) in curves.items():
+        ax.plot(times, values, **{"color": COLOURS.get(name), "label": name, **line_kws})
+    ax.set(xlabel=_TIME, ylabel=ylabel)
+    ax.legend(frameon=False)
+    return ax
 
 
 def plot_losses(trajectory: Trajectory, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """Losses without floors and the cost against time, on a logarithmic scale.
-
-    Parameters
-    ----------
-    trajectory
-        What was integrated.
-    ax
-        Where to draw; new axes when None.
-    **line_kws
-        Passed on to `Axes.plot`.
-    """
-    ax = new_axes(ax)
-    times, states = _dense(trajectory)
-    outputs = trajectory.outputs_of(states)
-    for name in ("total", *trajectory.strategies, "cost"):
-        style = {"color": COLOURS.get(name), "label": name, **line_kws}
-        ax.plot(times, np.maximum(outputs[name], _SMALLEST_LOSS), **style)
-    ax.set(xlabel="time (step size × step)", ylabel="loss without floor", yscale="log")
-    ax.legend(frameon=False)
+    """Losses without floors and the cost against time, on a logarithmic scale."""
+    dense = _dense(trajectory)
+    curves = {
+        name: (dense.times, np.maximum(dense.outputs[name], _SMALLEST_LOSS))
+        for name in ("total", *trajectory.strategies, "cost")
+    }
+    ax = _plot_against_time(curves, "loss without floor", ax, line_kws)
+    ax.set_yscale("log")
     return ax
 
 
 def plot_strengths(trajectory: Trajectory, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
     """Each strategy's strength (normalised overlap, 1 at the target) against time."""
-    ax = new_axes(ax)
-    times, states = _dense(trajectory)
-    outputs = trajectory.outputs_of(states)
-    for name in trajectory.strategies:
-        style = {"color": COLOURS.get(name), "label": name, **line_kws}
-        ax.plot(times, outputs[f"{name}_strength"], **style)
-    ax.set(xlabel="time (step size × step)", ylabel="strength")
-    ax.legend(frameon=False)
-    return ax
+    dense = _dense(trajectory)
+    names = trajectory.strategies
+    curves = {name: (dense.times, dense.outputs[f"{name}_strength"]) for name in names}
+    return _plot_against_time(curves, "strength", ax, line_kws)
 
 
 def plot_accuracies(
@@ -80,21 +80,14 @@ def plot_accuracies(
     **line_kws: Any,
 ) -> Axes:
     """The accuracies that evaluators would read, against time."""
-    import dataclasses
-
-    ax = new_axes(ax)
-    times, states = _dense(trajectory)
-    dense = dataclasses.replace(
-        trajectory, times=times.copy(), states=states.copy(), interpolant=None
-    )
-    for curve in observe(dense, readout):
-        if curve.metric == "in_context_acc":
-            style = {"color": COLOURS.get(curve.evaluator), "label": curve.evaluator, **line_kws}
-            ax.plot(curve.sequences, curve.values, **style)
+    curves = {
+        curve.evaluator: (curve.sequences, curve.values)
+        for curve in observe(_dense(trajectory), readout)
+        if curve.metric == ACCURACY
+    }
+    ax = _plot_against_time(curves, "accuracy among labels in context", ax, line_kws)
     ax.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
-    ax.set(xlabel="time (step size × step)", ylabel="accuracy among labels in context")
     ax.set_ylim(-0.02, 1.02)
-    ax.legend(frameon=False)
     return ax
 
 
@@ -112,28 +105,50 @@ def trajectory_figure(trajectory: Trajectory, readout: Readout = SHARED_FLIP) ->
 
 
 def plot_phase(
+    results: Fit | Trajectory | Iterable[Fit | Trajectory],
+    *,
+    ax: Axes | None = None,
+    **line_kws: Any,
+) -> Axes:
+    """ICL's strength against CIWL's, each path from its dot to its cross.
+
+    Takes fits or trajectories of models with the strategies ``icl`` and ``ciwl``; `ValueError`
+    where a model has not both.
+    """
+    listed = [results] if isinstance(results, Fit | Trajectory) else results
+    paths = [_strengths(result) for result in listed]
+    for path in paths:
+        if not {"icl", "ciwl"} <= set(path):
+            raise ValueError(
+                f"a model with the strategies {', '.join(path)} has no phase of icl and ciwl"
+            )
+    ax = new_axes(ax)
+    for path in paths:
+        style = {"color": OTHER, "linewidth": 1.2, **line_kws}
+        (line,) = ax.plot(path["ciwl"], path["icl"], **style)
+        for end, marker in ((0, "o"), (-1, "x")):
+            x, y = path["ciwl"][end], path["icl"][end]
+            ax.plot(x, y, marker, color=line.get_color(), markersize=5)
+    ax.plot([0, 1], [0, 1], color="0.8", linewidth=0.8, linestyle=":", zorder=0)
+    ax.set_xlabel("CIWL strength (1 at the target)", color=colour("ciwl"))
+    ax.set_ylabel("ICL strength (1 at the target)", color=colour("icl"))
+    return ax
+
+
+def _strengths(result: Fit | Trajectory) -> Mapping[str, Array]:
+    if isinstance(result, Fit):
+        data = result.measurements
+        return result.strengths(np.linspace(data.origin, data.sequences[-1], _FIT_POINTS))
+    return {name: result.output(f"{name}_strength") for name in result.strategies}
+
+
+def plot_diagram(
     result: Phase, measure: str = "persistent", *, ax: Axes | None = None, **image_kws: Any
 ) -> Axes:
-    """One measure over the grid: a line for one axis, a map for two.
+    """One of `phase.MEASURES` over the grid: a line for one axis, a map for two.
 
-    Parameters
-    ----------
-    result
-        A phase diagram over one or two axes.
-    measure
-        One of `phase.MEASURES`.
-    ax
-        Where to draw.
-    **image_kws
-        Passed on to `Axes.plot` or `Axes.pcolormesh`.
-
-    Raises
-    ------
-    ValueError
-        If there are more than two axes or the measure is unknown.
+    `ValueError` where there are more axes or the measure is unknown.
     """
-    from ...errors import unknown_name
-
     if measure not in result.measures:
         raise unknown_name("measure", measure, result.measures)
     if len(result.axes) > 2:
@@ -161,7 +176,7 @@ def plot_phase(
     return ax
 
 
-def _scale(values: Floats) -> str:
+def _scale(values: Array) -> str:
     """Logarithmic where the values were spaced so, over a decade: less has no room for labels."""
     if len(values) < 3 or np.min(values) <= 0 or np.max(values) < 10 * np.min(values):
         return "linear"
@@ -177,7 +192,7 @@ def phase_figure(result: Phase) -> Figure:
     shown = ("persistent", "transient", "vanishing")
     for measure, ax in zip(shown, figure.subplots(1, 3), strict=True):
         limits = {"vmin": 0.0, "vmax": 1.0} if measure != "vanishing" else {}
-        plot_phase(result, measure, ax=ax, **(limits if len(result.axes) == 2 else {}))
+        plot_diagram(result, measure, ax=ax, **(limits if len(result.axes) == 2 else {}))
     figure.suptitle(
         f"{result.model} to time {result.horizon:g}, {result.starts} starts at each point"
     )
