@@ -52,9 +52,9 @@ def demo(output: Path, starts: int, seed: int, quick: bool) -> None:
 def _integrated(output: Path, starts: int, seed: int) -> None:
     """The toy model of arXiv 2503.05631, section 6, by itself: ICL comes and goes."""
     from coopetition.dynamics.catalogue import get
+    from coopetition.dynamics.events import landmarks_of
     from coopetition.dynamics.integration import integrate
     from coopetition.dynamics.starts import random_start
-    from coopetition.dynamics.trajectory_landmarks import landmarks_of
     from coopetition.files import provenance, write_table
     from coopetition.report.figures import plot_phase, trajectory_figure
     from coopetition.seeds import stream

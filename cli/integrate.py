@@ -99,8 +99,8 @@ def integrate(
     from coopetition.curves.landmarks import NAMES
     from coopetition.curves.verdicts import verdict_of
     from coopetition.dynamics.catalogue import get
+    from coopetition.dynamics.events import landmarks_of
     from coopetition.dynamics.readout import Readout
-    from coopetition.dynamics.trajectory_landmarks import landmarks_of
 
     checked_figure_path(plot)
     checked_output_path(output, inputs=[start] if start else [])

@@ -1,55 +1,34 @@
+"""Events on the continuous solution: the loss that stops a trajectory, and its landmarks."""
+
 import numpy as np
 import pytest
 from problems import LOGISTIC, OSCILLATOR
-from tolerances import FLOAT64
+from scipy.optimize import brentq
+from tolerances import FLOAT64, LOCATED
 
 from coopetition.dynamics.catalogue import get
-from coopetition.dynamics.events import first_crossing
+from coopetition.dynamics.descent import descend
+from coopetition.dynamics.events import landmarks_of
 from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.readout import Readout, read
 from coopetition.dynamics.trajectory import Status
 
 PAPER = get("coopetition")
 
 
-@pytest.fixture(scope="module")
-def cosine():
-    """States cos 2t and −sin 2t, up to t = 10."""
-    return integrate(OSCILLATOR.ode, start=OSCILLATOR.start, until=10.0, rtol=1e-11, atol=1e-11)
-
-
-def position(states):
-    return states[:, 0]
-
-
 @pytest.mark.parametrize(
-    ("level", "rising", "after", "expected"),
-    [
-        (0.0, False, 0.0, np.pi / 4),
-        (0.0, True, 0.5, 0.5),  # above already
-        (0.0, True, 1.0, 3 * np.pi / 4),
-        (0.5, False, 0.0, np.pi / 6),
-        (-0.5, True, 2.0, 2 * np.pi / 3),
-        (0.999, True, 5.0, 2 * np.pi - np.arccos(0.999) / 2),
-        (0.0, False, 6.5, 2.25 * np.pi),
-    ],
+    ("level", "expected"), [(0.5, np.pi / 6), (0.999, np.arccos(0.999) / 2), (1.0, 0.0)]
 )
-def test_first_crossings_of_a_cosine(cosine, level, rising, after, expected):
-    found = first_crossing(cosine, position, level, rising=rising, after=after)
-    assert found == pytest.approx(expected, abs=1e-7)
-
-
-def test_a_level_never_passed_gives_none(cosine):
-    assert first_crossing(cosine, position, 1.5, rising=True) is None
-    assert first_crossing(cosine, position, -1.5, rising=False) is None
-    assert first_crossing(cosine, position, 0.0, rising=True, after=10.5) is None
+def test_a_cosine_falls_below_where_it_is_known_to(level, expected):
+    """The oscillator's total is cos 2t."""
+    run = integrate(
+        OSCILLATOR.ode, start=OSCILLATOR.start, until=10.0, rtol=1e-11, atol=1e-11, stop_below=level
+    )
+    assert run.stopped_at == pytest.approx(expected, abs=1e-7)
 
 
 def test_the_event_of_a_logistic_growth_is_its_closed_form():
-    run = integrate(LOGISTIC.ode, start=LOGISTIC.start, until=30.0, rtol=1e-10, atol=1e-12)
-    # y = 3/(1 + 29 e^{−t/2}) passes 1.5 where 29 e^{−t/2} = 1
-    found = first_crossing(run, position, 1.5, rising=True)
-    assert found == pytest.approx(2 * np.log(29), rel=1e-8)
-    # its 'total' is 3 − y
+    # y = 3/(1 + 29 e^{−t/2}) passes 1.5 where 29 e^{−t/2} = 1; its total is 3 − y
     stopped = integrate(
         LOGISTIC.ode, start=LOGISTIC.start, until=30.0, rtol=1e-10, atol=1e-12, stop_below=1.5
     )
@@ -95,3 +74,51 @@ def test_a_loss_below_from_the_start_stops_at_once():
     assert run.stopped_at == 0.0
     assert run.times.tolist() == [0.0]
     assert len(run.output("total")) == 1
+
+
+def test_crossings_are_roots_of_the_flip_accuracy() -> None:
+    trajectory = integrate(get("coopetition"))
+    readout = Readout(gain_icl=3.0, gain_ciwl=4.0)
+    marks = landmarks_of(trajectory, readout)
+    assert marks is not None
+
+    def flip(states: np.ndarray) -> np.ndarray:
+        outputs = trajectory.outputs_of(states)
+        return read(("flip", "in_context_acc"), outputs, trajectory.strategies, readout).value
+
+    peak = marks.peak.value
+    for mark, level, ends in (
+        (marks.emergence, 0.6, (0.0, peak)),
+        (marks.crossover, 0.5, (peak, trajectory.reached)),
+    ):
+        root = brentq(lambda t, level=level: flip(trajectory(t)) - level, *ends)
+        assert mark.value == pytest.approx(root, rel=LOCATED)
+
+
+def test_the_rate_turns_time_into_sequences() -> None:
+    trajectory = integrate(get("coopetition"))
+    plain, scaled = (
+        landmarks_of(trajectory, Readout(sequences_per_time=rate)) for rate in (1.0, 500.0)
+    )
+    assert plain is not None
+    assert scaled is not None
+    assert plain.crossover is not None
+    assert scaled.crossover is not None
+    assert scaled.crossover.value == pytest.approx(500.0 * plain.crossover.value, rel=LOCATED)
+
+
+def test_descent_is_located_to_a_step() -> None:
+    flow, steps = (
+        landmarks_of(integrate(get("coopetition"))),
+        landmarks_of(descend(get("coopetition"), step_size=0.1, until=8000.0)),
+    )
+    assert flow is not None
+    assert steps is not None
+    assert flow.emergence is not None
+    assert steps.emergence is not None
+    # the flow runs ahead of descent by a share of the step: 7 to 10 steps at step 1
+    assert abs(flow.emergence.value - steps.emergence.value) < 10
+
+
+def test_a_model_without_both_strategies_has_no_flip_landmarks() -> None:
+    assert landmarks_of(integrate(get("induction"), until=100.0)) is None

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from tolerances import DIGITISED_FLIP, FLOAT64, PLATEAU_BIAS, STANDARD_ERRORS
 
 from coopetition import Curve, Curves
-from coopetition.curves.crossings import first_fall, first_rise, top
 from coopetition.curves.landmarks import NAMES, landmarks
 from coopetition.curves.smoothing import smooth_curve
 from coopetition.curves.verdicts import verdict
@@ -48,18 +47,13 @@ def test_exact_curves_are_interpolated():
     assert found.horizon == 6
 
 
-def test_peak_between_points_lies_on_the_parabola():
-    t = np.array([0.0, 1.0, 3.5, 4.75, 6.0, 8.0])
-    assert top(t, hill(t)) == pytest.approx((4, 0.8), abs=FLOAT64)
-
-
 def test_never_has_a_peak_and_nothing_else():
     found = landmarks(made([0.5, 0.55, 0.4, 0.2], [0.5, 0.7, 0.6, 0.5]))
     assert (found.emergence, found.crossover, found.vanishing) == (None, None, None)
     assert found.peak_flip.value >= 0.55
 
 
-def test_crossover_counts_only_after_emergence():
+def test_a_run_without_icl_says_so():
     found = landmarks(made([0.55, 0.45, 0.7, 0.7, 0.3]))
     assert found.crossover.value == pytest.approx(3.5, abs=FLOAT64)
     assert any("no icl" in note for note in found.notes)
@@ -67,27 +61,6 @@ def test_crossover_counts_only_after_emergence():
 
 def test_a_curve_that_starts_emerged_emerges_at_its_start():
     assert landmarks(made([0.9, 0.8, 0.7])).emergence.value == 0
-
-
-@given(
-    values=st.lists(st.floats(0, 1), min_size=3, max_size=30),
-    level=st.floats(0.05, 0.95),
-)
-@settings(deadline=None)
-def test_crossings_are_where_the_curve_has_the_level(values, level):
-    x, y = np.arange(len(values), dtype=float), np.array(values)
-    rise = float(first_rise(x, y, level))
-    if rise == np.inf:
-        assert np.all(y < level)
-        return
-    assert np.all(y[x < rise] < level)
-    assert np.interp(rise, x, y) == pytest.approx(level, abs=1e-9) or rise == 0
-    fall = float(first_fall(x, y, level, after=np.array(rise)))
-    if fall == np.inf:
-        assert np.all(y[x > rise] >= level) or y[-1] < level
-    else:
-        assert fall >= rise
-        assert np.interp(fall, x, y) == pytest.approx(level, abs=1e-9)
 
 
 @given(
@@ -105,32 +78,6 @@ def test_stretching_time_stretches_landmarks_and_keeps_the_verdict(scale, flip):
             assert other[name] == pytest.approx(one[name] * scale, rel=1e-9)
     # at a point: between two, a flip of exactly 0.5 may be rounded to either side
     assert verdict(plain, 2.0) == verdict(stretched, 2.0 * scale)
-
-
-@pytest.mark.parametrize(
-    ("flip", "horizon", "expected"),
-    [
-        ([0.5, 0.59, 0.2], None, "never"),
-        ([0.5, 0.6, 0.4], None, "transient"),
-        ([0.5, 0.6, 0.4], 1, "persistent"),
-        ([0.5, 0.9, 0.5], None, "persistent"),
-        ([0.5, 0.5, 0.9], 0.9, "never"),
-        ([0.5, 0.7, 0.3, 0.8], None, "persistent"),
-        ([0.5, 0.5, 0.7], 1.6, "persistent"),
-    ],
-)
-def test_verdicts(flip, horizon, expected):
-    assert verdict(made(flip), horizon) == expected
-
-
-def test_a_horizon_outside_the_data_is_refused():
-    run = made([0.5, 0.7, 0.8])
-    assert verdict(run, 3) == "persistent"  # within one interval of the last point
-    for horizon in (3.1, 1e9, -1):
-        with pytest.raises(ValueError, match=r"covers 0 to 2 sequences.*forecast"):
-            verdict(run, horizon)
-    with pytest.raises(ValueError, match="2 points of flip accuracy"):
-        verdict(made([0.5]))
 
 
 @pytest.mark.parametrize("changes", [{"level": 1.0}, {"level": 0.0}, {"replicates": 3}])
@@ -257,21 +204,6 @@ def test_published_crossovers(name):
     assert first_below - 1.5 * spacing < found.crossover.value < first_below + 0.5 * spacing
     assert found.crossover.lower < found.crossover.value < found.crossover.upper
     assert found.peak_flip.value == pytest.approx(peak, abs=DIGITISED_FLIP)
-
-
-VERDICTS = {
-    "never": ("sinpe", "c1600_ex20", "c1600_ex5", "depth1", "ciwl_only", "init_from_ciwl_only_8M"),
-    "persistent": ("mq", "mlp_c12800_ex5"),
-    "transient": ("main", "ts3", "ts4", "is6", "c12800_ex5", "mlp", "init_from_ciwl_only_4M"),
-}
-
-
-@pytest.mark.parametrize(
-    ("expected", "name"), [(v, n) for v, names in VERDICTS.items() for n in names]
-)
-def test_published_verdicts_at_2e7(expected, name):
-    (run,) = read_curves(f"published:{name}")
-    assert verdict(run, 2e7) == expected
 
 
 def test_every_published_run_has_landmarks_or_says_why():

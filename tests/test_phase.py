@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tolerances import LOCATED
 
-from coopetition.dynamics.catalogue import get
+from coopetition.curves.landmarks import landmarks
+from coopetition.curves.verdicts import VERDICTS, verdict
+from coopetition.dynamics.catalogue import CATALOGUE, get
+from coopetition.dynamics.events import landmarks_of
 from coopetition.dynamics.integration import integrate
-from coopetition.dynamics.phase import MEASURES, parse_axis, phase
+from coopetition.dynamics.phase import MEASURES, parse_axis, phase, sample_times
+from coopetition.dynamics.readout import Reading, Readout, observe
 from coopetition.dynamics.starts import random_start
-from coopetition.dynamics.trajectory_landmarks import landmarks_of
 from coopetition.report.figures import phase_figure
 from coopetition.seeds import stream
 
+PHASE = importlib.import_module("coopetition.dynamics.phase")  # the function has its name too
 SAMPLING = 100.0  # model time between the diagram's samples: how closely it can place an event
 SAME_PEAK = 0.005  # flip accuracy that a peak may keep from samples a fiftieth of its time apart
 
@@ -59,6 +67,63 @@ def test_a_point_of_the_diagram_is_the_single_trajectory() -> None:
         assert result.measures["transient"][k] == float(not lasts)
         if marks.crossover is not None:
             assert abs(result.measures["crossover"][k] - marks.crossover.value) < SAMPLING
+
+
+@given(
+    name=st.sampled_from(
+        [name for name, model in CATALOGUE.items() if "ciwl" in model.strategy_names]
+    ),
+    data=st.data(),
+    seed=st.integers(0, 999),
+    until=st.floats(200.0, 20_000.0),
+    gains=st.tuples(st.floats(0.5, 6.0), st.floats(0.5, 6.0)),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_point_of_the_diagram_has_the_landmarks_of_its_trajectory(
+    name, data, seed, until, gains
+) -> None:
+    model, readout = get(name), Readout(gain_icl=gains[0], gain_ciwl=gains[1])
+    parameters = {
+        parameter: data.draw(st.floats(0.0, 0.01 if "decay" in parameter else 1.0))
+        for parameter in model.parameters
+    }
+    axes = {parameter: np.array([value]) for parameter, value in parameters.items()}
+    steps = {"rtol": 1e-6, "max_steps": 50_000}
+    point = phase(model, axes, starts=1, until=until, seed=seed, readout=readout, **steps)
+    assume(not point.failed.item())
+    trajectory = integrate(
+        model,
+        parameters=parameters,
+        start=random_start(model, stream(seed, "start/0")),
+        until=until,
+        times=sample_times(model, until),
+        method="dopri5",
+        **steps,
+    )
+    curves = observe(trajectory, readout)
+    marks, expected = landmarks(curves), verdict(curves)
+    for mark in ("emergence", "crossover", "vanishing"):
+        value = point.measures[mark].item()
+        assert value == pytest.approx(getattr(getattr(marks, mark), "value", np.inf), rel=LOCATED)
+    highest = np.max(curves.curve("flip").values)
+    assert point.measures["peak_flip"].item() == pytest.approx(highest, rel=LOCATED)
+    assert [name for name in VERDICTS if point.measures[name].item()] == [expected]
+
+
+def test_a_flip_that_comes_down_to_one_half_and_stays_has_not_crossed(monkeypatch) -> None:
+    """Nor has icl vanished that was never there, whatever the curves' model."""
+    model, flip = get("coopetition"), np.array([[0.5, 0.7, 0.7, 0.5]])
+    readings = {"flip": flip, "icl": np.full_like(flip, 0.5)}
+    monkeypatch.setattr(PHASE, "sample_times", lambda model, until: np.arange(0.0, 40.0, 10.0))
+    monkeypatch.setattr(
+        PHASE,
+        "read",
+        lambda key, *_: Reading(value=readings[key[0]], by_output={}, by_parameter={}),
+    )
+    point = phase(model, {"mu1": np.array([0.1])}, starts=1, until=30.0)
+    assert point.measures["emergence"].item() == pytest.approx(5.0)
+    assert np.isinf([point.measures[name].item() for name in ("crossover", "vanishing")]).all()
+    assert point.measures["persistent"].item() == 1.0
 
 
 def test_a_higher_floor_of_icl_shortens_its_life() -> None:

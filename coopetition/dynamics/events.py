@@ -1,85 +1,77 @@
-"""Where along a trajectory something happens, located to a tolerance."""
+"""Where along a trajectory's continuous solution something happens, located to a tolerance."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
+from ..curves.landmarks import NAMES, Landmarks, landmarks
+from .readout import SHARED_FLIP, Readout, observe
 from .trajectory import Floats, Status, Trajectory
 
-_REFINE = 4  # points looked at within each step
+_WITHIN_STEP = 4  # points looked at within each step
+_XTOL = 1e-9  # of the time at which the loss falls below, relative to the trajectory's length
+_SAMPLES = 2000  # of the horizon, on which landmarks are first looked for
+_ROUNDS, _POINTS = 4, 40  # of refinement around each landmark; points of each round
 
 
-def first_crossing(
-    trajectory: Trajectory,
-    quantity: Callable[[Floats], Floats],
-    level: float,
-    *,
-    rising: bool,
-    after: float = 0.0,
-    xtol: float = 1e-9,
-) -> float | None:
-    """The first time at which a quantity of the state passes a level.
+def landmarks_of(trajectory: Trajectory, readout: Readout = SHARED_FLIP) -> Landmarks | None:
+    """The landmarks of the curves that a trajectory predicts.
+
+    Found on a grid, then located by refining the grid around each: every round narrows the gap by
+    a factor of 20, to below 1e-8 of the horizon. Descent is a sequence of states, so its landmarks
+    are located to within a step.
 
     Parameters
     ----------
     trajectory
-        With an interpolant.
-    quantity
-        From states ``(time, state)`` to values ``(time,)``.
-    level
-        What is passed.
-    rising
-        Whether from below or from above; a quantity already beyond the level at ``after`` crosses
-        there.
-    after
-        Where to begin looking.
-    xtol
-        Tolerance of the time, relative to the trajectory's length.
+        With an interpolant, or samples close enough to be joined by lines.
+    readout
+        Gains, and the rate that turns time into sequences.
 
     Returns
     -------
-    float or None
-        The time, found by Brent's method on the interpolant; None where there is none.
+    Landmarks or None
+        In sequences; None for a model that predicts no flip curve.
     """
-    from scipy.optimize import brentq
-
-    last = float(trajectory.times[-1])
-    if len(trajectory.times) < 2 or after > last:
+    if not {"icl", "ciwl"} <= set(trajectory.strategies):
         return None
-    fractions = np.linspace(0, 1, _REFINE, endpoint=False)
-    spans = np.diff(trajectory.times)
-    grid = (trajectory.times[:-1, None] + spans[:, None] * fractions).ravel()
-    grid = np.concatenate([[after], grid[grid > after], [last]])
-    sign = 1.0 if rising else -1.0
-    beyond = sign * (quantity(trajectory(grid)) - level) >= 0
-    if not np.any(beyond):
-        return None
-    k = int(np.argmax(beyond))
-    if k == 0:
-        return after
+    if trajectory.interpolant is None or len(trajectory.times) < 2:
+        return landmarks(observe(trajectory, readout), exact=True)
+    first, end = float(trajectory.times[0]), float(trajectory.times[-1])
+    grid = np.union1d(trajectory.times, np.linspace(first, end, _SAMPLES))
+    width = end / _SAMPLES
+    marks = _on_grid(trajectory, grid, readout)
+    for _ in range(_ROUNDS):
+        located = [getattr(marks, name) for name in NAMES if name != "peak_flip"]
+        centres = [mark.value / readout.sequences_per_time for mark in located if mark]
+        if not centres:
+            break
+        near = [np.linspace(c - width, c + width, _POINTS) for c in centres]
+        grid = np.union1d(grid, np.clip(np.concatenate(near), first, end))
+        width *= 2 / _POINTS
+        marks = _on_grid(trajectory, grid, readout)
+    return marks
 
-    def distance(t: float) -> float:
-        return float(quantity(trajectory(np.array([t])))[0]) - level
 
-    return float(brentq(distance, grid[k - 1], grid[k], xtol=xtol * last, rtol=1e-12))
+def _on_grid(trajectory: Trajectory, grid: Floats, readout: Readout) -> Landmarks:
+    """The landmarks of the trajectory's samples at some times."""
+    sampled = dataclasses.replace(
+        trajectory, times=grid.copy(), states=trajectory(grid), interpolant=None
+    )
+    return landmarks(observe(sampled, readout), exact=True)
 
 
 def cut_where_below(
     trajectory: Trajectory, stop_below: float, samples: Floats | None
 ) -> Trajectory:
     """The trajectory up to where its total loss first falls below; all of it if it never does."""
-
-    def total(states: Floats) -> Floats:
-        return trajectory.outputs_of(states)["total"]
-
-    stopped = first_crossing(trajectory, total, stop_below, rising=False)
-    if stopped is None:
+    end = _first_below(trajectory, stop_below)
+    if end is None:
         end, status, at = float(trajectory.times[-1]), trajectory.status, None
     else:
-        end, status, at = stopped, Status.STOPPED, stopped
+        status, at = Status.STOPPED, end
     if samples is not None:
         kept = samples[samples <= end]
         states, interpolant = trajectory(kept), None
@@ -97,3 +89,25 @@ def cut_where_below(
         reached=end,
         stopped_at=at,
     )
+
+
+def _first_below(trajectory: Trajectory, level: float) -> float | None:
+    """The first time at which the total loss is at most the level, by Brent's method."""
+    from scipy.optimize import brentq
+
+    times = trajectory.times
+    if len(times) < 2:
+        return None
+
+    def excess(t: Floats) -> Floats:
+        return trajectory.outputs_of(trajectory(t))["total"] - level
+
+    shares = np.linspace(0, 1, _WITHIN_STEP, endpoint=False)
+    grid = np.append((times[:-1, None] + np.diff(times)[:, None] * shares).ravel(), times[-1])
+    below = excess(grid) <= 0
+    k = int(np.argmax(below))
+    if not below[k] or k == 0:
+        return float(grid[0]) if below[k] else None
+    ends = float(grid[k - 1]), float(grid[k])
+    last = float(times[-1])
+    return float(brentq(lambda t: excess(np.array([t]))[0], *ends, xtol=_XTOL * last, rtol=1e-12))

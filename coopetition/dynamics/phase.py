@@ -220,6 +220,11 @@ def phase(
     )
 
 
+def sample_times(model: Model, until: float) -> Floats:
+    """The times between which the curves of a diagram are lines, ``(time,)``."""
+    return graded_grid(until, _BEND * min(model.dimensions.values()), _STEPS)
+
+
 def _measured(
     model: Model,
     varied: Mapping[str, Floats],
@@ -243,7 +248,7 @@ def _measured(
         parameters=parameters,
         starts=np.tile([s.state for s in drawn], (points, 1)),
         until=until,
-        times=graded_grid(until, _BEND * min(model.dimensions.values()), _STEPS),
+        times=sample_times(model, until),
         rtol=rtol,
         max_steps=max_steps,
     )
