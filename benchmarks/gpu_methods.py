@@ -17,7 +17,7 @@ from train_step import CONTEXT, DEPTH, DIM, HEADS, WIDTH
 
 from coopetition.settings.training import TrainingSettings
 from coopetition.train.compute.gpu.capture import STRETCH
-from coopetition.train.compute.triton import FusedStep
+from coopetition.train.compute.triton.fused_step import FusedStep
 from coopetition.train.ensemble import Ensemble
 
 # kernels, capture, precision
@@ -63,8 +63,11 @@ def ours(
     """An ensemble ready to be advanced, its graphs not yet recorded.
 
     ``lazy`` says whether label rows are updated only when shown; None leaves it to the package.
+    Steps that differ from plain ones (`coopetition.train.compute.self_check`) are not timed.
     """
     ensemble = Ensemble(members, device)
+    if ensemble.path is not None and ensemble.path.problems:
+        raise RuntimeError(ensemble.path.summary())
     step = ensemble.step
     if lazy is not None and step.fused is not None:
         step.fused = FusedStep(step.network, step.optimiser, precision=step.matmul, lazy=lazy)

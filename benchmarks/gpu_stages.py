@@ -21,7 +21,7 @@ from gpu_floor import STEP_BYTES, Rates, measure_rates
 from train_step import CONTEXT, DEPTH, DIM, HEADS, WIDTH, arithmetic
 
 from coopetition.settings.training import NetworkSettings, OptimisationSettings
-from coopetition.train.compute.triton import FusedStep
+from coopetition.train.compute.triton.fused_step import FusedStep
 from coopetition.train.network.network import build_network
 from coopetition.train.optimisation.optimiser import Optimiser
 from coopetition.train.sequences.batch import Batch

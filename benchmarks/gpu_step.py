@@ -120,8 +120,8 @@ def ensembles(options: argparse.Namespace, clock: Clock) -> dict[str, Row]:
                     lambda: ensemble.advance(STRETCH), STRETCH, calls=calls, warm_up=2
                 )
                 ensemble.evaluate()
-                need = ensemble.memory_need(kernels)
-                memory = {"foreseen": need.total(count), "peak": peak_memory(clock.device)}
+                need = ensemble.memory_need()
+                memory = {"held": need.total(count), "peak": peak_memory(clock.device)}
                 return {**row(spent, options.batch, count), **memory}
 
             name = f"{count} {kind}"

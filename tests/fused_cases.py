@@ -10,8 +10,8 @@ from small_networks import SMALL, random_batch, small_network
 
 from coopetition.settings.training import OptimisationSettings
 from coopetition.train.compute.step import TrainingStep
-from coopetition.train.compute.triton import FusedStep
-from coopetition.train.compute.triton.tiles import choose_tiles
+from coopetition.train.compute.triton.fused_step import FusedStep
+from coopetition.train.compute.triton.layout import choose_tiles
 from coopetition.train.network.network import Network
 from coopetition.train.sequences.batch import Batch
 

@@ -23,12 +23,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from coopetition.settings.training import NetworkSettings, OptimisationSettings
-from coopetition.train.compute.triton.launch import Launch
-from coopetition.train.compute.triton.launches import Launches
+from coopetition.train.compute.triton.fused_step import PRECISIONS
+from coopetition.train.compute.triton.launches import Launch, Launches, Numbers
+from coopetition.train.compute.triton.layout import choose_tiles
 from coopetition.train.compute.triton.lazy_labels import LazyLabels
-from coopetition.train.compute.triton.numbers import numbers_of
-from coopetition.train.compute.triton.support import PRECISIONS
-from coopetition.train.compute.triton.tiles import choose_tiles
 from coopetition.train.network.network import Network
 from coopetition.train.optimisation.optimiser import Optimiser
 from coopetition.train.sequences.batch import Batch
@@ -58,7 +56,7 @@ def launches_of(
         target=torch.empty(members, batch, dtype=torch.int64, device="meta"),
     )
     tiles = choose_tiles(members, batch, context, settings, precision)
-    numbers = numbers_of(optimiser)
+    numbers = Numbers(optimiser)
     made = Launches(
         model, optimiser, numbers, batch, context, tiles, PRECISIONS[precision], lazy
     ).all(shown)

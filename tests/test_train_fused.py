@@ -15,11 +15,13 @@ from tolerances import FUSED_ADAM, FUSED_RATE, WRITTEN_GRADIENT
 
 from coopetition.settings.training import NetworkSettings, OptimisationSettings
 from coopetition.train.compute.step import TrainingStep
-from coopetition.train.compute.triton import FusedStep, why_not_fused
-from coopetition.train.compute.triton.fused_step import aligned
-from coopetition.train.compute.triton.support import interpreted
-from coopetition.train.compute.triton.tiles import choose_tiles
-from coopetition.train.optimisation.schedules import learning_rates
+from coopetition.train.compute.triton.fused_step import (
+    FusedStep,
+    aligned,
+    interpreted,
+    why_not_fused,
+)
+from coopetition.train.compute.triton.layout import choose_tiles
 from coopetition.train.sequences.batch import Batch
 
 pytestmark = pytest.mark.skipif(
@@ -122,12 +124,14 @@ def test_learning_rates_and_bias_corrections_are_exact(schedule):
     ]
     step = TrainingStep(small_network(2, **TINY), each)
     batch = random_batch(step.network, 1, 1)
-    launches = FusedStep(step.network, step.optimiser).launches(batch)
+    fused_step = FusedStep(step.network, step.optimiser)
+    launches = fused_step.launches(batch)
     beta1, beta2 = step.settings.betas
     for done in (0, 99, 100, 999, 20_000_000):
         step.optimiser.steps.fill_(done)
+        fused_step.numbers.update_rates()
         launches.trunk_forward(batch)()
-        rates = learning_rates(each, step.optimiser.steps).double()
+        rates = step.optimiser.rates(step.optimiser.steps).double()
         root = torch.full((2,), 1 - beta2 ** (done + 1), dtype=torch.float64).sqrt()
         expected = torch.stack((rates, rates / (1 - beta1 ** (done + 1)), root), dim=-1)
         found = launches.work.views["numbers"].double()

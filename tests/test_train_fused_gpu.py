@@ -8,7 +8,7 @@ from fused_cases import CASES, errors_of_gradients, fused, largest_difference, p
 from tolerances import FUSED_ADAM, FUSED_TF32, WRITTEN_GRADIENT
 
 from coopetition.settings.training import OptimisationSettings
-from coopetition.train.compute.triton import FusedStep
+from coopetition.train.compute.triton.fused_step import FusedStep
 
 pytestmark = pytest.mark.gpu
 

@@ -10,9 +10,8 @@ from tolerances import FUSED_ADAM
 
 from coopetition.settings.training import OptimisationSettings
 from coopetition.train.compute.step import TrainingStep
-from coopetition.train.compute.triton import FusedStep
+from coopetition.train.compute.triton.fused_step import FusedStep, interpreted
 from coopetition.train.compute.triton.lazy_labels import steps_that_count, why_not_lazy
-from coopetition.train.compute.triton.support import interpreted
 
 pytestmark = pytest.mark.skipif(
     not interpreted(), reason="kernels are compiled in this process; TRITON_INTERPRET=1 runs these"

@@ -13,7 +13,7 @@ from coopetition.errors import TrainingError
 from coopetition.train import loop
 from coopetition.train.compute.gpu import capture
 from coopetition.train.compute.triton import lazy_labels
-from coopetition.train.compute.triton.support import interpreted
+from coopetition.train.compute.triton.fused_step import interpreted
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.folder.checkpoints import newest_checkpoint
 

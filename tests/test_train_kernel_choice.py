@@ -11,11 +11,12 @@ from tolerances import BFLOAT16, FLOAT32
 
 from coopetition.errors import TrainingError
 from coopetition.settings.training import OptimisationSettings
-from coopetition.train.compute import triton as fused
+from coopetition.train.compute import triton
 from coopetition.train.compute.kernel_choice import choose_kernels
 from coopetition.train.compute.precision import check_precision, products
 from coopetition.train.compute.step import TrainingStep
-from coopetition.train.compute.triton.support import interpreted
+from coopetition.train.compute.triton.fused_step import interpreted
+from coopetition.train.compute.triton.launches import Launch
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.optimisation.optimiser import Optimiser
 
@@ -23,13 +24,11 @@ CPU, CUDA, SETTINGS = torch.device("cpu"), torch.device("cuda"), OptimisationSet
 
 
 class StandIn:
-    """Takes a step as `coopetition.train.compute.triton.FusedStep` does, by PyTorch's
-    operations.
-    """
+    """Takes a step as the fused one does, by PyTorch's operations."""
 
-    why_not_lazy = "a stand-in"
+    updated_labels = "all (a stand-in)"
 
-    def __init__(self, network, optimiser: Optimiser, *, precision="fp32", lazy=None):
+    def __init__(self, network, optimiser: Optimiser, precision="fp32"):
         self.network, self.optimiser, self.precision = network, optimiser, precision
         self.calls = 0
 
@@ -45,44 +44,47 @@ class StandIn:
     def settle(self):
         pass
 
+    def restart(self):
+        pass
+
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "")
-    monkeypatch.setattr(fused, "FusedStep", StandIn)
+    monkeypatch.setattr(triton, "fused_step_for", StandIn)
 
 
-def test_a_cpu_computes_gradients_that_are_written_out():
+def choose(wanted, network, matmul="fp32"):
+    optimiser = Optimiser(network, [SETTINGS], ())
+    return choose_kernels(wanted, network, optimiser, matmul)[0]
+
+
+def test_a_cpu_computes_gradients_that_are_written_by_hand():
     network = small_network()
-    assert choose_kernels("auto", network, SETTINGS, "fp32").kernels == "written"
-    plain = choose_kernels("plain", network, SETTINGS, "fp32")
+    assert choose("auto", network).kernels == "written"
+    plain = choose("plain", network)
     assert (plain.kernels, plain.reason) == ("plain", "run.kernels = plain")
-    rounded = choose_kernels("auto", network, SETTINGS, "bf16")
+    rounded = choose("auto", network, "bf16")
     assert (rounded.kernels, rounded.reason) == ("plain", "matrix products are in bf16")
 
 
-def test_another_device_takes_fused_kernels_or_says_why_not(monkeypatch):
+def test_another_device_takes_plain_kernels_and_fused_ones_where_they_are_wanted(monkeypatch):
     network = small_network().to("meta")
-    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "")
-    assert choose_kernels("auto", network, SETTINGS, "tf32").summary() == "fused kernels"
-    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "the moon is full")
-    found = choose_kernels("auto", network, SETTINGS, "fp32")
-    assert found.summary() == "plain kernels (the moon is full)"
+    choice = choose("auto", network, "tf32")
+    assert choice.kernels == "plain"
+    assert "experimental: run.kernels = fused takes them" in choice.reason
+    monkeypatch.setattr(triton, "fused_step_for", StandIn)
+    assert choose("fused", network, "tf32").summary() == "fused kernels"
+    monkeypatch.setattr(triton, "fused_step_for", lambda *given: "the moon is full")
     with pytest.raises(ValueError, match=r"run.kernels = 'fused': the moon is full; use auto"):
-        choose_kernels("fused", network, SETTINGS, "fp32")
+        choose("fused", network)
 
 
-def test_three_products_of_tf32_need_fused_kernels(monkeypatch):
+def test_three_products_of_tf32_need_fused_kernels(stand_in):
     network = small_network().to("meta")
-    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "")
-    assert choose_kernels("auto", network, SETTINGS, "tf32x3").kernels == "fused"
-    with pytest.raises(
-        ValueError, match=r"only fused .* \(run.kernels = plain\); use fp32 or tf32"
-    ):
-        choose_kernels("plain", network, SETTINGS, "tf32x3")
-    monkeypatch.setattr(fused, "why_not_fused", lambda network, settings: "the moon is full")
-    with pytest.raises(ValueError, match=r"'tf32x3': only fused .*the moon is full.*use fp32"):
-        choose_kernels("auto", network, SETTINGS, "tf32x3")
+    assert choose("fused", network, "tf32x3").kernels == "fused"
+    for kernels in ("plain", "auto"):
+        with pytest.raises(ValueError, match=rf"only fused .*{kernels}.*run.kernels = fused"):
+            choose(kernels, network, "tf32x3")
 
 
 def test_fused_kernels_are_refused_before_a_folder_is_made(tmp_path):
@@ -134,15 +136,13 @@ class TritonError(Exception):
         (ZeroDivisionError("ours"), ZeroDivisionError, "ours"),
     ],
 )
-def test_kernels_that_cannot_be_compiled_say_what_to_do(
-    tmp_path, stand_in, monkeypatch, error, raised, says
-):
-    def failing(self, batch):
-        raise error
+def test_kernels_that_cannot_be_compiled_say_what_to_do(error, raised, says):
+    class Kernel:
+        def __getitem__(self, grid):
+            raise error
 
-    monkeypatch.setattr(StandIn, "__call__", failing)
     with pytest.raises(raised, match=says):
-        go(small(run={"kernels": "fused"}), tmp_path / "run")
+        Launch(kernel=Kernel(), grid=(1, 1), arguments={}, warps=1)()
 
 
 def test_the_fused_step_is_told_the_precision_and_takes_every_step(stand_in):
@@ -151,7 +151,7 @@ def test_the_fused_step_is_told_the_precision_and_takes_every_step(stand_in):
     assert (step.fused.precision, step.fused.calls, step.done) == ("bf16", 1, 1)
 
 
-def test_plain_and_written_out_steps_are_the_same():
+def test_plain_and_hand_written_steps_are_the_same():
     steps = [
         TrainingStep(small_network(2), OptimisationSettings(lr=1e-2), kernels=kernels)
         for kernels in ("auto", "plain")

@@ -2,52 +2,26 @@
 
 import pytest
 import torch
-from recorded_graphs import Tapes, tensors_of
+from recorded_graphs import Tapes
 from short_runs import go, small
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from coopetition.errors import TrainingError
 from coopetition.train.compute.gpu.capture import STRETCH
 from coopetition.train.compute.gpu.memory import (
-    EVALUATED,
-    EVALUATION_COPIES,
-    WORKSPACES,
+    PASS,
     MemoryNeed,
     memory_explained,
     require_memory,
     row_bytes,
     rows_at_once,
 )
-from coopetition.train.compute.triton.support import interpreted
-from coopetition.train.compute.triton.tiles import choose_tiles
-from coopetition.train.compute.triton.workspace import StepMemory
+from coopetition.train.compute.triton.fused_step import interpreted
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.evaluation.evaluators import FIELDS
 from coopetition.train.sequences.batches import block_length
 
 CPU = torch.device("cpu")
-LOOSE = 2.5  # an estimate of what passes may be so many times the truth, and never below it
-NEED = MemoryNeed(shared=100, lasting=10, passing=5, evaluated=0)
-
-
-class Peak(TorchDispatchMode):
-    """The most bytes that operations had made and not yet freed."""
-
-    def __init__(self):
-        super().__init__()
-        self.alive, self.peak = {}, 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        given = {t.untyped_storage()._cdata for t in tensors_of((args, kwargs))}
-        for tensor in tensors_of(result):
-            storage = tensor.untyped_storage()
-            if storage._cdata not in given:
-                self.alive[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
-        self.alive = {c: (ref, n) for c, (ref, n) in self.alive.items() if not ref.expired()}
-        self.peak = max(self.peak, sum(n for _, n in self.alive.values()))
-        return result
+NEED = MemoryNeed(shared=100, member=15)
 
 
 def ensemble_of(count, **sections):
@@ -90,42 +64,9 @@ def test_what_lasts_is_what_the_tensors_hold(shape, members):
     ]
     held = [*buffers, places.examples, places.labels, places.target, *stored]
     actual = sum(t.nbytes for t in held) + longer * sum(t.nbytes for t in block)
-    need = ensemble.memory_need("plain")
-    assert members * need.lasting == actual
-    assert need.shared - WORKSPACES == ensemble.exemplars[0].rows.nbytes
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_what_passes_is_bounded_closely(shape):
-    ensemble = ensemble_of(2, **SHAPES[shape])
-    need, batch = ensemble.memory_need("plain"), next(ensemble.stream)
-    ensemble.step.compute(batch)
-    with Peak() as step:
-        ensemble.step.compute(batch)
-    assert step.peak <= 2 * need.passing <= LOOSE * step.peak
-    with Peak() as evaluation:
-        ensemble.evaluate()
-    needed = (
-        EVALUATION_COPIES
-        * 2
-        * row_bytes(ensemble.network)
-        * ensemble.members[0].evaluation.n_sequences
-    )
-    assert evaluation.peak <= needed
-
-
-@pytest.mark.parametrize("matmul", ["fp32", "bf16"])
-def test_a_fused_steps_need_is_its_workspace(matmul):
-    ensemble = ensemble_of(3, network={"width": 16}, run={"matmul": matmul})
-    tiles = choose_tiles(3, 4, 2, ensemble.network, matmul)
-    made = StepMemory(ensemble.network, 3, 4, 2, tiles, CPU).flat.nbytes
-    need = ensemble.memory_need("fused")
-    assert made - 3 < 3 * need.passing <= made
-    assert ensemble.memory_need("").passing == 0
-    # no gradients, but a number for each label
-    plain, labels = ensemble.memory_need("plain"), ensemble.network.n_labels
-    gradients = ensemble.step.optimiser.parameters.flat.nbytes // 3
-    assert plain.lasting - need.lasting == gradients - 4 * labels
+    need = ensemble.memory_need()
+    assert members * need.member == actual
+    assert need.shared == ensemble.exemplars[0].rows.nbytes
 
 
 def test_fused_kernels_leave_no_gradients_behind():
@@ -141,10 +82,10 @@ def test_fused_kernels_leave_no_gradients_behind():
 
 
 def test_own_data_sets_count_for_each_member():
-    shared = ensemble_of(2).memory_need("")
-    own = Ensemble([small("a"), small("b", data={"spread": 1.0})], CPU).memory_need("")
+    shared = ensemble_of(2).memory_need()
+    own = Ensemble([small("a"), small("b", data={"spread": 1.0})], CPU).memory_need()
     rows = 12 * 3 * 4 * 4
-    assert own.lasting - shared.lasting == shared.shared - own.shared == rows
+    assert own.member - shared.member == shared.shared - own.shared == rows
 
 
 def test_the_largest_ensemble_is_the_last_that_fits():
@@ -159,7 +100,7 @@ def test_evaluations_are_cut_so_that_a_gpu_can_hold_them():
     settings = ensemble.members[0].replace(evaluation={"batch_size": 10**6})
     row = row_bytes(ensemble.network)
     assert rows_at_once(settings, ensemble.network, 8, "cpu") == 10**6
-    assert rows_at_once(settings, ensemble.network, 8, "cuda") == EVALUATED // (8 * row)
+    assert rows_at_once(settings, ensemble.network, 8, "cuda") == PASS // (8 * row)
     assert rows_at_once(settings, ensemble.network, 10**9, "cuda") == 1
 
 
@@ -168,9 +109,9 @@ def test_running_out_says_what_would_fit(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
     monkeypatch.setattr(Ensemble, "advance", exhausted)
-    with pytest.raises(TrainingError, match=r"2 runs trained as one need about .* at most 1 as"):
+    with pytest.raises(TrainingError, match=r"2 runs trained as one need .* GB.* at most 1 as"):
         go([small("a"), small("b", 1)], tmp_path / "two")
-    with pytest.raises(TrainingError, match=r"1 run needs about .* lower optimisation.batch_size"):
+    with pytest.raises(TrainingError, match=r"1 run needs .* GB.* lower optimisation.batch_size"):
         go(small("a"), tmp_path / "one")
 
 

@@ -12,10 +12,13 @@ from tolerances import FLOAT32
 from coopetition.settings.training import OptimisationSettings
 from coopetition.train.compute.step import TrainingStep
 from coopetition.train.optimisation.decay import gradient_of_norm, in_part
-from coopetition.train.optimisation.schedules import learning_rates
+from coopetition.train.optimisation.schedules import Rates
 from coopetition.train.sequences.batch import Batch
 
 PARAMETERS = dict(small_network(mlp_ratio=1.0).named_parameters())
+
+
+CPU = torch.device("cpu")
 
 
 def step_of(members: int = 1, **settings) -> TrainingStep:
@@ -28,7 +31,7 @@ def test_schedules_at_known_points():
     decays = OptimisationSettings(schedule="warmup_decay", **given)
     cosine = OptimisationSettings(schedule="cosine", **{**given, "decay_steps": 1100})
     steady = OptimisationSettings(lr=2e-4)
-    rates = learning_rates([decays, cosine, steady], steps)
+    rates = torch.cat([Rates([settings], CPU)(steps) for settings in (decays, cosine, steady)], 1)
     middle = 1e-5 + (1e-3 - 1e-5) / 2
     falling = 1e-5 + (1e-3 - 1e-5) * math.sqrt(0.5)
     assert rates[:, 0].tolist() == pytest.approx([1e-5, middle, 1e-3, falling, 1e-5, 1e-5])
@@ -53,7 +56,7 @@ def test_steps_equal_torchs(kind, schedule):
         step(random_batch(network, seed=index))
         for copy, gradient in zip(copies, step.optimiser.gradients.views.values(), strict=True):
             copy.grad = gradient.clone()
-        peer.param_groups[0]["lr"] = learning_rates([settings], torch.tensor(index)).item()
+        peer.param_groups[0]["lr"] = Rates([settings], CPU)(torch.tensor(index)).item()
         peer.step()
     for parameter, copy in zip(network.parameters(), copies, strict=True):
         torch.testing.assert_close(parameter, copy, rtol=0, atol=FLOAT32)

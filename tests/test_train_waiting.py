@@ -12,7 +12,7 @@ from coopetition.train.compute.step import TrainingStep
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.network.interventions import HeadIntervention
-from coopetition.train.optimisation.schedules import Rates, learning_rates
+from coopetition.train.optimisation.schedules import Rates
 from coopetition.train.sequences.batch import Batch
 from coopetition.train.sequences.batches import sequence_draws
 from coopetition.train.sequences.blocks import Exemplars
@@ -139,7 +139,8 @@ def test_rates_of_an_ensemble_are_each_members_own(schedule):
     rates = Rates(settings, CPU)
     for done in (0, 1, 7, 8, 39, 40, 100):
         steps = torch.tensor(done)
-        assert torch.equal(rates(steps), learning_rates(settings, steps))
+        own = [Rates([member], CPU)(steps) for member in settings]
+        assert torch.equal(rates(steps), torch.cat(own))
 
 
 def test_evaluating_transfers_once(monkeypatch):

@@ -431,7 +431,7 @@ class RunSettings(Settings):
     # sequences between progress measures of the circuits; 0 = none
     measures_every: Count = setting(0, members="same")
     threads: Count = setting(0, changeable=True)  # CPU threads; 0 = torch's choice
-    # auto = fused on a GPU where that serves; plain = torch's operations
+    # plain: torch's operations, as auto takes on a GPU; fused: Triton kernels there, experimental
     kernels: Kernels = setting("auto", members="same", changeable=True)
     # of training's products, not evaluation's; tf32x3: fused kernels only
     matmul: Matmul = setting("fp32", members="same")

@@ -21,6 +21,7 @@ from .compute.gpu.memory import (
     rows_at_once,
 )
 from .compute.precision import products
+from .compute.self_check import CheckedPath, check_paths
 from .compute.step import TrainingStep
 from .data import Dataset, make_dataset
 from .evaluation.evaluators import Evaluator, Values, evaluate, make_evaluators, shown
@@ -124,8 +125,7 @@ class Ensemble:
             )
         self.network = of_member[0]
         self.data_bytes = [dataset.exemplars.nbytes for dataset in made.values()]
-        # refused by the least that is needed; what computes a step is chosen on the device
-        need = self.memory_need("")
+        need = self.memory_need()
         require_memory(need, len(members), device)
         with memory_explained(need, len(members), device):
             self.put_on_device(made)
@@ -166,16 +166,32 @@ class Ensemble:
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
         self.losses = 0
         self.captured: CapturedSteps | None = None
+        self.path: CheckedPath | None = None
+        if device.type != "cpu":
+            self.check_paths()
 
-    def memory_need(self, kernels: str) -> MemoryNeed:
-        """What these runs need on a GPU, by ``fused`` or ``plain`` kernels (empty: the less)."""
-        return memory_need(
-            self.members,
-            self.network,
-            data_bytes=self.data_bytes,
-            kernels=kernels,
-            stretch=STRETCH,
-        )
+    def memory_need(self) -> MemoryNeed:
+        """What these runs hold on a GPU."""
+        return memory_need(self.members, self.network, data_bytes=self.data_bytes, stretch=STRETCH)
+
+    def check_paths(self, recorder: Recorder | None = None) -> None:
+        """Compute steps in the fastest way that agrees with plain PyTorch; on a GPU always done.
+
+        ``recorder`` stands in for the device's CUDA graphs.
+        """
+        if recorder is None and not self.why_not_captured():
+            recorder = CudaGraphs(self.device)
+        with on_device(self.device), products(self.members[0].run.matmul, self.device):
+            self.path = check_paths(self.step, self.stream, recorder)
+
+    def why_not_captured(self) -> str:
+        """Why steps are not captured in CUDA graphs; empty where they are."""
+        if self.captured is not None and self.captured.problem:
+            return self.captured.problem
+        reason = why_not_captured(self.members[0], self.device)
+        if not reason and self.path is not None and not self.path.captured:
+            return self.path.problems[-1]
+        return reason
 
     def capture(
         self, length: int, report: Callable[[str], None], recorder: Recorder | None = None
@@ -191,9 +207,9 @@ class Ensemble:
         recorder
             Of the device; None for its CUDA graphs, if it has them.
         """
-        if recorder is None and not why_not_captured(self.members[0], self.device):
+        if recorder is None and not self.why_not_captured():
             recorder = CudaGraphs(self.device)
-        if recorder is not None:
+        if recorder is not None and (self.path is None or self.path.captured):
             self.captured = CapturedSteps(
                 self.step, self.stream, self.loss_sum,
                 length=length, recorder=recorder, report=report,
@@ -211,15 +227,14 @@ class Ensemble:
 
     def computed_by(self) -> dict[str, str]:
         """What computes the steps, and why not something faster, for ``run.json``."""
-        why_not = why_not_captured(self.members[0], self.device)
-        if self.captured is not None and self.captured.problem:
-            why_not = self.captured.problem
+        why_not = self.why_not_captured()
         return {
             "kernels": self.step.choice.kernels,
             "updated_labels": self.step.updated_labels,
             "why_not_faster": self.step.choice.reason,
-            "matmul": self.members[0].run.matmul,
+            "matmul": self.step.matmul,
             "capture": f"none ({why_not})" if why_not else "CUDA graphs",
+            "check": "none" if self.path is None else self.path.summary(),
         }
 
     def summary(self) -> str:

@@ -106,9 +106,9 @@ def train_owned(
     chosen = choose_device(device)
     require_extras(members)
     with cpu_threads(members[0].run.threads if members else 0):
-        forget_peak(chosen)
         ensemble = Ensemble(members, chosen)
-        need, count = ensemble.memory_need(ensemble.step.choice.kernels), len(members)
+        forget_peak(chosen)
+        need, count = ensemble.memory_need(), len(members)
         folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
         run = Run(folder, ensemble, folders)
         notes = run.continue_from_newest() if continuing else ()

@@ -1,10 +1,10 @@
-"""What computes a training step: fused kernels, PyTorch's operations or written-out gradients.
+"""What computes a training step: fused kernels, PyTorch's operations or hand-written gradients.
 
 =============  ==================================  =================================================
 ``kernels``    on a GPU                            on a CPU
 =============  ==================================  =================================================
-``auto``       fused where that serves, or plain   written out where that serves, or plain
-``fused``      fused, or refused with the reason   refused (Triton's interpreter apart)
+``auto``       PyTorch's own operations            hand-written where that serves, or PyTorch's own
+``fused``      fused (experimental), or refused    refused (Triton's interpreter apart)
 ``plain``      PyTorch's own operations            PyTorch's own operations
 =============  ==================================  =================================================
 
@@ -13,27 +13,42 @@ All of them compute the same step to float tolerance; on one machine each repeat
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
-from ...errors import TrainingError
-from ...settings.training import Kernels, Matmul, OptimisationSettings
+from torch import Tensor
+
+from ...settings.training import Kernels, Matmul
 from ..network.network import Network
+from ..optimisation.optimiser import Optimiser
+from ..sequences.batch import Batch
+
+EXPERIMENTAL = "fused kernels are experimental: run.kernels = fused takes them"
+
+
+class FusedStep(Protocol):
+    """Takes whole steps, and may leave rows of the label embedding waiting until they are read."""
+
+    @property
+    def updated_labels(self) -> str:
+        """Which rows of the label embedding a step updates; if all, why."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Take one step; each member's mean loss before it, ``(M,)``."""
+
+    def settle(self) -> None:
+        """Bring every weight and moment up to date."""
+
+    def restart(self) -> None:
+        """Go on from weights and moments that were put in from outside."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelChoice:
-    """What computes a step, and why.
+    """What computes a step, and why not something faster (empty where there is nothing faster).
 
-    Parameters
-    ----------
-    kernels
-        ``fused`` (`coopetition.train.compute.triton`), ``written``
-        (`coopetition.train.compute.cpu.gradients`) or ``plain`` (automatic differentiation).
-    reason
-        Why not something faster; empty where there is nothing faster.
+    ``plain`` is automatic differentiation of PyTorch's operations, ``written`` the CPU's
+    hand-written gradients.
     """
 
     kernels: Literal["fused", "written", "plain"]
@@ -45,8 +60,8 @@ class KernelChoice:
 
 
 def choose_kernels(
-    wanted: Kernels, network: Network, settings: OptimisationSettings, matmul: Matmul
-) -> KernelChoice:
+    wanted: Kernels, network: Network, optimiser: Optimiser, matmul: Matmul
+) -> tuple[KernelChoice, FusedStep | None]:
     """What computes the steps of a network that is on its device already.
 
     Raises
@@ -54,53 +69,24 @@ def choose_kernels(
     ValueError
         If fused kernels are wanted, or a precision that only they have, where they cannot serve.
     """
-    choice = chosen(wanted, network, settings, matmul)
-    if matmul == "tf32x3" and choice.kernels != "fused":
-        raise ValueError(
-            f"run.matmul = 'tf32x3': only fused kernels have such products, and these do not serve "
-            f"({choice.reason}); use fp32 or tf32"
-        )
-    return choice
-
-
-def chosen(
-    wanted: Kernels, network: Network, settings: OptimisationSettings, matmul: Matmul
-) -> KernelChoice:
-    """What would compute the steps, were there no precision but float32's."""
-    on_cpu = network.unembedding.weight.device.type == "cpu"
-    if wanted == "plain":
-        return KernelChoice(kernels="plain", reason="run.kernels = plain")
-    if wanted == "auto" and on_cpu:
-        from .cpu.gradients import unsupported
-
-        rounded = "" if matmul == "fp32" else f"matrix products are in {matmul}"
-        reason = rounded or unsupported(network, settings)
-        return KernelChoice(kernels="plain" if reason else "written", reason=reason)
-    from .triton import why_not_fused
-
-    reason = why_not_fused(network, settings)
-    if not reason:
-        return KernelChoice(kernels="fused")
     if wanted == "fused":
-        raise ValueError(f"run.kernels = 'fused': {reason}; use auto or plain")
-    return KernelChoice(kernels="plain", reason=reason)
+        from .triton import fused_step_for  # the only place that knows of Triton
 
+        fused = fused_step_for(network, optimiser, matmul)
+        if isinstance(fused, str):
+            raise ValueError(f"run.kernels = 'fused': {fused}; use auto or plain")
+        return KernelChoice(kernels="fused"), fused
+    if matmul == "tf32x3":
+        raise ValueError(
+            f"run.matmul = 'tf32x3': only fused kernels have such products, and run.kernels = "
+            f"{wanted!r}; use fp32 or tf32, or run.kernels = fused (experimental)"
+        )
+    if wanted == "plain":
+        return KernelChoice(kernels="plain", reason="run.kernels = plain"), None
+    if network.unembedding.weight.device.type != "cpu":
+        return KernelChoice(kernels="plain", reason=EXPERIMENTAL), None
+    from .cpu.gradients import unsupported
 
-@contextlib.contextmanager
-def compiled_here() -> Iterator[None]:
-    """Say what to do where fused kernels cannot be compiled for this GPU, or do not fit it.
-
-    Raises
-    ------
-    TrainingError
-        In place of what Triton raises.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not type(error).__module__.startswith("triton"):
-            raise
-        raise TrainingError(
-            f"the fused kernels cannot be compiled here ({str(error).strip() or repr(error)}); "
-            "train with run.kernels = plain"
-        ) from error
+    rounded = "" if matmul == "fp32" else f"matrix products are in {matmul}"
+    reason = rounded or unsupported(network, optimiser.settings[0])
+    return KernelChoice(kernels="plain" if reason else "written", reason=reason), None

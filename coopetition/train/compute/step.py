@@ -17,12 +17,11 @@ from ..optimisation.losses import losses
 from ..optimisation.optimiser import Optimiser
 from ..sequences.batch import Batch
 from .devices import on_device
-from .kernel_choice import KernelChoice, choose_kernels, compiled_here
+from .kernel_choice import KernelChoice, choose_kernels
 from .precision import autocast, check_precision
 
-if TYPE_CHECKING:  # compiled for CPUs, and for GPUs: each is loaded where it computes
-    from .cpu.gradients import WrittenGradients
-    from .triton import FusedStep
+if TYPE_CHECKING:  # compiled for CPUs: loaded where it computes
+    from .cpu.gradients import HandWrittenGradients
 
 SWEEP_EVERY = 64  # steps; a moment without gradients shrinks by no more than 0.9^64 = 1e-3 in these
 
@@ -101,15 +100,9 @@ class TrainingStep:
         self.interventions = tuple(interventions)
         frozen = attach(self.network, interventions)
         self.optimiser = Optimiser(self.network, settings, frozen)
-        self.matmul = matmul
-        self.choice: KernelChoice = choose_kernels(kernels, self.network, self.settings, matmul)
-        self.fused: FusedStep | None = None
-        self.compiled = False  # whether it has taken a step
-        if self.choice.kernels == "fused":
-            from .triton import FusedStep
-
-            self.fused = FusedStep(self.network, self.optimiser, precision=matmul, lazy=None)
-        self.written: dict[tuple[int, int], list[WrittenGradients]] = {}
+        self.matmul: Matmul = matmul
+        self.choice, self.fused = choose_kernels(kernels, self.network, self.optimiser, matmul)
+        self.hand_written: dict[tuple[int, int], list[HandWrittenGradients]] = {}
         self.last_shape: tuple[int, int] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -130,16 +123,27 @@ class TrainingStep:
     def compute(self, batch: Batch) -> Tensor:
         """The device's part of a step; a CUDA graph holds it without what `__call__` adds."""
         if self.fused is not None:
-            if self.compiled:
-                return self.fused(batch)
-            with compiled_here():
-                loss = self.fused(batch)
-            self.compiled = True
-            return loss
+            return self.fused(batch)
         loss = self.compute_gradients(batch)
         self.optimiser.clip()
         self.optimiser.update()
         return loss
+
+    def compute_plain(self, batch: Batch) -> Tensor:
+        """As `compute`, by PyTorch's own operations, whatever else computes the steps."""
+        loss = self.differentiate(batch)
+        self.optimiser.clip()
+        self.optimiser.update()
+        if self.fused is not None:
+            self.fused.restart()
+        return loss
+
+    def use_plain(self, reason: str) -> None:
+        """Compute steps by PyTorch's own operations from now on; ``reason`` says why."""
+        self.settle()
+        self.choice, self.fused = KernelChoice(kernels="plain", reason=reason), None
+        if self.matmul == "tf32x3":
+            self.matmul = "fp32"  # from which it differs in the last bits
 
     def settle(self) -> None:
         """Bring weights and moments up to date, where some wait; changes no later bit.
@@ -147,16 +151,13 @@ class TrainingStep:
         It belongs between stretches of steps: a graph of steps neither holds nor expects it.
         """
         if self.fused is not None:
-            with on_device(self.optimiser.steps.device), compiled_here():
+            with on_device(self.optimiser.steps.device):
                 self.fused.settle()
 
     @property
     def updated_labels(self) -> str:
         """Which rows of the label embedding a step updates; if all, why."""
-        if self.fused is None:
-            return "all"
-        reason = self.fused.why_not_lazy
-        return f"all ({reason})" if reason else "those shown"
+        return "all" if self.fused is None else self.fused.updated_labels
 
     def count(self, steps: int) -> None:
         """The host's part of so many steps that were computed."""
@@ -172,15 +173,15 @@ class TrainingStep:
         return most
 
     def compute_gradients(self, batch: Batch) -> Tensor:
-        """Fill the gradient buffer from a batch by PyTorch or written-out; each member's loss."""
+        """Fill the gradient buffer by hand-written code or PyTorch; each member's loss."""
         if self.choice.kernels != "written":
             return self.differentiate(batch)
         shape = (batch.target.shape[1], batch.labels.shape[2])
-        if shape not in self.written:
-            self.written[shape] = self.write_gradients(*shape)
+        if shape not in self.hand_written:
+            self.hand_written[shape] = self.make_gradients(*shape)
         clear = shape != self.last_shape or not self.optimiser.leaves_gradients
         self.last_shape = shape
-        members = self.written[shape]
+        members = self.hand_written[shape]
         with torch.no_grad():
             if len(members) == 1:
                 return members[0].compute(batch, clear)
@@ -193,17 +194,17 @@ class TrainingStep:
                 ]
             )
 
-    def write_gradients(self, batch: int, context: int) -> list[WrittenGradients]:
-        """Written-out gradients of each member for batches of a shape.
+    def make_gradients(self, batch: int, context: int) -> list[HandWrittenGradients]:
+        """Hand-written gradients of each member for batches of a shape.
 
         A CPU computes members one after the other: what a member's step reads and writes then stays
         in cache, and its gradients are those of the member alone, bit for bit.
         """
-        from .cpu.gradients import WrittenGradients
+        from .cpu.gradients import HandWrittenGradients
 
         optimiser = self.optimiser
         return [
-            WrittenGradients(
+            HandWrittenGradients(
                 self.network,
                 optimiser.parameters.of_member(i),
                 optimiser.gradients.of_member(i),

@@ -60,15 +60,7 @@ def strengths(settings: Sequence[OptimisationSettings], name: str, device: torch
 
 
 def gradient_of_norm(weight: Tensor, strength: Tensor) -> Tensor:
-    """The gradient of λ ‖p‖: λ p / ‖p‖, and 0 where p = 0.
-
-    Parameters
-    ----------
-    weight
-        p, shape ``(members, …)``; the norm is each member's.
-    strength
-        λ of each member, shape ``(members,)``.
-    """
+    """The gradient of λ ‖p‖, λ p / ‖p‖ (0 where p = 0), for p ``(M, …)`` and λ ``(M,)``."""
     norm = weight.flatten(1).norm(dim=1).clamp_min(TINY)
     gradient: Tensor = weight * (strength / norm).view(-1, *(1,) * (weight.ndim - 1))
     return gradient

@@ -8,23 +8,9 @@ from torch import Tensor
 
 
 def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
-    """Mean loss of each member.
+    """Mean loss of each member ``(M,)`` from logits z ``(M, batch, n_labels)``.
 
     ``cross_entropy``: −log softmax(z)[target]; ``mse``: ½ Σ_c (z_c − [c = target])².
-
-    Parameters
-    ----------
-    kind
-        One of the two.
-    logits
-        z, shape ``(members, batch, n_labels)``.
-    target
-        Shape ``(members, batch)``.
-
-    Returns
-    -------
-    Tensor
-        Shape ``(members,)``.
     """
     if kind == "mse":
         # no one_hot: on a CPU it reads its input, on which a device would have to wait

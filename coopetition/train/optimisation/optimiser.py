@@ -46,14 +46,8 @@ class Buffer:
 class Group:
     """Tensors that are updated with the same numbers.
 
-    Parameters
-    ----------
-    member
-        Whose learning rate they have.
-    shrink
-        λ of squared or decoupled weight decay; 0 where there is none.
-    tensors
-        Parameters, gradients and each moment: lists of equal length.
+    They have a ``member``'s learning rate; ``shrink`` is λ of squared or decoupled decay;
+    ``tensors`` are lists of equal length of parameters, gradients and each moment.
     """
 
     member: int
@@ -64,15 +58,9 @@ class Group:
 class Optimiser:
     """The state of an optimizer, and its step.
 
-    Parameters
-    ----------
-    network
-        Its parameters are moved into a flat buffer (their ``data`` become views).
-    settings
-        One for each member. Members may differ in ``lr``, ``lr_floor``, ``warmup_steps``,
-        ``decay_steps`` and ``weight_decay``.
-    frozen
-        Names of parameters that stay as they are.
+    The network's parameters are moved into a flat buffer (their ``data`` become views). Settings
+    are one for each member, which may differ in `MEMBERS_OWN`; ``frozen`` names parameters that
+    stay.
     """
 
     def __init__(
@@ -95,8 +83,7 @@ class Optimiser:
             for name in self.trained
             if any(decay.strength(member, name) > 0 for member in settings)
         }
-        self.schedule = Rates(settings, device)
-        self.rates = self.schedule.steady  # None where they change
+        self.rates = Rates(settings, device)
 
     @property
     def leaves_gradients(self) -> bool:
@@ -110,6 +97,13 @@ class Optimiser:
         for name, parameter in self.network.named_parameters():
             parameter.grad = made.views[name]
         return made
+
+    def forget_gradients(self) -> None:
+        """Free the buffer of gradients, which is made anew where it is needed."""
+        for parameter in self.network.parameters():
+            parameter.grad = None
+        for made in ("gradients", "groups"):
+            self.__dict__.pop(made, None)
 
     @functools.cached_property
     def groups(self) -> list[Group]:
@@ -164,7 +158,7 @@ class Optimiser:
         m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − lr·(m/(1 − β₁ᵗ)) / (√(v/(1 − β₂ᵗ)) + ε);
         SGD is p ← p − lr·g (Kingma & Ba 2014; Loshchilov & Hutter 2017 for the decoupled decay).
         """
-        rates = self.schedule(self.steps)
+        rates = self.rates(self.steps)
         if self.kind == "norm":
             for name, strength in self.strengths.items():
                 weight = self.parameters.views[name]
@@ -186,20 +180,10 @@ class Optimiser:
         fused = torch._fused_adamw_ if decoupled else torch._fused_adam_
         first, second = group.tensors[2:]
         fused(
-            weights,
-            gradients,
-            first,
-            second,
-            [],
-            [self.count] * len(weights),
-            lr=rate,
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group.shrink,
-            eps=eps,
-            amsgrad=False,
-            maximize=False,
-        )
+            weights, gradients, first, second, [], [self.count] * len(weights),
+            lr=rate, beta1=beta1, beta2=beta2, weight_decay=group.shrink, eps=eps,
+            amsgrad=False, maximize=False,
+        )  # fmt: skip
 
 
 def check_shared(settings: Sequence[OptimisationSettings]) -> None:

@@ -36,7 +36,7 @@ def unsupported(network: Network, optimisation: OptimisationSettings) -> str:
     return ""
 
 
-class WrittenGradients:
+class HandWrittenGradients:
     """Fills gradients of some members from batches of one shape.
 
     Parameters

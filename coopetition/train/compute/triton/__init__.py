@@ -1,13 +1,11 @@
-"""A training step in a handful of Triton kernels, for many small steps on a GPU.
+"""A training step in a handful of Triton kernels, for many small steps on a GPU. Experimental.
 
-`why_not_fused` says whether it serves a network and its settings; `FusedStep` takes steps. It gives
-the numbers of `coopetition.train.compute.step.TrainingStep` to float tolerance, and keeps weights
-and moments where `coopetition.train.optimisation.optimiser.Optimiser` has them, so that evaluation,
-checkpoints and everything else read them there, after `FusedStep.settle` where rows of the label
-embedding are updated only when shown. Triton is imported when a step is built, not before.
+`fused_step_for` is all that the rest of the package knows: it gives a step or says why none serves.
+The step gives the numbers of `coopetition.train.compute.step.TrainingStep` to float tolerance and
+keeps weights and moments where `coopetition.train.optimisation.optimiser.Optimiser` has them.
+Triton is imported when a step is built, not before.
 """
 
-from .fused_step import FusedStep
-from .support import why_not_fused
+from .fused_step import fused_step_for
 
-__all__ = ["FusedStep", "why_not_fused"]
+__all__ = ["fused_step_for"]

@@ -1,53 +1,110 @@
-"""One training step in five launches; mutates the network and the optimizer it was given."""
+"""One training step in five launches, for networks and settings that its kernels serve."""
 
 from __future__ import annotations
+
+import importlib.util
+import os
 
 import torch
 from torch import Tensor
 
 from ....errors import unknown_name
+from ....settings.training import NetworkSettings, OptimisationSettings
 from ...network.network import Network
+from ...optimisation.decay import kind_of
 from ...optimisation.optimiser import Optimiser
 from ...sequences.batch import Batch
 from ...sequences.blocks import ALIGNMENT
-from .launches import Launches
+from .launches import Launches, Numbers
+from .layout import Tiles, choose_tiles
 from .lazy_labels import LazyLabels, pays, why_not_lazy
-from .numbers import numbers_of
-from .support import PRECISIONS, why_not_fused
-from .tiles import Tiles, choose_tiles
+
+WIDTHS = (16, 32, 64, 128, 256)
+MOST_TOKENS = 64
+MOST_INPUTS = 1_024
+# precision of a run's matrix products: what the kernels' products are told
+PRECISIONS = {"fp32": "ieee", "tf32x3": "tf32x3", "tf32": "tf32", "bf16": "bf16"}
+
+
+def fused_step_for(
+    network: Network, optimiser: Optimiser, precision: str = "fp32"
+) -> FusedStep | str:
+    """A fused step in a precision of matrix products, or why none serves."""
+    reason = why_not_fused(network, optimiser.settings[0])
+    return reason or FusedStep(network, optimiser, precision=precision, lazy=None)
+
+
+def why_not_fused(network: Network, settings: OptimisationSettings) -> str:
+    """Why the fused step does not serve a network on its device; empty where it does."""
+    return (
+        why_not_here(network)
+        or why_not_network(network.settings, network.max_tokens)
+        or why_not_optimised(settings)
+    )
+
+
+def interpreted() -> bool:
+    """Whether Triton is told to interpret kernels on the CPU, as tests without a GPU do."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def why_not_here(network: Network) -> str:
+    """What the machine lacks, or what was done to the network."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
+    device = network.unembedding.weight.device.type
+    if device != "cuda" and not interpreted():
+        return f"the device is {device}"
+    if network.edits:
+        return "heads are edited"
+    if not all(parameter.requires_grad for parameter in network.parameters()):
+        return "parts are frozen"
+    return ""
+
+
+def why_not_network(settings: NetworkSettings, tokens: int) -> str:
+    """What of the architecture no kernel computes."""
+    hidden = round(settings.width * settings.mlp_ratio)
+    if settings.encoder != "linear":
+        return "images are encoded by a ResNet"
+    if settings.width not in WIDTHS:
+        return f"the width is {settings.width}, not one of {', '.join(map(str, WIDTHS))}"
+    if settings.input_dim > MOST_INPUTS:
+        return f"exemplars have {settings.input_dim} entries, more than {MOST_INPUTS:,}"
+    if tokens > MOST_TOKENS:
+        return f"sequences may have {tokens} tokens, more than {MOST_TOKENS}"
+    if hidden % 16:
+        return f"the MLP has {hidden} hidden entries, not a multiple of 16"
+    return ""
+
+
+def why_not_optimised(settings: OptimisationSettings) -> str:
+    """What of the optimisation no kernel computes."""
+    if settings.loss != "cross_entropy":
+        return f"the loss is {settings.loss}"
+    if settings.optimizer == "sgd":
+        return "the optimizer is sgd"
+    if settings.clip_norm is not None:
+        return "gradients are clipped"
+    if settings.micro_batches > 1:
+        return "batches are split into micro-batches"
+    if settings.weight_decay > 0 and kind_of(settings) == "norm":
+        return "weight decay is of the kind 'norm'"
+    return ""
 
 
 class FusedStep:
-    """Loss, gradients and Adam's update of M members, by kernels made for it.
+    """Loss, gradients and Adam's update of M members; changes network and optimizer in place.
 
-    Parameters
-    ----------
-    network, optimiser
-        What is trained, and the state of its optimizer, whose flat buffers are updated in place.
-    precision
-        Of matrix products: ``fp32``; ``tf32x3`` (three TF32 products in place of a float32 one,
-        which differ from it in the last bits); ``tf32``; ``bf16``. Everything else is float32.
-    lazy
-        Update rows of the label embedding only when they are shown, where `why_not_lazy` has
-        nothing against it: with many members this halves what moves through memory. Rows that
-        wait are brought up to date by `settle`, without which they must not be read. When and how
-        often that is done changes no bit. None: where there is enough memory to move
-        (`lazy_labels.pays`).
-    tiles
-        How the work is cut, instead of `choose_tiles`'s way.
+    Products have one of `PRECISIONS`; everything else is float32. ``lazy`` updates rows of the
+    label embedding only when they are shown, where `why_not_lazy` is empty; with many members this
+    halves what moves through memory. Rows that wait must not be read before `settle`; when and how
+    often that is called changes no bit. None: where it pays (`lazy_labels.pays`).
 
-    Raises
-    ------
-    ValueError
-        If the step does not serve (see `why_not_fused`), or ``precision`` is none of these.
-
-    Notes
-    -----
     A step waits for nothing and, after the first of a batch's shape, compiles nothing and allocates
     nothing (but copies of batches that `aligned` would not take as they are), so it can be captured
-    in a CUDA graph once it has run. Learning rates and the step's number are read
-    from the device. The same inputs give the same bits. Gradients are not left in
-    ``optimiser.gradients``.
+    in a CUDA graph once it has run. Learning rates and the step's number are read from the device.
+    The same inputs give the same bits. Gradients are not left in ``optimiser.gradients``.
     """
 
     def __init__(
@@ -66,7 +123,7 @@ class FusedStep:
             raise unknown_name("precision", precision, PRECISIONS)
         self.network, self.optimiser = network, optimiser
         self.precision, self.tiles = precision, tiles
-        self.numbers = numbers_of(optimiser)
+        self.numbers = Numbers(optimiser)
         self.lazy: LazyLabels | None = None
         self.why_not_lazy = why_not_lazy(optimiser)
         if not self.why_not_lazy and not (pays(optimiser) if lazy is None else lazy):
@@ -80,13 +137,9 @@ class FusedStep:
             self.beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Take one step.
+        """Take one step; each member's mean loss before it, ``(M,)``, until the next overwrites it.
 
-        Returns
-        -------
-        Tensor
-            Mean loss of each member before the update, ``(M,)``, in nats; the next step on a batch
-            of the shape overwrites it. NaN where a label or target does not exist.
+        NaN where a label or target does not exist.
         """
         launches = self.launches(batch)
         batch = Batch(
@@ -94,6 +147,7 @@ class FusedStep:
             labels=aligned(batch.labels),
             target=aligned(batch.target),
         )
+        self.numbers.update_rates()
         if self.lazy is not None:
             self.lazy.before(batch)()
         launches.trunk_forward(batch)()
@@ -113,6 +167,11 @@ class FusedStep:
             torch.cuda.current_stream(self.beside.device).wait_stream(self.beside)
         return launches.work.views["mean_loss"]
 
+    @property
+    def updated_labels(self) -> str:
+        """Which rows of the label embedding a step updates; if all, why."""
+        return f"all ({self.why_not_lazy})" if self.why_not_lazy else "those shown"
+
     def settle(self) -> None:
         """Bring every weight and moment up to date; needed before they are read if ``lazy``."""
         if self.lazy is not None:
@@ -124,13 +183,7 @@ class FusedStep:
             self.lazy.restart()
 
     def launches(self, batch: Batch) -> Launches:
-        """Those for batches of this one's shape.
-
-        Raises
-        ------
-        ValueError
-            If the batch is not of the network's members and inputs.
-        """
+        """Those for batches of this one's shape, which is checked."""
         members, count, shown, entries = batch.examples.shape
         expected = self.network.members, self.network.settings.input_dim
         if (members, entries) != expected or 2 * shown - 1 > self.network.max_tokens:

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from ....settings.training import NetworkSettings
-from .tiles import Tiles
-from .workspace import StepMemory
+from .layout import StepMemory, Tiles
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class Rows:
 class Job:
     """One tile of a weight, or a vector; the fields in the order in which the kernel reads them.
 
-    Places are those of member 0 in the flat parameters (``place``) or the workspace, sizes and
+    Places are those of member 0 in the flat parameters (``place``) or the step's memory, sizes and
     strides in floats. The x of a weight of the exemplars' embedding is the batch's examples, whose
     rows all count.
     """
@@ -67,18 +66,10 @@ class Job:
 
 
 class JobMaker:
-    """Makes the jobs of a network for batches of one shape.
+    """Makes the jobs of a network for batches of B sequences with L pairs in context.
 
-    Parameters
-    ----------
-    settings, batch, context
-        The network, B and L.
-    parameters
-        Views of the optimizer's flat buffer by name.
-    names
-        Names whose weight decay the kernel's table of strengths lists, in that order.
-    workspace, tiles
-        Those of the step.
+    ``parameters`` are views of the optimizer's flat buffer; ``names`` those whose weight decay the
+    kernel's table of strengths lists, in that order.
     """
 
     def __init__(
@@ -88,11 +79,11 @@ class JobMaker:
         context: int,
         parameters: Mapping[str, Tensor],
         names: Sequence[str],
-        workspace: StepMemory,
+        memory: StepMemory,
         tiles: Tiles,
     ) -> None:
         self.settings, self.batch, self.context = settings, batch, context
-        self.parameters, self.workspace, self.tiles = parameters, workspace, tiles
+        self.parameters, self.memory, self.tiles = parameters, memory, tiles
         self.decay = {name: index for index, name in enumerate(names)}
         self.tokens = 2 * context + 1
         self.every = Rows(count=batch * self.tokens)
@@ -101,8 +92,8 @@ class JobMaker:
 
     def jobs(self) -> list[Job]:
         """All of them, the larger weights first."""
-        found = [*self.blocks(), *self.embedding(), *self.norms()]
-        return sorted(found, key=lambda job: job.is_vector)
+        jobs = [*self.blocks(), *self.embedding(), *self.norms()]
+        return sorted(jobs, key=lambda job: job.is_vector)
 
     def table(self, device: torch.device) -> Tensor:
         """The jobs' fields, int64, shape ``(jobs, fields)``."""
@@ -128,13 +119,13 @@ class JobMaker:
     def linear(
         self,
         name: str,
-        dy: tuple[str, int],
-        x: tuple[str, int],
+        dy: tuple[str, int | None],
+        x: tuple[str, int] | None,
         rows: Rows,
         first: int = 0,
         last: int | None = None,
     ) -> Iterator[Job]:
-        """Tiles of a weight's outputs ``first`` to ``last``, and its bias."""
+        """Tiles of a weight's outputs ``first`` to ``last``, and its bias; x None: the examples."""
         weight = self.parameters[name + ".weight"]
         outputs, inputs = weight.shape[1:]
         end = outputs if last is None else last
@@ -149,8 +140,9 @@ class JobMaker:
                     stride=inputs,
                     rows=rows,
                     decay=self.decay[name + ".weight"],
-                    x=self.workspace.place(*x) + i,
-                    x_member=self.batch * self.tokens * inputs,
+                    from_examples=x is None,
+                    x=i + (0 if x is None else self.memory.place(*x)),
+                    x_member=inputs * (rows.count if x is None else self.every.count),
                     x_stride=inputs,
                     **self.source(*dy, o),
                 )
@@ -158,10 +150,10 @@ class JobMaker:
 
     def source(self, name: str, layer: int | None = None, column: int = 0) -> dict[str, Any]:
         """Where gradients of an activation lie, from a column on."""
-        wide = self.workspace.views[name].shape[-1]
+        wide = self.memory.views[name].shape[-1]
         return {
-            "dy": self.workspace.place(name, layer) + column,
-            "dy_member": self.batch * self.tokens * wide,
+            "dy": self.memory.place(name, layer) + column,
+            "dy_member": self.every.count * wide,
             "dy_stride": wide,
         }
 
@@ -192,26 +184,7 @@ class JobMaker:
 
     def embedding(self) -> Iterator[Job]:
         """The exemplars' embedding, and positions; those beyond the sequence only decay."""
-        weight = self.parameters["exemplar.weight"]
-        outputs, inputs = weight.shape[1:]
-        for o in range(0, outputs, self.tiles.outputs):
-            for i in range(0, inputs, self.tiles.inputs):
-                yield Job(
-                    is_vector=False,
-                    place=int(weight.storage_offset()) + o * inputs + i,
-                    member_size=outputs * inputs,
-                    outputs=min(self.tiles.outputs, outputs - o),
-                    inputs=min(self.tiles.inputs, inputs - i),
-                    stride=inputs,
-                    rows=self.shown,
-                    decay=self.decay["exemplar.weight"],
-                    from_examples=True,
-                    x=i,
-                    x_member=self.shown.count * inputs,
-                    x_stride=inputs,
-                    **self.source("dtokens", None, o),
-                )
-        yield from self.vector("exemplar.bias", self.source("dtokens"), self.shown)
+        yield from self.linear("exemplar", ("dtokens", None), None, self.shown)
         if "position" in self.parameters:
             for token in range(self.parameters["position"].shape[1]):
                 rows = Rows(count=self.batch, jump=self.tokens, start=token)
@@ -221,12 +194,12 @@ class JobMaker:
     def norms(self) -> Iterator[Job]:
         """Weights and biases of the normalisations, from each group's share."""
         names = [name for name in self.parameters if name.endswith("norm.weight")]
-        shares = self.workspace.views["shares"]
+        shares = self.memory.views["shares"]
         _, groups, norms, _, width = shares.shape
         for norm, name in enumerate(sorted(names, key=forward_order)):
             for part, kind in enumerate(("weight", "bias")):
                 source = {
-                    "dy": self.workspace.place("shares") + (2 * norm + part) * width,
+                    "dy": self.memory.place("shares") + (2 * norm + part) * width,
                     "dy_member": groups * norms * 2 * width,
                     "dy_stride": norms * 2 * width,
                 }

@@ -2,39 +2,192 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
+import torch
+from torch import Tensor
+
+from ....errors import TrainingError
+from ...network.layers import Block
 from ...network.network import Network
+from ...optimisation import decay
 from ...optimisation.optimiser import Optimiser
 from ...sequences.batch import Batch
 from .jobs import JobMaker
-from .launch import Launch
-from .numbers import Numbers
-from .tiles import LARGE_TILE, Tiles, power_of_two
-from .trunk_arguments import of_trunk
-from .workspace import StepMemory
+from .layout import LARGE_TILE, StepMemory, Tiles, power_of_two
 
 PARTS_AT_ONCE = 32  # of the labels, when their sums are put together
+NO_LOG = -1e30  # of 0: finite, so that 0⁰ = 1
+# the kernels' names for weights of a block, and for those around the blocks
+OF_BLOCK = {
+    "attention_norm": "attention_norm.weight",
+    "attention_norm_bias": "attention_norm.bias",
+    "qkv_weight": "attention.qkv.weight",
+    "qkv_bias": "attention.qkv.bias",
+    "projection": "attention.projection.weight",
+    "projection_bias": "attention.projection.bias",
+    "mlp_norm": "mlp_norm.weight",
+    "mlp_norm_bias": "mlp_norm.bias",
+    "inner": "mlp.inner.weight",
+    "inner_bias": "mlp.inner.bias",
+    "outer": "mlp.outer.weight",
+    "outer_bias": "mlp.outer.bias",
+}
+OUTSIDE = {
+    "exemplar": "exemplar.weight",
+    "exemplar_bias": "exemplar.bias",
+    "label_weight": "label.weight",
+    "position": "position",
+    "final_norm": "norm.weight",
+    "final_norm_bias": "norm.bias",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Launch:
+    """A Triton kernel with its grid (programs, members), its arguments by name, and its warps."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    arguments: Mapping[str, Any]
+    warps: int
+
+    def __call__(self) -> None:
+        """Put it on the current stream; the first time it is compiled.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot be compiled for this GPU, or does not fit it.
+        """
+        try:
+            self.kernel[self.grid](**self.arguments, num_warps=self.warps, num_stages=1)
+        except Exception as error:
+            if not type(error).__module__.startswith("triton"):
+                raise
+            raise TrainingError(
+                f"the fused kernels cannot be compiled here ({str(error).strip() or repr(error)}); "
+                "train with run.kernels = plain"
+            ) from error
+
+
+class Numbers:
+    """What Adam's kernels read from the device.
+
+    ``rates`` ``(M,)`` are the learning rates of the next step, ``logs`` log β₁ and log β₂
+    (float64), ``shrinks`` ``(parameters, M)`` λ of each of ``names``.
+    """
+
+    def __init__(self, optimiser: Optimiser) -> None:
+        self.optimiser, device = optimiser, optimiser.parameters.flat.device
+        self.rates = optimiser.rates(optimiser.steps).clone()
+        logs = [math.log(beta) if beta else NO_LOG for beta in optimiser.settings[0].betas]
+        self.logs = torch.tensor(logs, dtype=torch.float64, device=device)
+        self.names = tuple(optimiser.parameters.views)
+        strengths = [decay.strengths(optimiser.settings, name, device) for name in self.names]
+        self.shrinks = torch.stack(strengths)
+
+    def update_rates(self) -> None:
+        """Bring learning rates that change to the present step."""
+        if self.optimiser.rates.steady is None:
+            self.rates.copy_(self.optimiser.rates(self.optimiser.steps))
+
+    def shrink(self, name: str) -> Tensor:
+        """λ of a parameter, shape ``(M,)``."""
+        return self.shrinks[self.names.index(name)]
+
+
+def trunk_weights(views: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Weights of the first block and around the blocks, and how far on the second block's lie.
+
+    For what a network lacks any tensor stands in, which its kernels then do not touch.
+    """
+    anything = views["label.weight"]
+    names = {**{kind: f"blocks.0.{name}" for kind, name in OF_BLOCK.items()}, **OUTSIDE}
+    first, second = (views.get(f"blocks.{layer}.attention_norm.weight") for layer in (0, 1))
+    step = 0
+    if first is not None and second is not None:
+        step = int(second.storage_offset()) - int(first.storage_offset())
+    weights = {kind: views.get(name, anything) for kind, name in names.items()}
+    return {**weights, "block_step": step}
+
+
+def trunk_arguments(
+    network: Network, views: Mapping[str, Tensor], context: int, tiles: Tiles
+) -> dict[str, Any]:
+    """Arguments of both passes through the trunk, some of which only one has."""
+    settings = network.settings
+    attention = cast(Block, network.blocks[0]).attention
+    rotation, anything = attention.rotation, views["label.weight"]
+    arguments = trunk_weights(views)
+    positions_step = 0
+    if settings.positions == "learned":
+        positions_step = views["position"][0].numel()
+    elif settings.positions == "sinusoidal":
+        arguments["position"] = network.sinusoids
+    return {
+        **arguments,
+        "cos": anything if rotation is None else rotation.cos,
+        "sin": anything if rotation is None else rotation.sin,
+        "n_labels": settings.n_labels,
+        "positions_step": positions_step,
+        "scale": attention.scale,
+        "CONTEXT": context,
+        "TOKENS": 2 * context + 1,
+        "INPUTS": settings.input_dim,
+        "WIDTH": settings.width,
+        "HEADS": settings.heads,
+        "DEPTH": settings.depth,
+        "HIDDEN": round(settings.width * settings.mlp_ratio),
+        "EXEMPLAR_BIAS": "exemplar.bias" in views,
+        "POSITIONS": settings.positions in ("learned", "sinusoidal"),
+        "ROTARY": rotation is not None,
+        "BIAS": settings.bias,
+        "FINAL_NORM": settings.final_norm,
+        "ROWS": tiles.rows,
+        "GROUP": tiles.group,
+        "GROUP_TILE": power_of_two(tiles.group),
+        "PAIRS": tiles.pairs,
+        "TILE": power_of_two(2 * context + 1),
+        "CHUNK": tiles.chunk,
+        "INPUT_CHUNK": tiles.input_chunk,
+    }
+
+
+def adam_arguments(optimiser: Optimiser, numbers: Numbers) -> dict[str, Any]:
+    """State and constants of the update, the parameters of the unembedding and labels."""
+    (beta1, beta2), eps = optimiser.settings[0].betas, optimiser.settings[0].eps
+    views, (first, second) = optimiser.parameters.views, optimiser.moments
+    of = {"weight": "unembedding.weight", "bias": "unembedding.bias", "label": "label.weight"}
+    return {
+        **{f"first_{kind}": first.views[name] for kind, name in of.items()},
+        **{f"second_{kind}": second.views[name] for kind, name in of.items()},
+        **{f"{kind}_shrink": numbers.shrink(name) for kind, name in of.items()},
+        "weight": views["unembedding.weight"],
+        "bias": views["unembedding.bias"],
+        "parameters": optimiser.parameters.flat,
+        "first": first.flat,
+        "second": second.flat,
+        "shrinks": numbers.shrinks,
+        "rates": numbers.rates,
+        "logs": numbers.logs,
+        "steps": optimiser.steps,
+        "count": optimiser.count,
+        "BETA1": beta1,
+        "BETA2": beta2,
+        "EPS": eps,
+        "DECAY": optimiser.kind if optimiser.strengths else "none",
+    }
 
 
 class Launches:
-    """Makes the launches of a step.
+    """Makes the launches of a step, for batches of B sequences with L pairs in context.
 
-    Parameters
-    ----------
-    network, optimiser
-        What is trained, and its state.
-    numbers
-        The optimizer's settings on the device.
-    batch, context
-        B and L.
-    tiles
-        How the work is cut.
-    precision
-        What the kernels' products are told.
-    lazy
-        Whether only rows of the label embedding that are shown are updated.
+    ``precision`` is what the kernels' products are told; ``lazy`` whether only rows of the label
+    embedding that are shown are updated.
     """
 
     def __init__(
@@ -49,9 +202,8 @@ class Launches:
         lazy: bool = False,
     ) -> None:
         settings, device = network.settings, optimiser.parameters.flat.device
-        self.optimiser, self.numbers, self.tiles = optimiser, numbers, tiles
-        self.settings, self.members = settings, network.members
-        self.batch, self.context = batch, context
+        self.tiles, self.settings, self.members = tiles, settings, network.members
+        self.batch, self.context, self.lazy = batch, context, lazy
         self.groups = math.ceil(batch / tiles.group)
         self.work = StepMemory(settings, network.members, batch, context, tiles, device)
         views = optimiser.parameters.views
@@ -60,49 +212,13 @@ class Launches:
         # of all kernels; each is given those that it has
         self.shared: dict[str, Any] = {
             **self.work.views,
-            **of_trunk(network, views, context, tiles),
-            **self.of_adam(),
+            **trunk_arguments(network, views, context, tiles),
+            **adam_arguments(optimiser, numbers),
             "share": 1 / batch,
             "BATCH": batch,
             "PARTS": tiles.parts,
             "LAZY": lazy,
             "PRECISION": precision,
-        }
-
-    def of_adam(self) -> dict[str, Any]:
-        """State and constants of the update, the parameters of the unembedding and labels."""
-        optimiser, numbers = self.optimiser, self.numbers
-        (beta1, beta2), eps = optimiser.settings[0].betas, optimiser.settings[0].eps
-        moments = dict(zip(("first", "second"), optimiser.moments, strict=True))
-        state = {
-            f"{order}_{kind}": moment.views[name]
-            for order, moment in moments.items()
-            for kind, name in (
-                ("weight", "unembedding.weight"),
-                ("bias", "unembedding.bias"),
-                ("label", "label.weight"),
-            )
-        }
-        return {
-            **state,
-            "weight": optimiser.parameters.views["unembedding.weight"],
-            "bias": optimiser.parameters.views["unembedding.bias"],
-            "parameters": optimiser.parameters.flat,
-            "first": moments["first"].flat,
-            "second": moments["second"].flat,
-            "shrinks": numbers.shrinks,
-            "weight_shrink": numbers.shrink("unembedding.weight"),
-            "bias_shrink": numbers.shrink("unembedding.bias"),
-            "label_shrink": numbers.shrink("label.weight"),
-            "schedule": numbers.schedule,
-            "logs": numbers.logs,
-            "steps": optimiser.steps,
-            "count": optimiser.count,
-            "SCHEDULE": optimiser.settings[0].schedule,
-            "BETA1": beta1,
-            "BETA2": beta2,
-            "EPS": eps,
-            "DECAY": optimiser.kind if optimiser.strengths else "none",
         }
 
     def all(self, batch: Batch) -> list[Launch]:
@@ -117,19 +233,15 @@ class Launches:
 
     def trunk_forward(self, batch: Batch) -> Launch:
         """Tokens to normalised queries."""
-        from .kernels.trunk_forward import trunk_forward
+        from .kernels.trunk import trunk_forward
 
-        return self.launch(
-            trunk_forward,
-            (self.groups, self.members),
-            self.tiles.trunk_warps,
-            examples=batch.examples,
-            labels=batch.labels,
-        )
+        grid, warps = (self.groups, self.members), self.tiles.trunk_warps
+        shown = {"examples": batch.examples, "labels": batch.labels}
+        return self.launch(trunk_forward, grid, warps, **shown)
 
     def trunk_backward(self) -> Launch:
         """What the unembedding left to gradients of activations."""
-        from .kernels.trunk_backward import trunk_backward
+        from .kernels.trunk import trunk_backward
 
         vectors = LARGE_TILE // (power_of_two(self.tiles.group) * self.settings.width)
         most = max(1, min(PARTS_AT_ONCE, vectors))
@@ -175,13 +287,11 @@ class Launches:
 
     def update_rest(self, batch: Batch) -> Launch:
         """Gradients and updates of the trunk and the label embedding."""
-        from .kernels.rest import update_rest
+        from .kernels.updates import update_rest
 
-        tiles = self.tiles
-        rows, shown = tiles.label_rows, self.batch * self.context
-        label_tiles = math.ceil(self.settings.n_labels / rows)
-        if self.shared["LAZY"]:
-            rows, label_tiles = 1, shown
+        tiles, shown = self.tiles, self.batch * self.context
+        rows = 1 if self.lazy else tiles.label_rows
+        label_tiles = shown if self.lazy else math.ceil(self.settings.n_labels / rows)
         return self.launch(
             update_rest,
             (len(self.jobs) + label_tiles, self.members),

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ...optimisation.optimiser import Optimiser
 from ...sequences.batch import Batch
-from .launch import Launch
-from .numbers import Numbers
-from .tiles import power_of_two
+from .launches import Launch, Numbers
+from .layout import power_of_two
 
 # bytes of weights and moments that no GPU's cache holds (50 MB on an H200): there dense updates of
 # all rows wait for memory, and fewer rows pay for the launch that brings them up to date
@@ -55,17 +54,8 @@ def steps_that_count(betas: tuple[float, float]) -> float:
 class LazyLabels:
     """Which rows wait for which steps, and the launches that take these.
 
-    Parameters
-    ----------
-    optimiser
-        One that `why_not_lazy` has nothing against.
-    numbers
-        Its settings on the device.
-
-    Attributes
-    ----------
-    seen
-        The step after which each row is as it should be, int32, shape ``(M, C)``.
+    The optimiser is one for which `why_not_lazy` is empty. ``seen`` ``(M, C)``, int32, is the step
+    after which each row is as it should be.
     """
 
     def __init__(self, optimiser: Optimiser, numbers: Numbers) -> None:
@@ -80,7 +70,7 @@ class LazyLabels:
             "second_label": second.views["label.weight"],
             "seen": self.seen,
             "steps": optimiser.steps,
-            "schedule": numbers.schedule,
+            "rates": numbers.rates,
             "logs": numbers.logs,
             "n_labels": self.labels,
             "WIDTH": width,
@@ -121,7 +111,7 @@ class LazyLabels:
 
     def launch(self, programs: int, **own: Tensor | int | bool) -> Launch:
         """A launch with these arguments beside those of both."""
-        from .kernels.label_rows import make_up
+        from .kernels.updates import make_up
 
         arguments = {**self.arguments, **own}
         return Launch(

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from triton.language import constexpr
 
-from .products import by_rows, dot
+from .rows import by_rows, dot
 from .updates import adam
 
 
