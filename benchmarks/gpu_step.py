@@ -100,7 +100,7 @@ def one_run(options: argparse.Namespace, clock: Clock) -> dict[str, Row]:
 
 
 def ensembles(options: argparse.Namespace, clock: Clock) -> dict[str, Row]:
-    """Ensembles of every size, with the memory they took and what was foreseen."""
+    """Ensembles of every size, with the memory they took and what of it is held throughout."""
     found: dict[str, Row] = {}
     for count in options.members:
         for kind, (kernels, matmul, lazy) in ENSEMBLES.items():
@@ -197,7 +197,7 @@ def report(result: dict[str, Any]) -> None:
     best = result["one run"].get("ours: fused, captured", {}).get("median")
     if plain and best:
         print(f"plain PyTorch / ours: {plain / best:.1f}")
-    memory = {"peak": ("peak GB", 1e9), "foreseen": ("foreseen GB", 1e9)}
+    memory = {"peak": ("peak GB", 1e9), "held": ("held GB", 1e9)}
     table("ensembles, a step of all", result["ensembles"], {**microseconds, **speed, **memory})
     units = {"far": 1e9, "near": 1e9, "product": 1e12, "tf32": 1e12, "bf16": 1e12, "node": 1e-6}
     print("\nrates: " + ", ".join(f"{k} {result['rates'][k] / u:,.2f}" for k, u in units.items()))

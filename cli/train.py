@@ -71,10 +71,10 @@ def train(
     SETTINGS.yaml with a `grid` or `runs` in it is a sweep. Its runs, and with --executor any runs,
     are spread over workers; each gets a folder in RUN, and RUN gets tables of them all.
 
-    On a GPU stretches of steps are CUDA graphs. -s run.kernels=fused (Triton kernels, experimental),
-    -s run.capture=off and -s run.matmul=tf32 (tf32x3, bf16) choose otherwise. Two steps are compared
-    with plain PyTorch's first, and what differs is not used; what was used, and the memory it took,
-    is told and kept in run.json.
+    On a GPU stretches of steps are CUDA graphs. -s run.kernels=fused (a few Triton kernels,
+    experimental), -s run.capture=off and -s run.matmul=tf32 (tf32x3, bf16) choose otherwise. Two
+    steps are first compared with plain PyTorch's, and what differs is not used; what was used, and
+    the memory it took, is told and kept in run.json.
     """
     if list_presets:
         click.echo(presets_listed())

@@ -35,7 +35,7 @@ from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.discrepancy import Discrepancy
 from coopetition.forecasting.settings_map import default_map
 from coopetition.proposal.outcome_regression import small_regression
-from coopetition.train.compute.cpu import attention_kernels, kernels
+from coopetition.train.compute.cpu import kernels
 
 MODEL = CATALOGUE["coopetition"]
 TIMES = [0.0, 10.0, 500.0]
@@ -215,8 +215,8 @@ def asked(monkeypatch):
     [
         (lambda: loop.compiled_loops.__wrapped__().advance, 6),
         (residuals._deviance.__wrapped__, 1),
-        (lambda: kernels.compiled(kernels.clear_rows.py_func), 1),
-        (lambda: attention_kernels.attention_kernels.__wrapped__(4)[1], 2),
+        (lambda: kernels.njit_kernel(kernels.clear_rows.py_func), 1),
+        (lambda: kernels.attention_kernels.__wrapped__(4)[1], 2),
     ],
 )
 def test_loops_are_compiled_also_where_numba_finds_no_folder_for_its_cache(asked, make, count):

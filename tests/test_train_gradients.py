@@ -10,7 +10,7 @@ from small_networks import member_of, random_batch, small_network
 from tolerances import EXPONENTIAL, FLOAT32, WRITTEN_GRADIENT
 
 from coopetition.settings.training import OptimisationSettings
-from coopetition.train.compute.cpu.attention_kernels import exponential
+from coopetition.train.compute.cpu.kernels import exponential
 from coopetition.train.compute.step import TrainingStep
 from coopetition.train.sequences.batch import Batch
 

@@ -97,7 +97,7 @@ class WrongTapes(Tapes):
 
 def members(kernels="fused", count=2, **run):
     return [
-        small(f"run{i}", i, optimisation={"lr": 1e-4}, run={"kernels": kernels, **run})
+        small(f"run{i}", i, optimisation={"lr": 1e-5}, run={"kernels": kernels, **run})
         for i in range(count)
     ]
 

@@ -41,20 +41,10 @@ class Shown:
 
 
 class HeadEdit:
-    """An edit of some heads; this one changes nothing.
+    """An edit of some heads, (layer, head) pairs; this one changes nothing.
 
-    Parameters
-    ----------
-    heads
-        (layer, head) pairs, from 0.
-    value
-        What the edit needs a number for.
-    n_heads
-        Heads of a layer.
-    length
-        Tokens of the longest sequence.
-    device
-        Where the network is.
+    ``value`` is what an edit needs a number for, ``n_heads`` the heads of a layer, ``length`` the
+    tokens of the longest sequence.
     """
 
     def __init__(
@@ -89,23 +79,23 @@ class Ablation(HeadEdit):
     """The heads add nothing to the residual stream."""
 
     def edit_patterns(self, mask: Tensor, patterns: Tensor, first_row: int, shown: Shown) -> Tensor:
-        """Patterns of 0."""
         return patterns.masked_fill(mask, 0.0)
 
 
 class Temperature(HeadEdit):
-    """Scores are divided by a temperature."""
+    """Scores are divided by a temperature: softer above 1, sharper below."""
 
     def edit_scores(self, mask: Tensor, scores: Tensor, first_row: int, shown: Shown) -> Tensor:
-        """Softer scores above a temperature of 1, sharper below."""
         return torch.where(mask, scores / self.value, scores)
 
 
 class ForcedPreviousToken(HeadEdit):
-    """A share `value` of attention goes to the token before, the rest to the token itself."""
+    """A share `value` of attention goes to the token before, the rest to the token itself.
+
+    The first token, having none before it, attends to itself.
+    """
 
     def edit_patterns(self, mask: Tensor, patterns: Tensor, first_row: int, shown: Shown) -> Tensor:
-        """The first token, having none before it, attends to itself."""
         tokens = patterns.shape[-1]
         before = self.previous[first_row:tokens, :tokens]
         itself = self.itself[first_row:tokens, :tokens]
@@ -115,10 +105,9 @@ class ForcedPreviousToken(HeadEdit):
 
 
 class ForbiddenPreviousToken(HeadEdit):
-    """No attention to the token before."""
+    """No attention to the token before: scores of −∞."""
 
     def edit_scores(self, mask: Tensor, scores: Tensor, first_row: int, shown: Shown) -> Tensor:
-        """Scores of −∞ there."""
         tokens = scores.shape[-1]
         before = self.previous[first_row:tokens, :tokens] > 0
         return scores.masked_fill(mask & before, float("-inf"))
@@ -132,7 +121,6 @@ class ForcedMatchingLabel(HeadEdit):
     """
 
     def edit_patterns(self, mask: Tensor, patterns: Tensor, first_row: int, shown: Shown) -> Tensor:
-        """Changes the query's row alone."""
         match, other = shown.matching().float(), shown.other_labels().float()
         matches, others = match.sum(-1, keepdim=True), other.sum(-1, keepdim=True)
         share = torch.where(others > 0, self.value, 1.0)
@@ -147,7 +135,6 @@ class ForbiddenMatchingLabel(HeadEdit):
     """The query never attends to a label that matches its own."""
 
     def edit_scores(self, mask: Tensor, scores: Tensor, first_row: int, shown: Shown) -> Tensor:
-        """Scores of −∞ there, in the query's row."""
         tokens = scores.shape[-1]
         query = self.itself[first_row:tokens, tokens - 1, None] > 0
         match = shown.matching()[:, :, None, None, :]

@@ -84,23 +84,8 @@ class ResidualBlock(nn.Module):
 class ResidualEncoder(nn.Module):
     """Square grey images to vectors: a residual network, the mean over pixels, a linear map.
 
-    Parameters
-    ----------
-    members
-        M, networks computed together.
-    pixels
-        Pixels of an image, a square number.
-    width
-        Entries of the vector.
-
-    Raises
-    ------
-    ValueError
-        If ``pixels`` is no square number.
-
-    References
-    ----------
-    He et al. (2016), "Deep residual learning"; sizes as in arXiv 2205.05055.
+    He et al. (2016), "Deep residual learning"; sizes as in arXiv 2205.05055. Raises a `ValueError`
+    if ``pixels`` is no square number.
     """
 
     def __init__(self, members: int, pixels: int, width: int) -> None:

@@ -93,14 +93,9 @@ class Freeze:
 class Graft:
     """Layers of another network of equal width, put in and frozen.
 
-    Parameters
-    ----------
-    weights
-        The other network's parameters under our names, with or without the members axis.
-    below
-        Layers below this number are the other's, and all embeddings.
-    above
-        Layers from this number on are the other's, and the last normalisation and unembedding.
+    Layers below ``below`` are the other's with all embeddings, and layers from ``above`` on with
+    the last normalisation and unembedding. ``weights`` are the other network's under our names,
+    with or without the members axis.
     """
 
     weights: Mapping[str, Tensor]
@@ -143,14 +138,9 @@ Intervention = HeadIntervention | Freeze | Graft
 
 
 def attach(network: Network, interventions: Sequence[Intervention]) -> tuple[str, ...]:
-    """Apply interventions to a network that is on its device already.
+    """Apply interventions to a network on its device; the parameters that must not be trained.
 
     Grafts overwrite weights, and edits of heads replace those attached before.
-
-    Returns
-    -------
-    tuple of str
-        Parameters that must not be trained.
 
     Raises
     ------
@@ -182,12 +172,7 @@ def from_settings(
 ) -> tuple[Intervention, ...]:
     """The interventions that settings ask for (but not the start from a checkpoint).
 
-    Parameters
-    ----------
-    settings
-        A run's.
-    graft
-        Weights of the checkpoint ``settings.graft_from``, under our names.
+    ``graft`` are the weights of the checkpoint ``settings.graft_from``, under our names.
     """
     heads = {
         "ablate": settings.ablate_heads,

@@ -14,9 +14,49 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .initialisation import lecun_normal_
-from .positions import Rotation
 
 NORM_EPS = 1e-5
+
+
+def angles(length: int, width: int, time_scale: float) -> Tensor:
+    """θ[p, j] = p / time_scale^(2j / width) of position p and pair of coordinates j.
+
+    Shape ``(length, width // 2)``; ``time_scale`` is the longest wavelength / 2π, in tokens.
+    """
+    pair = torch.arange(width // 2, dtype=torch.float64)
+    position = torch.arange(length, dtype=torch.float64)
+    theta = position[:, None] / time_scale ** (2 * pair / width)
+    return theta.to(torch.float32)
+
+
+def sinusoidal_table(length: int, width: int, time_scale: float) -> Tensor:
+    """Sin θ[p, j] at coordinate 2j, cos θ[p, j] at 2j + 1, ``(length, width)`` (Vaswani 2017)."""
+    theta = angles(length, width, time_scale)
+    return torch.stack((theta.sin(), theta.cos()), dim=-1).flatten(-2)
+
+
+class Rotation(nn.Module):
+    """Rotary positions: each pair of coordinates of a query or key is turned by θ[p, j].
+
+    ``width`` is that of one head (Su et al. 2021, "RoFormer", arXiv 2104.09864).
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, length: int, width: int, time_scale: float) -> None:
+        super().__init__()
+        theta = angles(length, width, time_scale)
+        self.register_buffer("cos", theta.cos(), persistent=False)
+        self.register_buffer("sin", theta.sin(), persistent=False)
+
+    def forward(self, vectors: Tensor, first: int = 0) -> Tensor:
+        """Turn ``vectors``, ``(…, tokens, width)``, whose first token stands at `first`."""
+        last = first + vectors.shape[-2]
+        cos, sin = self.cos[first:last], self.sin[first:last]
+        even, odd = vectors[..., 0::2], vectors[..., 1::2]
+        turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
+        return turned.flatten(-2)
 
 
 class Edits(Protocol):
@@ -106,21 +146,9 @@ class Attention(nn.Module):
         return x.view(*x.shape[:-1], self.heads, -1).transpose(2, 3)
 
     def forward(self, x: Tensor, edits: Edits | None, last_only: bool) -> tuple[Tensor, Tensor]:
-        """Attend.
+        """Output ``(M, B, rows, d)`` and patterns ``(M, B, H, rows, T)`` of a normalised stream x.
 
-        Parameters
-        ----------
-        x
-            Normalised residual stream, ``(M, B, T, d)``.
-        edits
-            What interventions do in this layer; None for nothing.
-        last_only
-            Compute the last token's row only.
-
-        Returns
-        -------
-        tuple of Tensor
-            Output, ``(M, B, rows, d)``, and patterns, ``(M, B, H, rows, T)``.
+        ``edits`` are what interventions do in this layer; `last_only` computes the last row only.
         """
         width, first = x.shape[-1], x.shape[2] - 1 if last_only else 0
         if last_only:  # queries of the last token only: a third of the matrix product is saved

@@ -18,8 +18,7 @@ from ...settings.training import NetworkSettings
 from .attention_edits import HeadEdit, LayerEdits, Shown
 from .encoders import ResidualEncoder
 from .initialisation import embedding_, uniform_
-from .layers import Attention, Block, Linear, Norm
-from .positions import sinusoidal_table
+from .layers import Attention, Block, Linear, Norm, sinusoidal_table
 
 LEARNED_POSITIONS = 32  # as many as the reference has, where no context length asks for more
 

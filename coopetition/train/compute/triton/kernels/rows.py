@@ -110,8 +110,8 @@ def norm_backward(dy, x, weight, dweight, dbias):
     tl.store(dbias + columns, tl.sum(dy, axis=0))
     dunit = dy * tl.load(weight + columns)[None, :]
     along = tl.sum(dunit * unit, axis=1)[:, None] / width
-    plain = tl.sum(dunit, axis=1)[:, None] / width
-    return inverse[:, None] * (dunit - plain - unit * along)
+    mean_dunit = tl.sum(dunit, axis=1)[:, None] / width
+    return inverse[:, None] * (dunit - mean_dunit - unit * along)
 
 
 @triton.jit
