@@ -28,27 +28,13 @@ METRICS = (*ACCURACIES, *PROBABILITIES, "loss", "batch_loss")
 
 
 def headline_metric(evaluator: str) -> str:
-    """The metric an evaluator is read by: ``acc`` for ``iwl``, else ``in_context_acc``.
-
-    Pure in-weights learning answers with a label that is not in context, so among the labels in
-    context there is nothing for it to choose.
-
-    Examples
-    --------
-    >>> headline_metric("flip"), headline_metric("iwl")
-    ('in_context_acc', 'acc')
-    """
+    """The metric an evaluator is read by."""
+    # pure in-weights learning answers with a label that is not among those in context
     return "acc" if evaluator == "iwl" else "in_context_acc"
 
 
 def head_start(settings: Mapping[str, Any]) -> float:
-    """Sequences of CIWL-only training before the run, 0 for a run from scratch.
-
-    Examples
-    --------
-    >>> head_start({"start": "ciwl_only at 4e6"})
-    4000000.0
-    """
+    """Sequences of CIWL-only training before the run, as in ``ciwl_only at 4e6``; 0 if none."""
     start = settings.get("start")
     if isinstance(start, str) and start.startswith("ciwl_only at "):
         return float(start.removeprefix("ciwl_only at "))
@@ -95,26 +81,25 @@ class Curve(ReadOnlyArrays):
     n: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
+        name = f"curve {self.evaluator}/{self.metric}"
+        points = (np.size(self.sequences),)
         for field in ("sequences", "values", "sem", "n"):
-            given = getattr(self, field)
-            if given is None:
+            if getattr(self, field) is None:
                 continue
-            array = read_only(given)
-            if array.ndim != 1 or len(array) != len(np.atleast_1d(self.sequences)):
+            array = read_only(getattr(self, field))
+            if array.shape != points:
                 raise ValueError(
-                    f"{field} of curve {self.evaluator}/{self.metric} has shape {array.shape}, "
-                    f"expected ({len(np.atleast_1d(self.sequences))},) as sequences"
+                    f"{field} of {name} has shape {array.shape}, expected {points} as sequences"
                 )
             object.__setattr__(self, field, array)
         if not np.all(np.isfinite(self.sequences)):
             raise ValueError(
-                f"sequences of curve {self.evaluator}/{self.metric} must be finite: leave out "
-                "points of which it is not known when they were measured"
+                f"sequences of {name} must be finite: leave out points of which it is not known "
+                "when they were measured"
             )
         if np.any(np.diff(self.sequences) <= 0):
             raise ValueError(
-                f"sequences of curve {self.evaluator}/{self.metric} must strictly increase; "
-                "sort the rows and drop repeated ones"
+                f"sequences of {name} must strictly increase; sort the rows and drop repeated ones"
             )
 
     def __len__(self) -> int:
@@ -247,13 +232,7 @@ class Curves:
 
 
 def one_run(curves: object) -> Curves:
-    """The curves, if they are those of one run.
-
-    Raises
-    ------
-    ValueError
-        If they are a path, several runs or something else; the message says what to give.
-    """
+    """The curves, if they are those of one run; else a ValueError that says what to give."""
     if isinstance(curves, Curves):
         return curves
     if isinstance(curves, str | os.PathLike):
@@ -267,12 +246,6 @@ def one_run(curves: object) -> Curves:
 
 
 def runs_in(curves: Curves | Iterable[Curves]) -> list[Curves]:
-    """One run or several as a list.
-
-    Raises
-    ------
-    ValueError
-        As `one_run`.
-    """
+    """One run or several as a list; a ValueError as of `one_run`."""
     several = isinstance(curves, Iterable) and not isinstance(curves, Curves | str)
     return [one_run(run) for run in (curves if several else [curves])]

@@ -19,7 +19,7 @@ from ..seeds import stream
 from .bootstrap import Bounds, central_interval, highest, open_below, quantile
 from .crossings import first_fall, first_rise, top
 from .curve import Curve, Curves, one_run
-from .smoothing import smooth_curve, track
+from .smoothing import SmoothCurve, smooth_curve, track
 
 Array = NDArray[np.float64]
 
@@ -156,50 +156,31 @@ def landmarks(
         raise ValueError(f"replicates = {replicates}: an interval needs at least 20")
     curves = one_run(curves)
     exact = "model" in curves.source if exact is None else exact
-    rng = stream(0, "landmarks") if rng is None else rng
     curves = curves.finite()
-    tracks = {name: track(curves, name, exact=exact) for name in ("flip", "icl")}
+    flip, icl = (track(curves, name, exact=exact) for name in ("flip", "icl"))
     notes = list(curves.notes)
-    for name, one in tracks.items():
+    for name, one in (("flip", flip), ("icl", icl)):
         notes += one.notes if one else [f"no {name} accuracy, so no landmark that needs it"]
-    logged = tracks["flip"]
-    flip, icl = (None if one is None else one.smooth for one in tracks.values())
-    values: dict[str, float | None] = dict.fromkeys(NAMES)
-    intervals: dict[str, Bounds] = dict.fromkeys(NAMES, (None, None))
+    marks: dict[str, Landmark | None] = dict.fromkeys(NAMES)
     if flip is not None:
-        icls, flips = [] if icl is None else [icl.values], [flip.values]
-        for _ in range(0 if exact else replicates):
-            if icl is not None:
-                icls.append(icl.replicate(rng))
-            flips.append(flip.replicate(rng))
-        marks = landmarks_of_paths(
-            flip.sequences,
-            np.array(flips),
-            np.array(icls) if icls else None,
-            icl_x=None if icl is None else icl.sequences,
-            chance=chance,
-            smooth=True,
+        noise = None if exact else rng or stream(0, "landmarks")
+        values, intervals = _estimates(
+            flip.smooth, icl and icl.smooth, chance, level, replicates, noise
         )
-        values |= {name: _number(each[0]) for name, each in marks.items()}
-        if not exact:
-            intervals |= {name: central_interval(each[1:], level) for name, each in marks.items()}
-            heights = marks["peak_flip"]
-            bounded = flip.within(np.array(highest(float(heights[0]), heights[1:], level)))
-            values["peak_flip"], *ends = (float(height) for height in bounded)
-            intervals["peak_flip"] = (ends[0], ends[1])
-    if logged is not None and logged.begins_late:
-        for name, state in (("emergence", f"at least {EMERGED}"), ("peak", "highest")):
-            intervals[name] = open_below(intervals[name], logged.first)
-            if values[name] == logged.first:
-                where = f"where the log begins, at {logged.first:,.0f}"
-                notes.append(f"{name}: flip is {state} {where}")
-        if values["peak"] == logged.first:  # it may have been higher
-            intervals["peak_flip"] = (intervals["peak_flip"][0], None)
+        if flip.begins_late:
+            for name, state in (("emergence", f"at least {EMERGED}"), ("peak", "highest")):
+                intervals[name] = open_below(intervals[name], flip.first)
+                if values[name] == flip.first:
+                    where = f"where the log begins, at {flip.first:,.0f}"
+                    notes.append(f"{name}: flip is {state} {where}")
+            if values["peak"] == flip.first:  # it may have been higher
+                intervals["peak_flip"] = (intervals["peak_flip"][0], None)
+        marks |= {name: _landmark(value, *intervals[name]) for name, value in values.items()}
     return Landmarks(
         run=curves.run,
-        **{name: _landmark(value, *intervals[name]) for name, value in values.items()},
+        **marks,
         final={c.label: _final(c, exact, level) for c in curves if len(c)},
-        horizon=curves.last_sequence if logged is None else logged.last,
+        horizon=curves.last_sequence if flip is None else flip.last,
         level=level,
         notes=tuple(notes),
     )
@@ -267,13 +248,40 @@ def distribution(values: Array, level: float) -> LandmarkForecast:
     return LandmarkForecast(probability=probability, median=median, lower=lower, upper=upper)
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _estimates(
+    flip: SmoothCurve,
+    icl: SmoothCurve | None,
+    chance: float,
+    level: float,
+    replicates: int,
+    noise: np.random.Generator | None,
+) -> tuple[dict[str, float], dict[str, Bounds]]:
+    """Landmarks by name, inf where there is none, and their intervals if the curves are noisy."""
+    icls, flips = [] if icl is None else [icl.values], [flip.values]
+    for _ in range(replicates if noise else 0):
+        if icl is not None:
+            icls.append(icl.replicate(noise))
+        flips.append(flip.replicate(noise))
+    marks = landmarks_of_paths(
+        flip.sequences,
+        np.array(flips),
+        np.array(icls) if icls else None,
+        icl_x=None if icl is None else icl.sequences,
+        chance=chance,
+        smooth=True,
+    )
+    values = {name: float(each[0]) for name, each in marks.items()}
+    if noise is None:
+        return values, dict.fromkeys(values, (None, None))
+    intervals = {name: central_interval(each[1:], level) for name, each in marks.items()}
+    heights = highest(values["peak_flip"], marks["peak_flip"][1:], level)
+    values["peak_flip"], lower, upper = flip.within(np.array(heights)).tolist()
+    return values, {**intervals, "peak_flip": (lower, upper)}
 
 
-def _landmark(value: float | None, lower: float | None, upper: float | None) -> Landmark | None:
-    """The landmark, its interval reaching at least to the estimate."""
-    if value is None:
+def _landmark(value: float, lower: float | None, upper: float | None) -> Landmark | None:
+    """The landmark if there is one, its interval reaching at least to the estimate."""
+    if not np.isfinite(value):
         return None
     lower = None if lower is None else min(lower, value)
     upper = None if upper is None else max(upper, value)

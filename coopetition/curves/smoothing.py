@@ -23,18 +23,10 @@ MOST_POINTS = 2000
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Smoother:
-    """A linear smoother: value i becomes ``Σ_j weights[i, j] values[window[i, j]]``.
+    """A linear smoother: value i becomes ``Σ_j weights[i, j] values[window[i, j]]``."""
 
-    Parameters
-    ----------
-    window
-        Indices of the neighbours of each point, shape ``(points, span)``.
-    weights
-        Their weights, shape ``(points, span)``; each row sums to 1.
-    """
-
-    window: NDArray[np.intp]
-    weights: Array
+    window: NDArray[np.intp]  # each point's neighbours, (points, span)
+    weights: Array  # theirs, (points, span); each row sums to 1
 
     @property
     def span(self) -> int:
@@ -53,27 +45,11 @@ class Smoother:
 
 
 def local_quadratic(sequences: Array, span: int) -> Smoother:
-    """The local quadratic smoother of a given span.
+    """The local quadratic smoother over ``span`` points, at least 4 (or 1: no smoothing).
 
     Around each point x the quadratic that minimises ``Σ_j w_j (v_j − q(x_j))²`` is taken at x, with
     ``w_j = (1 − |x_j − x|³/h³)³`` and h just beyond the window's furthest point. At the ends the
-    window is the outermost ``span`` points.
-
-    Parameters
-    ----------
-    sequences
-        Increasing, shape ``(points,)``.
-    span
-        Points in a window, at least 4 (or 1: no smoothing), at most all.
-
-    Raises
-    ------
-    ValueError
-        If the span is out of range.
-
-    References
-    ----------
-    Cleveland, W. S. (1979). Robust locally weighted regression and smoothing scatterplots.
+    window is the outermost ``span`` points. (Cleveland 1979, Robust locally weighted regression.)
     """
     points = len(sequences)
     if span == 1:
@@ -97,11 +73,6 @@ def narrow_smoother(sequences: Array, values: Array) -> Smoother:
 
     That one has the least ``mean(((v − v̂)/(1 − h))²)``, h being a value's own weight. Below 6
     points nothing can be left out and the values stay as they are.
-
-    Parameters
-    ----------
-    sequences, values
-        Shape ``(points,)``.
     """
     if len(values) < 6:
         return local_quadratic(sequences, 1)
@@ -119,30 +90,18 @@ def narrow_smoother(sequences: Array, values: Array) -> Smoother:
 class SmoothCurve:
     """A measured curve as smooth values and two kinds of noise; arrays of shape ``(points,)``.
 
-    The same evaluation sequences serve at every point, so the error of a value has two parts: one
-    that changes from point to point (``jitter``, estimated from the residuals) and one that shifts
-    the whole curve (``shift``: what is left of the standard error).
-
-    Parameters
-    ----------
-    sequences
-        Training sequences seen.
-    values
-        Smoothed values.
-    jitter, shift
-        Standard deviations of both parts.
-    smoother
-        What made ``values``.
-    bounded
-        Whether values lie in [0, 1].
+    The same evaluation sequences serve at every point, so the error of a value has two parts, whose
+    standard deviations these are: one that changes from point to point (``jitter``, estimated from
+    the residuals) and one that shifts the whole curve (``shift``: what is left of the standard
+    error).
     """
 
     sequences: Array
     values: Array
     jitter: Array
     shift: Array
-    smoother: Smoother
-    bounded: bool
+    smoother: Smoother  # what made the values
+    bounded: bool  # whether values lie in [0, 1]
 
     def within(self, values: Array) -> Array:
         """The values, cut to [0, 1] where the metric is a fraction."""
@@ -258,24 +217,12 @@ def _implied_count(values: Array, sem: Array) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Track:
-    """An evaluator's accuracy.
-
-    Parameters
-    ----------
-    logged
-        The curve itself; a long one is smoothed in blocks, whose means lie within its ends.
-    smooth
-        The same, smoothed unless it is free of noise.
-    begins_late
-        Whether the run was trained before the first value.
-    notes
-        What it was read from and how it was smoothed.
-    """
+    """An evaluator's accuracy as it was logged, and smoothed unless it is free of noise."""
 
     logged: Curve
-    smooth: SmoothCurve
-    begins_late: bool
-    notes: tuple[str, ...] = ()
+    smooth: SmoothCurve  # a long one in blocks, whose means lie within the logged curve's ends
+    begins_late: bool  # whether the run was trained before the first value
+    notes: tuple[str, ...]  # what it was read from and how it was smoothed
 
     @property
     def first(self) -> float:
@@ -289,22 +236,7 @@ class Track:
 
 
 def track(curves: Curves, evaluator: str, *, exact: bool) -> Track | None:
-    """An evaluator's accuracy, smoothed unless it is exact.
-
-    Parameters
-    ----------
-    curves
-        The run, its values finite (`Curves.finite`).
-    evaluator
-        Whose accuracy: its `headline_metric`, or ``acc`` where that is missing.
-    exact
-        Whether the curve is free of noise.
-
-    Returns
-    -------
-    Track or None
-        None where there is no accuracy.
-    """
+    """An evaluator's accuracy in a run of finite values, smoothed unless exact; None without."""
     logged = curves.accuracy(evaluator)
     if logged is None or not len(logged):
         return None

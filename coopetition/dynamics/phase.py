@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from .integration import integrate_many
 from .model import Model
 from .readout import ACCURACY, SHARED_FLIP, Readout, read
 from .starts import Start, random_start
-from .trajectory import Floats, Status
+from .trajectory import Floats, Trajectories
 
 _STEPS = 400  # between samples
 _BEND = 50.0  # times the smallest n_v, a sub-circuit's time to learn: ICL takes longer to come
@@ -178,8 +178,10 @@ def phase(
         raise ValueError(f"starts must be at least 1, not {starts!r}")
     if not (math.isfinite(until) and until > 0):
         raise ValueError(f"until must be a positive time, not {until!r}")
+    known = [*model.parameters, *(f"{kind}_{v}" for kind in ("n", "S") for v in model.vectors)]
     for name in (*axes, *(fixed or {})):
-        known_axis(model, name)
+        if name not in known:
+            raise unknown_name(f"parameter of {model.name}", name, known)
     points = math.prod(len(values) for values in axes.values())
     if points > _MOST:
         sizes = " x ".join(f"{name}: {len(values):,}" for name, values in axes.items())
@@ -187,27 +189,19 @@ def phase(
             f"a grid of {points:,} points ({sizes}) is too large: take at most {_MOST:,} in all"
         )
     drawn = [random_start(model, stream(seed, f"start/{k}")) for k in range(starts)]
-    grid = [g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij")]
-    shape = tuple(len(values) for values in axes.values())
-    rows: list[Floats] = []
+    grid = np.stack([g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij")])
     chunk = max(1, _CHUNK // starts)
+    tables: list[Floats] = []
     for first in range(0, points, chunk):
-        here = slice(first, min(first + chunk, points))
-        rows.append(
-            _measured(
-                model,
-                {name: values[here] for name, values in zip(axes, grid, strict=True)},
-                dict(fixed or {}),
-                drawn,
-                until,
-                readout,
-                rtol,
-                max_steps,
-            )
+        here = grid[:, first : first + chunk]
+        parameters = {**(fixed or {}), **dict(zip(axes, here, strict=True))}
+        trajectories = _followed(
+            model, parameters, drawn, here.shape[1], until=until, rtol=rtol, max_steps=max_steps
         )
+        tables.append(_measured(trajectories, model.strategy_names, readout, starts))
         if progress is not None:
-            progress(here.stop * starts, points * starts)
-    table = np.concatenate(rows, axis=1)
+            progress((first + here.shape[1]) * starts, points * starts)
+    table = np.concatenate(tables, axis=1).reshape(-1, *map(len, axes.values()))
     return Phase(
         model=model.name,
         axes={name: np.array(values) for name, values in axes.items()},
@@ -215,8 +209,8 @@ def phase(
         horizon=float(until),
         starts=starts,
         readout=readout,
-        measures={n: row.reshape(shape) for n, row in zip(MEASURES, table[:-1], strict=True)},
-        failed=table[-1].reshape(shape),
+        measures=dict(zip(MEASURES, table, strict=False)),
+        failed=table[-1],
     )
 
 
@@ -225,59 +219,47 @@ def sample_times(model: Model, until: float) -> Floats:
     return graded_grid(until, _BEND * min(model.dimensions.values()), _STEPS)
 
 
-def _measured(
+def _followed(
     model: Model,
-    varied: Mapping[str, Floats],
-    fixed: Mapping[str, float],
+    given: Mapping[str, Floats | float],
     drawn: list[Start],
+    points: int,
+    *,
     until: float,
-    readout: Readout,
-    rtol: float,
-    max_steps: int,
-) -> Floats:
-    """The measures of some grid points, then the failed share: ``(measure + 1, point)``."""
-    points, count = len(next(iter(varied.values()))), len(drawn)
-    # what the start fixes (targets, dimensions), unless it is varied or fixed
+    **options: Any,
+) -> Trajectories:
+    """Each start in turn at each grid point; what a start fixes gives way to what is given."""
     parameters: dict[str, Floats | float] = {
         name: np.tile([s.parameters[name] for s in drawn], points) for name in drawn[0].parameters
     }
-    parameters |= fixed
-    parameters |= {name: np.repeat(values, count) for name, values in varied.items()}
-    batch = integrate_many(
+    for name, values in given.items():
+        parameters[name] = np.repeat(values, len(drawn)) if np.ndim(values) else values
+    return integrate_many(
         model,
         parameters=parameters,
         starts=np.tile([s.state for s in drawn], (points, 1)),
         until=until,
         times=sample_times(model, until),
-        rtol=rtol,
-        max_steps=max_steps,
+        **options,
     )
+
+
+def _measured(
+    trajectories: Trajectories, strategies: Sequence[str], readout: Readout, starts: int
+) -> Floats:
+    """The measures of some grid points, then the failed share: ``(measure + 1, point)``."""
     flip, icl = (
-        read((evaluator, ACCURACY), batch.outputs, model.strategy_names, readout).value
+        read((evaluator, ACCURACY), trajectories.outputs, strategies, readout).value
         for evaluator in ("flip", "icl")
     )
     verdicts = verdicts_of_paths(flip)
     measures: dict[str, NDArray[Any]] = {name: verdicts == i for i, name in enumerate(VERDICTS)}
-    measures |= landmarks_of_paths(batch.times, flip, icl)
-    ok = (batch.statuses == Status.REACHED).reshape(points, count)
-    result = np.full((len(MEASURES) + 1, points), np.nan)
+    measures |= landmarks_of_paths(trajectories.times, flip, icl)
+    ok = trajectories.ok.reshape(-1, starts)
     some = ok.any(axis=1)
-    for row, name in zip(result, MEASURES, strict=False):
-        kept = np.where(ok, measures[name].reshape(points, count), np.nan)[some]
+    table = np.full((len(MEASURES) + 1, len(ok)), np.nan)
+    for row, name in zip(table, MEASURES, strict=False):
+        kept = np.where(ok, measures[name].reshape(-1, starts), np.nan)[some]
         row[some] = (np.nanmean if name in VERDICTS else np.nanmedian)(kept, axis=1)
-    result[-1] = 1.0 - ok.mean(axis=1)
-    return result
-
-
-def known_axis(model: Model, name: str) -> str:
-    """The parameter's name if the model has it.
-
-    Raises
-    ------
-    ValueError
-        If it has not.
-    """
-    known = [*model.parameters, *(f"{kind}_{v}" for kind in ("n", "S") for v in model.vectors)]
-    if name not in known:
-        raise unknown_name(f"parameter of {model.name}", name, known)
-    return name
+    table[-1] = 1.0 - ok.mean(axis=1)
+    return table
