@@ -117,7 +117,9 @@ def _present(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
             "name the right column, as in --columns sequences=COLUMN"
         )
     good = np.isfinite(curve.values) & np.isfinite(curve.sequences)
-    if good.any() and not good.all():
+    if good.all():
+        return curve
+    if good.any():
         said.append(
             f"{curve.name}: {np.sum(~good)} of {len(good)} rows have no value and were left out"
         )
@@ -126,6 +128,8 @@ def _present(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
 
 def _merged(curve: RawCurve, raw: RawRun, said: list[str]) -> RawCurve:
     """One point for each sequence count: repeated ones dropped, those that agree averaged."""
+    if np.all(np.diff(curve.sequences) > 0):
+        return curve
     unique, group, counts = np.unique(curve.sequences, return_inverse=True, return_counts=True)
     if len(unique) == len(curve.sequences):
         order = np.argsort(curve.sequences, kind="stable")

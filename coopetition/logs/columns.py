@@ -144,6 +144,16 @@ def _from_entries(entries: Mapping[str, str]) -> Columns:
     return Columns(**found, sequences=sequences, batch_size=batch_size, run=run, tidy=tidy)
 
 
+def named_columns(columns: Columns) -> set[str]:
+    """The columns that are named, with ``*`` where any run's name may stand."""
+    named = {
+        columns.sequences,
+        *columns.tidy.values(),
+        *(() if columns.run is None else (columns.run,)),
+    }
+    return named.union(*(kind.values() for kind in (columns.curves, columns.sem, columns.n)))
+
+
 def recognised(column: str) -> Key | None:
     """Evaluator and metric that a wide table's column is named after, or None.
 

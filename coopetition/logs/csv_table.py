@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..curves.curve import TABLE_COLUMNS
 from ..errors import LogError
 from ..files import foreign_parser
+from .columns import Columns, named_columns, recognised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 _REMEDY = "is its first line the header, and has every row as many entries?"
 DELIMITERS = (",", "\t", ";")
 DECIMALS = 4  # what is cut off behind them changes an entry by less than any error of a log
+BLOCK = 50_000  # lines parsed at once
+LARGE = 64 * 2**20  # bytes from which columns that nobody asks for are left out
+FEW_LABELS = 100  # of a column that may tell runs apart
 EARLIER = 8  # rows from which one sees how a column is written
 
 _DECIMAL = re.compile(r"[+-]?\d*\.(\d+)")
@@ -27,67 +35,157 @@ _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]\d\d")  # two digits at least, as 
 
 def read_text(path: Path) -> str:
     """A text file's content."""
-    data = path.read_bytes()
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = path.read_bytes().decode(_encoding(path))
     except UnicodeDecodeError as error:
-        raise LogError(
-            f"{path} is neither text, Parquet nor HDF5 (byte {error.start} is not UTF-8); "
-            "export the log as CSV, JSONL or Parquet"
-        ) from None
+        raise _no_text(path, error) from None
     if "\0" in text:
         raise LogError(f"{path} is binary; export the log as CSV, JSONL or Parquet")
     return text
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV file with commas, tabs or semicolons, all entries as text.
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _no_text(path: Path, error: UnicodeDecodeError) -> LogError:
+    return LogError(
+        f"{path} is neither text, Parquet nor HDF5 (byte {error.start} is not UTF-8); "
+        "export the log as CSV, JSONL or Parquet"
+    )
+
+
+def read_csv(path: Path, columns: Columns | None = None) -> pd.DataFrame:
+    """A CSV file with commas, tabs or semicolons: numbers where all entries are, text elsewhere.
 
     Lines that open with ``#`` before the header are left out. So is a last line that may have been
     cut short, as a killed process leaves it, by more than digits beyond the fourth decimal: one
     without a line end whose last entry is not written as those above it. The table's
-    ``attrs["notes"]`` say so.
+    ``attrs["notes"]`` say so. Of a large file only the columns are kept that ``columns`` or their
+    names ask for, or that may tell runs apart.
     """
     import pandas as pd
 
-    lines = read_text(path).splitlines(keepends=True)
-    if not lines:
-        raise LogError(f"{path} is empty; give a log that has been written to")
-    first = 0
-    while first < len(lines) and (not lines[first].strip() or lines[first].startswith("#")):
-        first += 1
-    if first == len(lines):
-        raise LogError(f"{path} has no header; give a table with named columns")
-    header = lines[first]
-    delimiter = max(DELIMITERS, key=header.count)
     notes: list[str] = []
-    if len(lines) > first + 1 and _may_be_cut(lines[first:], delimiter):
-        last = lines.pop().strip()
-        notes.append(
-            f"line {len(lines) + 1}, the last, has no line end, so that {last[-20:]!r} may be cut "
-            "short: left out (if it is whole, end the file with a new line)"
-        )
-    again = [n for n in range(first + 1, len(lines)) if lines[n].strip() == header.strip()]
-    if again:
-        shown = ", ".join(str(n + 1) for n in again[:5]) + (", …" if len(again) > 5 else "")
-        notes.append(f"line {shown} repeats the header (a resumed logger wrote it): left out")
-        lines = [line for n, line in enumerate(lines) if n <= first or n not in set(again)]
-    names, repeated = distinct_names(next(csv.reader([header], delimiter=delimiter)))
-    with foreign_parser(path, "table", remedy=_REMEDY), warnings.catch_warnings():
-        # rows longer than the header are cut with only a warning
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        table = pd.read_csv(
-            io.StringIO("".join(lines[first + 1 :])),
-            sep=delimiter,
-            names=names,
-            header=None,
-            dtype=str,
-            keep_default_na=False,
-            index_col=False,
-            skipinitialspace=True,
-        )
+    blocks: list[dict[str, Any]] = []
+    names: list[str] = []
+    repeated: dict[str, list[int]] = {}
+    kept: list[int] | None = None
+    delimiter = ","
+    for begin, lines in _blocks_of_lines(path):
+        if not blocks:
+            delimiter = max(DELIMITERS, key=lines[0].count)
+            names, repeated = distinct_names(next(csv.reader([lines[0]], delimiter=delimiter)))
+        if not lines[-1].endswith(("\n", "\r")) and _may_be_cut(lines, delimiter):
+            last = lines.pop().strip()
+            notes.append(
+                f"line {begin + len(lines) - 1}, the last, has no line end, so that {last[-20:]!r} "
+                "may be cut short: left out (if it is whole, end the file with a new line)"
+            )
+        header, rows = lines[0].strip(), lines[1:]
+        again = [begin + n for n, line in enumerate(rows) if line.strip() == header]
+        if again:
+            shown = ", ".join(map(str, again[:5])) + (", …" if len(again) > 5 else "")
+            notes.append(f"line {shown} repeats the header (a resumed logger wrote it): left out")
+            rows = [line for line in rows if line.strip() != header]
+        with foreign_parser(path, "table", remedy=_REMEDY), warnings.catch_warnings():
+            # rows longer than the header are cut with only a warning
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            block = pd.read_csv(
+                io.StringIO("".join(rows)),
+                sep=delimiter,
+                names=names,
+                header=None,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                skipinitialspace=True,
+            )
+        if kept is None:
+            large = path.stat().st_size > LARGE
+            kept = _worth_keeping(block, columns) if large else list(range(len(names)))
+        blocks.append(_compact(block.iloc[:, kept], columns))
+    table = pd.DataFrame(_joined(blocks), copy=False)
     table.attrs |= {"notes": notes, "repeated": repeated}
     return table
+
+
+def lines_of_text(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file with their numbers, read one by one."""
+    try:
+        with path.open(encoding=_encoding(path), newline="") as file:
+            for number, line in enumerate(file, 1):
+                if "\0" in line:
+                    raise LogError(f"{path} is binary; export the log as CSV, JSONL or Parquet")
+                yield number, line
+    except UnicodeDecodeError as error:
+        raise _no_text(path, error) from None
+
+
+def _blocks_of_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The header and some rows, again and again, and the line number of the first of the rows."""
+    lines = lines_of_text(path)
+    content = ((n, line) for n, line in lines if line.strip() and not line.startswith("#"))
+    begin, header = next(content, (0, ""))
+    if not header:
+        raise LogError(f"{path} has no header; give a table with named columns")
+    begin += 1
+    rows = [line for _, line in itertools.islice(lines, BLOCK)]
+    yield begin, [header, *rows]
+    while rows := [line for _, line in itertools.islice(lines, BLOCK)]:
+        begin += BLOCK
+        yield begin, [header, *rows]
+
+
+def _worth_keeping(block: pd.DataFrame, columns: Columns | None) -> list[int]:
+    """The columns of a large file that are read, or may tell runs apart."""
+    asked = set() if columns is None else named_columns(columns)
+    return [
+        place
+        for place, name in enumerate(block.columns)
+        if name in TABLE_COLUMNS
+        or recognised(name) is not None
+        or any(re.fullmatch(re.escape(each).replace(r"\*", ".*"), name) for each in asked)
+        or block[name].nunique() <= FEW_LABELS
+    ]
+
+
+def _compact(block: pd.DataFrame, columns: Columns | None) -> dict[str, Any]:
+    """Columns of numbers as floats, exactly; names, and other texts, each kept once."""
+    names = {"run", "evaluator", "metric"}
+    if columns is not None:
+        names |= {columns.run or "run", *columns.tidy.values()} - {columns.tidy.get("value")}
+    compact: dict[str, Any] = {}
+    for name in block.columns:
+        try:
+            numbers = None if name in names else block[name].to_numpy().astype(np.float64)
+        except (ValueError, OverflowError):
+            numbers = None
+        compact[name] = block[name].astype("category").array if numbers is None else numbers
+    return compact
+
+
+def _joined(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The blocks' columns below each other; not of numbers throughout, they are of texts."""
+    from pandas.api.types import union_categoricals
+
+    if len(blocks) == 1:
+        return blocks[0]
+    joined = {}
+    for name in list(blocks[0]):
+        parts = [block.pop(name) for block in blocks]
+        if all(isinstance(part, np.ndarray) for part in parts):
+            joined[name] = np.concatenate(parts)
+        else:
+            joined[name] = union_categoricals([_texts(part) for part in parts])
+    return joined
+
+
+def _texts(part: Any) -> Any:
+    import pandas as pd
+
+    return pd.Categorical(list(map(repr, part.tolist()))) if isinstance(part, np.ndarray) else part
 
 
 def distinct_names(header: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
@@ -113,7 +211,7 @@ def _may_be_cut(lines: Sequence[str], delimiter: str) -> bool:
     An entry is whole if it is quoted, has its power of ten, has as many decimals as any above it or
     as matter, or is what all above it are.
     """
-    if lines[-1].endswith(("\n", "\r")) or not lines[-1].strip():
+    if len(lines) < 2 or not lines[-1].strip():
         return False
     header, *earlier, last = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     if len(last) < len(header) or lines[-1].count('"') % 2:

@@ -55,11 +55,11 @@ class Format:
     read: Reader
 
 
-def _table(read: Callable[[Path], pd.DataFrame]) -> Reader:
+def _table(read: Callable[[Path, Columns | None], pd.DataFrame]) -> Reader:
     """The reader of a format that holds one table."""
 
     def reader(path: Path, columns: Columns | None, name: str) -> RawLog:
-        table = read(path)
+        table = read(path, columns)
         notes = tuple(table.attrs.get("notes", ()))
         return RawLog(runs=raw_runs(table, columns, name=name), notes=notes)
 

@@ -6,13 +6,18 @@ Nothing is interpreted yet.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from array import array
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import LogError
 from ..files import foreign_parser
-from .csv_table import read_text
+from .columns import Columns
+from .csv_table import lines_of_text, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +26,7 @@ HISTORY = "log_history"  # where Hugging Face's trainer_state.json keeps its rec
 DEEPEST = 20  # objects within objects
 
 
-def read_json(path: Path) -> pd.DataFrame:
+def read_json(path: Path, columns: Columns | None = None) -> pd.DataFrame:
     """A file of JSON records.
 
     One object a line (JSONL), a list of objects, an object of equally long lists, or an object
@@ -31,47 +36,72 @@ def read_json(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    text = read_text(path)
     notes: list[str] = []
+    columns_read: dict[str, array[float] | list[Any]] = {}
     with foreign_parser(path, "JSON file"):
-        records = _records(path, text, notes)
-        for number, record in enumerate(records, 1):
+        for number, record in enumerate(_records(path, notes)):
             if not isinstance(record, Mapping):
                 raise LogError(
-                    f"{path}: entry {number} is not a JSON object, such as {{'flip': 0.5}}"
+                    f"{path}: entry {number + 1} is not a JSON object, such as {{'flip': 0.5}}"
                 )
-        table = pd.DataFrame([_flat(record, path) for record in records])
+            _add(columns_read, number, _flat(record, path))
+        rows = max(map(len, columns_read.values()), default=0)
+        for column in columns_read.values():
+            column.extend([math.nan if isinstance(column, array) else None] * (rows - len(column)))
+        table = pd.DataFrame(
+            {k: np.asarray(v) if isinstance(v, array) else v for k, v in columns_read.items()}
+        )
     table.attrs["notes"] = notes
     return table
 
 
-def _records(path: Path, text: str, notes: list[str]) -> list[Any]:
+def _add(columns: dict[str, array[float] | list[Any]], row: int, record: Mapping[str, Any]) -> None:
+    """A record's entries at the ends of their columns, which are of floats while all entries
+    are.
+    """
+    for name, value in record.items():
+        number = isinstance(value, float | int) and not isinstance(value, bool)
+        column = columns.setdefault(name, array("d") if number else [])
+        if isinstance(column, array) and not number:
+            column = columns[name] = [None if math.isnan(v) else v for v in column]
+        missing = row - len(column)
+        column.extend([math.nan if isinstance(column, array) else None] * missing)
+        column.append(float(value) if isinstance(column, array) else value)
+
+
+def _records(path: Path, notes: list[str]) -> Iterator[Any]:
     """The records of a file in any of the forms."""
-    first = _parsed(text.lstrip().splitlines()[0])
+    lines = lines_of_text(path)
+    head = next((line for _, line in lines if line.strip()), "")
+    first = _parsed(head)
     if isinstance(first, Mapping) and not _is_table(first):
-        return _lines(path, text, notes)
+        yield first
+        yield from _later_records(path, lines, notes)
+        return
+    text = read_text(path)
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise LogError(f"{path} is not JSON: {error}") from None
     if isinstance(content, list):
-        return content
-    if isinstance(content.get(HISTORY), list):
-        return list(content[HISTORY])
-    if _is_table(content):
+        yield from content
+    elif isinstance(content.get(HISTORY), list):
+        yield from content[HISTORY]
+    elif _is_table(content):
         lists = {name: column for name, column in content.items() if isinstance(column, list)}
         longest = max(map(len, lists.values()))
         kept = {name: column for name, column in lists.items() if len(column) == longest}
         left_out = [name for name in content if name not in kept]
         if left_out:
             notes.append(f"entries not read: {', '.join(left_out[:20])}")
-        return [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
-    if any(isinstance(value, Mapping | list) for value in content.values()):
+        yield from (dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True))
+    elif any(isinstance(value, Mapping | list) for value in content.values()):
         raise LogError(
             f"{path} is a JSON object of {', '.join(map(str, list(content)[:10]))}: give records, "
             f"as a list of objects, one object a line, equally long lists, or under {HISTORY}"
         )
-    return [content]
+    else:
+        yield content
 
 
 def _parsed(line: str) -> Any:
@@ -80,6 +110,21 @@ def _parsed(line: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError:
         return None
+
+
+def _later_records(path: Path, lines: Iterator[tuple[int, str]], notes: list[str]) -> Iterator[Any]:
+    """The value of each line after the first; a last line that is no JSON is left out."""
+    torn: tuple[int, str, str] | None = None
+    for number, line in lines:
+        if torn is not None and line.strip():
+            raise LogError(f"{path}, line {torn[0]}: not JSON ({torn[1]}): {torn[2][:60]}")
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                torn = (number, error.msg, line.strip())
+    if torn is not None:
+        notes.append(f"line {torn[0]}, the last, is cut short and was left out")
 
 
 def _is_table(content: Any) -> bool:
@@ -92,21 +137,6 @@ def _is_table(content: Any) -> bool:
         if isinstance(column, list) and not any(isinstance(v, Mapping | list) for v in column)
     ]
     return len(lengths) >= 2 and lengths.count(max(lengths)) >= 2
-
-
-def _lines(path: Path, text: str, notes: list[str]) -> list[Any]:
-    """The JSON value of each line that is not empty."""
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-    records = []
-    for number, line in lines:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == lines[-1][0] and records:
-                notes.append(f"line {number}, the last, is cut short and was left out")
-                continue
-            raise LogError(f"{path}, line {number}: not JSON ({error.msg}): {line[:60]}") from None
-    return records
 
 
 def _flat(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import foreign_parser
+from .columns import Columns
 from .csv_table import distinct_names
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 LARGEST_TEXT = 64 * 2**20  # bytes of a text in the file's own description
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def read_parquet(path: Path, columns: Columns | None = None) -> pd.DataFrame:
     """A Parquet file; what pandas kept as an index is a column like any other."""
     import pandas as pd
     import pyarrow.parquet

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ from .restarts import RawCurve, RawRun
 
 if TYPE_CHECKING:
     import pandas as pd
-
-KeyType = TypeVar("KeyType", bound=Hashable)
 
 MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "<na>"})
 TIDY = ("evaluator", "metric", "value")
@@ -55,33 +53,30 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     for field in ("evaluator", "value", *sorted(present)):
         _need(table, own[field], field)
     numbers = {
-        "sequences": _numbers(table, columns.sequences) * columns.batch_size,
+        "sequences": _sequences(table, columns),
         "values": _numbers(table, own["value"]),
         **{field: _numbers(table, own[field]) for field in ("sem", "n") if field in present},
     }
-    tags = _names(table, own["evaluator"])
-    if "metric" in present:
-        metrics = _names(table, own["metric"])
-        keys = [(known_evaluator(tag), metric) for tag, metric in zip(tags, metrics, strict=True)]
-    else:
-        key_of = {
-            tag: recognised(tag) or (tag, headline_metric(tag)) for tag in dict.fromkeys(tags)
-        }
-        keys = [key_of[tag] for tag in tags]
+    tags, tag_of = _labels(table, own["evaluator"])
+    metrics, metric_of = _labels(table, own["metric"]) if "metric" in present else ([""], None)
+    kinds = tag_of if metric_of is None else tag_of * len(metrics) + metric_of
     read = {columns.sequences, columns.run, *(own[field] for field in present)}
     unread = _unread(table, read)
     for run, rows in _by_run(table, columns, name):
-        curves = []
-        for key, members in _groups([keys[row] for row in rows]):
-            taken = {field: values[rows][members] for field, values in numbers.items()}
+        curves, renamed = [], {}
+        for kind, members in _groups(kinds[rows]):
+            tag = tags[kind // len(metrics)]
+            key = (known_evaluator(tag), metrics[kind % len(metrics)])
+            if metric_of is None:
+                key = recognised(tag) or (tag, headline_metric(tag))
+            at = rows[members]
+            taken = {field: values[at] for field, values in numbers.items()}
             for field in ("sem", "n"):
                 if field in taken and not np.isfinite(taken[field]).any():
                     del taken[field]
-            curves.append(RawCurve(evaluator=key[0], metric=key[1], rows=rows[members], **taken))
-        renamed = {tag: keys[row][0] for row, tag in zip(rows, tags[rows], strict=True)}
-        notes = tuple(
-            f"evaluator {old} was read as {new}" for old, new in renamed.items() if old != new
-        )
+            curves.append(RawCurve(evaluator=key[0], metric=key[1], rows=at, **taken))
+            renamed |= {tag: key[0]} if tag != key[0] else {}
+        notes = tuple(f"evaluator {old} was read as {new}" for old, new in renamed.items())
         yield RawRun(name=run, curves=tuple(curves), notes=notes, unread=unread)
 
 
@@ -91,7 +86,7 @@ def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
         named = (*found.curves.values(), *found.sem.values(), *found.n.values())
         unread = _unread(table, {columns.sequences, columns.run, *named})
         for run, rows in _by_run(table, columns, name if found.run is None else found.run):
-            sequences = _numbers(table, columns.sequences)[rows] * columns.batch_size
+            sequences = _sequences(table, columns)[rows]
             curves = tuple(
                 RawCurve(
                     evaluator=key[0],
@@ -194,50 +189,67 @@ def _by_run(
     if columns.run is None:
         yield name, np.arange(len(table))
         return
-    yield from _groups([run or name for run in _names(table, columns.run)])
+    runs, run_of = _labels(table, columns.run)
+    if np.all(run_of == run_of[0]):
+        yield runs[run_of[0]] or name, np.arange(len(table))
+        return
+    for run, rows in _groups(run_of):
+        yield runs[run] or name, rows
 
 
-def _groups(keys: Sequence[KeyType]) -> Iterator[tuple[KeyType, NDArray[np.intp]]]:
-    """Each distinct key, in order of appearance, and the indices at which it stands."""
-    members: dict[KeyType, list[int]] = {}
-    for index, key in enumerate(keys):
-        members.setdefault(key, []).append(index)
-    for key, indices in members.items():
-        yield key, np.array(indices)
+def _groups(codes: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Each distinct code, in order of appearance, and the indices at which it stands."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    groups = np.split(order, starts[1:]) if len(order) else []
+    for members in sorted(groups, key=lambda indices: int(indices[0])):
+        yield int(codes[members[0]]), members
 
 
-def _names(table: pd.DataFrame, column: str) -> NDArray[np.object_]:
-    """A column of names as text, empty where there is none."""
-    missing = table[column].isna()
-    names = [
-        "" if gone else str(name).strip() for name, gone in zip(table[column], missing, strict=True)
-    ]
-    return np.array(names, dtype=object)
+def _sequences(table: pd.DataFrame, columns: Columns) -> NDArray[np.float64]:
+    numbers = _numbers(table, columns.sequences)
+    return numbers if columns.batch_size == 1 else numbers * columns.batch_size
 
 
 def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
     """A column as float64, NaN where it is empty; a text's nearest float, exactly."""
-    values = table[column].to_numpy()
-    if values.dtype.kind in "biuf":
-        return values.astype(np.float64)
-    numbers = np.full(len(values), np.nan)
-    texts = np.array(["" if value is None else str(value).strip() for value in values])
-    given = ~np.isin(np.char.lower(texts), sorted(MISSING))
+    series = table[column]
+    if series.dtype.kind in "biuf":
+        return series.to_numpy().astype(np.float64, copy=False)
+    categories, codes = _categories(series)  # each distinct text is read once
+    numbers, wrong = np.full(len(categories) + 1, np.nan), []
+    for place, text in enumerate(categories):
+        if text.lower() not in MISSING:
+            try:
+                numbers[place] = float(text)
+            except ValueError:
+                wrong.append(place)
+    if wrong:
+        row = int(np.argmax(np.isin(codes, wrong)))
+        raise LogError(
+            f"column {column!r}, row {row + 1}: {categories[codes[row]][:40]!r} is not a number; "
+            "remove units and per cent signs, write decimals with a point, or name another column "
+            "with --columns"
+        )
+    return numbers[codes]
+
+
+def _labels(table: pd.DataFrame, column: str) -> tuple[list[str], NDArray[np.intp]]:
+    """The distinct names in a column, empty for none, and for each row the place of its own."""
+    categories, codes = _categories(table[column])
+    names = {text: place for place, text in enumerate(dict.fromkeys([*categories, ""]))}
+    places = np.array([names[text] for text in [*categories, ""]], dtype=np.int32)
+    return list(names), places[codes]
+
+
+def _categories(series: pd.Series) -> tuple[list[str], NDArray[np.intp]]:
+    """The distinct texts of a column and for each row the place of its own, -1 for none."""
     try:
-        numbers[given] = texts[given].astype(np.float64)
-        return numbers
-    except (ValueError, OverflowError):
-        pass  # found one by one
-    for row in np.flatnonzero(given):
-        try:
-            float(texts[row])
-        except (ValueError, OverflowError):
-            raise LogError(
-                f"column {column!r}, row {row + 1}: {texts[row][:40]!r} is not a number; remove "
-                "units and per cent signs, write decimals with a point, or name another column "
-                "with --columns"
-            ) from None
-    return numbers
+        categorical = series.astype("category").cat
+    except TypeError:  # lists and the like, which are not even names
+        categorical = series.map(str).astype("category").cat
+    texts = [str(category).strip() for category in categorical.categories]
+    return texts, categorical.codes.to_numpy()
 
 
 def _need(table: pd.DataFrame, column: str, what: str) -> None:
