@@ -72,7 +72,7 @@ MAKERS = {
     "fit": lambda: fit(read_curves("published:mq")[0], MODEL, starts=1, screened=16, points=20),
     "map": default_map,
     "effects": lambda: default_map().effects,
-    "odds": lambda: default_map().odds,
+    "correction": lambda: default_map().verdict_correction,
     "regression": small_regression,
     "forecast": lambda: forecast_settings(
         {"n_classes": 1600}, default_map(), horizon=1e6, draws=100

@@ -57,7 +57,7 @@ def test_equal_weights_change_nothing(count):
 
 def test_from_settings_the_verdicts_are_the_corrected_ones_and_so_are_the_futures(main):
     found = forecast_settings(main.settings, default_map(), horizon=HORIZON, draws=1000)
-    corrected = default_map().odds_at(main.settings, found.theory_probability, horizon=HORIZON)
+    corrected = default_map().corrected(main.settings, found.theory_probability, horizon=HORIZON)
     assert found.verdict_probability == corrected
     assert found.verdict_probability != found.theory_probability
     emerged = corrected["persistent"] + corrected["transient"]
@@ -74,7 +74,7 @@ def test_a_log_s_verdict_odds_move_by_what_experience_says_of_the_settings(main)
             dataclasses.replace(run, verdicts=()) for run in knobs.runs)),
         budget=HORIZON, draws=1000,
     )  # fmt: skip
-    after = knobs.odds_at(main.settings, first, horizon=HORIZON)
+    after = knobs.corrected(main.settings, first, horizon=HORIZON)
     raw = {v: seen.theory_probability[v] * after[v] / max(first[v], RARE) for v in VERDICTS}
     for name in VERDICTS:
         assert seen.verdict_probability[name] == pytest.approx(raw[name] / sum(raw.values()))

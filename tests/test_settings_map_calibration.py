@@ -15,7 +15,7 @@ from tolerances import STANDARD_ERRORS
 from coopetition.dynamics.catalogue import get
 from coopetition.errors import LogError
 from coopetition.forecasting.settings_map import calibrate, default_map, load_map, save_map
-from coopetition.forecasting.settings_map.effects import EffectPrior
+from coopetition.forecasting.settings_map.priors import EffectPrior
 from coopetition.forecasting.settings_map.regression import expected_deviations, regress
 from coopetition.forecasting.theories import Logistics
 from coopetition.forecasting.theories.theory import parameter_names

@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from coopetition.errors import CoopetitionError
 from coopetition.forecasting import forecast_settings
 from coopetition.forecasting.settings_map import calibrate, default_map, load_map, save_map
-from coopetition.forecasting.settings_map.effects import current_priors
-from coopetition.forecasting.settings_map.priors import completed
+from coopetition.forecasting.settings_map.priors import completed, current_priors
 from coopetition.forecasting.settings_map.regression import too_alike
 from coopetition.forecasting.theories.toy_model import toy_theory
 from coopetition.logs import read_curves

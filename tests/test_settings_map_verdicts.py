@@ -20,7 +20,7 @@ from coopetition.forecasting.settings_map import (
 from coopetition.forecasting.settings_map.cross_validation import SHARES, with_verdicts
 from coopetition.forecasting.settings_map.logistic import POWER_WIDTH, fit_multinomial, softmax
 from coopetition.forecasting.settings_map.storage import save_map
-from coopetition.forecasting.settings_map.verdict_odds import WIDTHS, fit_odds
+from coopetition.forecasting.settings_map.verdict_correction import WIDTHS, fit_correction
 from coopetition.logs import published_runs, read_curves
 from coopetition.proposal import with_runs
 from coopetition.settings.covariates import COVARIATES
@@ -90,9 +90,9 @@ def test_where_the_map_is_right_more_often_than_it_says_it_is_told_more_surely()
         return {name: 0.6 if name == happened else 0.2 for name in VERDICTS}
 
     every = [run(f"{v}{i}", [record(v, cautious(v))]) for i in range(12) for v in VERDICTS]
-    odds = fit_odds(every)
-    assert odds.power > 1.5
-    assert odds.correct(cautious("transient"), {}, 1e6)["transient"] > 0.75
+    correction = fit_correction(every)
+    assert correction.power > 1.5
+    assert correction.correct(cautious("transient"), {}, 1e6)["transient"] > 0.75
 
 
 def test_a_lean_that_goes_with_a_setting_is_learnt_of_many_runs_and_not_of_few():
@@ -102,7 +102,7 @@ def test_a_lean_that_goes_with_a_setting_is_learnt_of_many_runs_and_not_of_few()
             for i in range(count)
             for name, share in (("persistent", 1.0), ("never", 0.0))
         ]
-        return fit_odds(half)
+        return fit_correction(half)
 
     few, many = of(1), of(40)
     assert few.width == min(WIDTHS)
@@ -123,21 +123,21 @@ def test_later_horizons_are_corrected_as_the_last_and_earlier_ones_less_and_less
         for i in range(20)
         for h, name in ((1e5, "persistent"), (1e6, "transient"))
     ]
-    odds = fit_odds(runs)
-    assert odds.horizons == (1e5, 1e6)
-    assert odds.correct(EVEN, {}, 5e7) == odds.correct(EVEN, {}, 1e6)
-    assert odds.correct(EVEN, {}, 1e5)["persistent"] > 0.7
-    earlier = [odds.correct(EVEN, {}, h)["persistent"] for h in (1e5, 9e4, 7e4, 5.5e4)]
+    correction = fit_correction(runs)
+    assert correction.horizons == (1e5, 1e6)
+    assert correction.correct(EVEN, {}, 5e7) == correction.correct(EVEN, {}, 1e6)
+    assert correction.correct(EVEN, {}, 1e5)["persistent"] > 0.7
+    earlier = [correction.correct(EVEN, {}, h)["persistent"] for h in (1e5, 9e4, 7e4, 5.5e4)]
     assert all(one > other for one, other in itertools.pairwise(earlier))
     for before_anything_was_seen in (5e4, 1e3):
-        assert odds.correct(EVEN, {}, before_anything_was_seen) == pytest.approx(EVEN)
+        assert correction.correct(EVEN, {}, before_anything_was_seen) == pytest.approx(EVEN)
 
 
 def test_a_verdict_before_the_horizons_of_the_small_runs_is_the_theorys():
-    odds = small_map().odds
+    correction = small_map().verdict_correction
     sure = {"persistent": 0.0, "transient": 0.01, "never": 0.99}
     for one in small_map().runs[::20]:
-        found = odds.correct(sure, one.settings, 0.4 * odds.horizons[0])
+        found = correction.correct(sure, one.settings, 0.4 * correction.horizons[0])
         assert found["never"] == pytest.approx(0.99, abs=0.01)
 
 
@@ -146,7 +146,9 @@ def test_several_verdicts_of_a_run_are_not_as_many_runs():
               for i in range(5)]  # fmt: skip
     apart = [run(f"r{i}{h}", [record("persistent", horizon=h)]) for i in range(5)
              for h in (1e5, 2e5, 4e5)]  # fmt: skip
-    together, separate = (fit_odds(r).correct(EVEN, {}, 2e5)["persistent"] for r in (thrice, apart))
+    together, separate = (
+        fit_correction(r).correct(EVEN, {}, 2e5)["persistent"] for r in (thrice, apart)
+    )
     assert 1 / 3 < together < separate
 
 
@@ -155,9 +157,9 @@ def test_without_records_nothing_is_corrected():
         default_map(),
         runs=tuple(dataclasses.replace(one, verdicts=()) for one in default_map().runs),
     )
-    assert bare.odds is None
+    assert bare.verdict_correction is None
     chances = {"persistent": 0.2, "transient": 0.7, "never": 0.1}
-    assert bare.odds_at({}, chances, horizon=HORIZON) == chances
+    assert bare.corrected({}, chances, horizon=HORIZON) == chances
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_a_single_setting_leaves_nothing_to_foresee_from():
     bare = dataclasses.replace(
         alone, runs=tuple(dataclasses.replace(one, verdicts=()) for one in alone.runs)
     )
-    assert with_verdicts(bare, {"mq": read_curves("published:mq")[0]}).odds is None
+    assert with_verdicts(bare, {"mq": read_curves("published:mq")[0]}).verdict_correction is None
 
 
 def test_a_log_without_flip_tells_no_verdict():
@@ -218,14 +220,14 @@ def test_verdicts_survive_the_disk_and_older_files_hold_none(tmp_path):
     assert [r.verdicts for r in load_map(file).runs] == [r.verdicts for r in default_map().runs]
     text = file.read_text(encoding="utf-8").replace('"verdicts"', '"unheard_of"')
     file.write_text(text, encoding="utf-8")
-    assert load_map(file).odds is None
+    assert load_map(file).verdict_correction is None
 
 
 def test_the_correction_leaves_out_what_the_map_leaves_out():
     names = [r.run for r in default_map().runs]
     assert set(published_runs()) >= set(names)
     without = default_map().without(*names[:8])
-    assert without.odds.power != default_map().odds.power
+    assert without.verdict_correction.power != default_map().verdict_correction.power
 
 
 def test_softmax_of_large_numbers_is_finite():

@@ -45,11 +45,11 @@ def corrected_verdicts(
     verdicts change by the same ratios.
     """
     theory_says = verdict_probabilities(flip)
-    if settings_map.odds is None:
+    if settings_map.verdict_correction is None:
         return theory_says, np.full(len(flip), 1.0 / len(flip))
     if follows_log:
         theory_says = _from_settings(settings_map, prior, horizon, seed)
-    corrected = settings_map.odds_at(settings, theory_says, horizon=horizon)
+    corrected = settings_map.corrected(settings, theory_says, horizon=horizon)
     weights = path_weights(flip, theory_says, corrected)
     if not follows_log:
         return corrected, weights

@@ -9,8 +9,8 @@ from ..curves.curve import Curves
 from ..curves.runs import distinct
 from ..files import provenance
 from ..forecasting.settings_map import SettingsMap
+from ..forecasting.settings_map.calibration import joined
 from ..forecasting.settings_map.cross_validation import with_verdicts
-from ..forecasting.settings_map.further_runs import joined
 
 
 def with_runs(settings_map: SettingsMap, runs: Iterable[Curves], *, seed: int = 0) -> SettingsMap:
@@ -21,7 +21,7 @@ def with_runs(settings_map: SettingsMap, runs: Iterable[Curves], *, seed: int = 
 
     Each new run's parameters are fitted under what the map predicts of its settings, to as much of
     its log as of the map's other runs, and its quadratic log-likelihood joins the map's
-    (`coopetition.forecasting.settings_map.further_runs`). Effects follow anew; the deviations'
+    (`coopetition.forecasting.settings_map.calibration`). Effects follow anew; the deviations'
     variances, which a few runs cannot change much, stay.
 
     Parameters

@@ -82,7 +82,7 @@ def _verdicts(
             f"{budget:,.0f} sequences; keep its settings (learning rate, batch size) nearer to "
             "the base's, or shorten the budget"
         )
-    return settings_map.odds_at(settings, verdict_probabilities(flip[whole]), horizon=budget)
+    return settings_map.corrected(settings, verdict_probabilities(flip[whole]), horizon=budget)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

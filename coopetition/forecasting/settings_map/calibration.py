@@ -12,8 +12,8 @@ References: Lindstrom & Bates 1990, Biometrics 46:673; Efron & Morris 1973, J. A
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,7 @@ from ..observations import Observations, observations
 from ..theories.theory import Theory, parameter_names
 from ..theories.toy_model import as_theory, toy_theory
 from .cross_validation import with_verdicts
-from .effects import current_priors
-from .priors import Priors
+from .priors import Priors, current_priors
 from .regression import expected_deviations
 from .run_fit import informed, optimum_of, screened
 from .run_information import RunInformation
@@ -43,7 +42,7 @@ Array = NDArray[np.float64]
 POINTS = 56  # most values kept of a curve
 ROUNDS = 14
 FIRST_EVALUATIONS, EVALUATIONS = 25, 8
-REACH = 2.5  # of the first belief's deviations within which a run's θ is looked for
+REACH = 2.5  # of the prior's deviations within which a run's θ is looked for
 DAMPING = 0.6  # of the effects' change a round: undamped they swing
 FAILED = "the theory cannot be simulated where it fits the log best"
 
@@ -77,12 +76,12 @@ def calibrate(
     discrepancy
         The random function between theory and curves.
     priors
-        What is believed of parameters and effects beforehand; `current_priors` when None.
+        Of parameters and effects; those of this version when None.
     first
         Where to start a run's θ by its name, for runs calibrated before; saves the screening.
     verdicts
-        Whether to learn the verdicts' odds from the runs too
-        (`coopetition.forecasting.settings_map.verdict_odds`).
+        Whether to learn from the runs how to correct verdict probabilities
+        (`coopetition.forecasting.settings_map.verdict_correction`).
     seed
         Of the draws that are screened.
     progress
@@ -103,99 +102,146 @@ def calibrate(
     Examples
     --------
     >>> from coopetition.logs import read_curves
-    >>> found = calibrate(read_curves("published:mq"), points=12)
-    >>> found.runs[0].run
+    >>> settings_map = calibrate(read_curves("published:mq"), points=12)
+    >>> settings_map.runs[0].run
     'mq'
     """
-    theory = as_theory(theory)
-    chosen = toy_theory(theory) if isinstance(theory, str) else theory
-    form, believed = discrepancy or Discrepancy(), priors or current_priors(chosen)
+    named = as_theory(theory)
+    declared = None if isinstance(named, str) else named
+    chosen = toy_theory(named) if isinstance(named, str) else named
+    form, priors = discrepancy or Discrepancy(), priors or current_priors(chosen)
     given = distinct(runs_in(runs))
-    members, logs, excluded = members_of(given, chosen, form, until, points)
-    knobs = SettingsMap(
+    members, logs, excluded = usable_runs(given, chosen, form, until, points)
+    settings_map = SettingsMap(
         theory=chosen.name,
         parameters=parameter_names(chosen),
-        deviation=np.array([(1.5 * p.seed_spread) ** 2 for p in believed.parameters]),
+        deviation=np.array([(1.5 * p.seed_spread) ** 2 for p in priors.parameters]),
         runs=tuple(members),
-        excluded=excluded,
+        excluded={},
         discrepancy=form,
-        priors=believed,
+        priors=priors,
         provenance=provenance(
             "calibrate",
             {"until": until, "points": points, "theory": chosen.name},
             seed=seed,
             sources=[curves.source for curves in given],
         ),
-        declared=None if isinstance(theory, str) else theory,
+        declared=declared,
     )
     with one_blas_thread():
-        knobs = _fitted_together(knobs, chosen, logs, first, stream(seed, "calibration"), progress)
-    failed = {run.run: FAILED for run in knobs.runs if not run.information.any()}
-    kept = tuple(run for run in knobs.runs if run.run not in failed)
-    knobs = dataclasses.replace(knobs, runs=kept, excluded={**excluded, **failed})
-    said = {**knobs.provenance, "warnings": list(knobs.warnings)}
-    knobs = dataclasses.replace(knobs, provenance=said)
+        settings_map = _fitted_together(
+            settings_map, chosen, logs, first or {}, stream(seed, "calibration"), progress
+        )
+    settings_map = _with_informed(
+        dataclasses.replace(settings_map, runs=()), settings_map.runs, excluded
+    )
+    known = {**settings_map.provenance, "warnings": list(settings_map.warnings)}
+    settings_map = dataclasses.replace(settings_map, provenance=known)
     if not verdicts:
-        return knobs
-    named = {curves.run: curves for curves in given}
-    judged = {run.run: named[run.run] for run in kept}
-    return with_verdicts(knobs, judged, seed=seed, progress=progress)
+        return settings_map
+    by_name = {curves.run: curves for curves in given}
+    logs_kept = {run.run: by_name[run.run] for run in settings_map.runs}
+    return with_verdicts(settings_map, logs_kept, seed=seed, progress=progress)
+
+
+def joined(settings_map: SettingsMap, runs: Sequence[Curves], *, seed: int = 0) -> SettingsMap:
+    """The map with the information in further runs' logs, used as far as those of its own.
+
+    Each run, under a name that the map does not have, is fitted to its log under what the map
+    predicts of its settings: θ maximises log p(log | θ) − ½ Σ_j (θ_j − m_j)²/C_jj. Runs that cannot
+    be used are named in `SettingsMap.excluded`; a `LogError` if none can.
+    """
+    theory, settings = settings_map.the_theory(), {curves.run: curves.settings for curves in runs}
+    asked = settings_map.provenance.get("settings", {})
+    limit = {name: asked[name] for name in ("until", "points") if name in asked}
+    members, logs, excluded = usable_runs(runs, theory, settings_map.discrepancy, **limit)
+    rng, fitted = stream(seed, "calibration"), []
+    with one_blas_thread():
+        for member, log in zip(members, logs, strict=True):
+            prior = settings_map.predict(settings[member.run])
+            variance = np.diag(prior.covariance)
+            starts = screened(theory, log, prior.mean, variance, rng)
+            limits = _limits(settings_map, settings_map.design(member.settings, member.kind))
+            optimum = optimum_of(
+                theory, log, prior.mean, np.diag(1.0 / variance), starts, FIRST_EVALUATIONS, limits
+            )
+            fitted.append(informed(theory, log, member, optimum))
+    both = _with_informed(settings_map, fitted, excluded)
+    if len(both.runs) == len(settings_map.runs):
+        reasons = "; ".join(f"{c.run}: {both.excluded[c.run]}" for c in runs)
+        raise LogError(f"no run to learn from ({reasons})")
+    return both
+
+
+def _with_informed(
+    settings_map: SettingsMap, fitted: Iterable[RunInformation], excluded: Mapping[str, str]
+) -> SettingsMap:
+    """The map with further fitted runs; those whose optimum cannot be simulated are excluded."""
+    runs, excluded = list(settings_map.runs), {**settings_map.excluded, **excluded}
+    for run in fitted:
+        if run.information.any():
+            runs.append(run)
+        else:
+            excluded[run.run] = FAILED
+    return dataclasses.replace(settings_map, runs=tuple(runs), excluded=excluded)
 
 
 def _fitted_together(
-    knobs: SettingsMap,
-    chosen: Theory,
+    settings_map: SettingsMap,
+    theory: Theory,
     logs: Sequence[Observations],
-    first: Mapping[str, Array] | None,
+    first: Mapping[str, Array],
     rng: np.random.Generator,
     progress: bool,
 ) -> SettingsMap:
     """The map with its runs' information and deviations, by turns."""
-    guess = np.array([p.seed_spread**2 for p in knobs.priors.parameters])
+    from tqdm.auto import tqdm
+
+    parameters = settings_map.priors.parameters
+    guess = np.array([p.seed_spread**2 for p in parameters])
     # what no log determines would otherwise spread further with every round
-    most = np.array([p.setting_spread**2 for p in knobs.priors.parameters])
-    designs = np.array([knobs.design(run.settings, run.kind) for run in knobs.runs])
-    mean = knobs.prior.mean.copy()
-    for turn in _shown(range(ROUNDS), progress):
-        found = []
-        for member, log, z in zip(knobs.runs, logs, designs, strict=True):
-            omega = np.diag(1.0 / knobs.deviation)
-            wide = guess + knobs.prior.spread**2 @ z**2
+    most = np.array([p.setting_spread**2 for p in parameters])
+    designs = np.array([settings_map.design(run.settings, run.kind) for run in settings_map.runs])
+    mean = settings_map.prior.mean.copy()
+    for turn in tqdm(range(ROUNDS), desc="calibrating", leave=False, disable=not progress):
+        runs = []
+        for member, log, z in zip(settings_map.runs, logs, designs, strict=True):
+            omega = np.diag(1.0 / settings_map.deviation)
             if turn > 0:
                 starts = member.optimum[None]
-            elif first is not None and member.run in first:
+            elif member.run in first:
                 starts = np.asarray(first[member.run])[None]
             else:
-                starts = screened(chosen, log, mean @ z, wide, rng)
+                wide = guess + settings_map.prior.spread**2 @ z**2
+                starts = screened(theory, log, mean @ z, wide, rng)
             evaluations = EVALUATIONS if turn else FIRST_EVALUATIONS
-            limits = limits_at(knobs, z)
-            optimum = optimum_of(chosen, log, mean @ z, omega, starts, evaluations, limits)
-            found.append(informed(chosen, log, member, optimum))
-        knobs = dataclasses.replace(knobs, runs=tuple(found))
-        effects = knobs.effects
+            limits = _limits(settings_map, z)
+            optimum = optimum_of(theory, log, mean @ z, omega, starts, evaluations, limits)
+            runs.append(informed(theory, log, member, optimum))
+        settings_map = dataclasses.replace(settings_map, runs=tuple(runs))
+        effects = settings_map.effects
         mean += (DAMPING if turn else 1.0) * (effects.mean - mean)
         squares = expected_deviations(
             effects,
-            knobs.deviation,
+            settings_map.deviation,
             designs,
-            np.array([run.information for run in found]),
-            np.array([run.score for run in found]),
+            np.array([run.information for run in runs]),
+            np.array([run.score for run in runs]),
         )
-        deviation = (squares + GUESS_WEIGHT * guess) / (len(found) + GUESS_WEIGHT)
-        deviation = np.minimum(deviation, most)
-        knobs = dataclasses.replace(knobs, deviation=deviation)
-    return knobs
+        deviation = (squares + GUESS_WEIGHT * guess) / (len(runs) + GUESS_WEIGHT)
+        settings_map = dataclasses.replace(settings_map, deviation=np.minimum(deviation, most))
+    return settings_map
 
 
-def limits_at(knobs: SettingsMap, design: Array) -> tuple[Array, Array]:
-    """The ends of where θ is looked for at a row of covariates, by the first priors."""
-    guess = np.array([p.seed_spread**2 for p in knobs.priors.parameters])
-    middle = knobs.prior.mean @ design
-    reach = REACH * np.sqrt(guess + knobs.prior.spread**2 @ design**2)
+def _limits(settings_map: SettingsMap, design: Array) -> tuple[Array, Array]:
+    """The ends of where θ is looked for at a row of covariates, by the priors alone."""
+    guess = np.array([p.seed_spread**2 for p in settings_map.priors.parameters])
+    middle = settings_map.prior.mean @ design
+    reach = REACH * np.sqrt(guess + settings_map.prior.spread**2 @ design**2)
     return middle - reach, middle + reach
 
 
-def members_of(
+def usable_runs(
     runs: Iterable[Curves],
     theory: Theory,
     discrepancy: Discrepancy,
@@ -209,27 +255,17 @@ def members_of(
     excluded: dict[str, str] = {}
     for curves in runs:
         settings = curves.settings
-        reason = unusable(settings)
-        if reason is not None:
-            excluded[curves.run] = reason
-            continue
         try:
-            values, origin, time_scale = (
-                covariates(settings),
-                head_start(settings),
-                time_scale_of(settings),
-            )
-        except ValueError as error:
-            excluded[curves.run] = str(error)
-            continue
-        cut = (
-            curves.last_sequence if until is None else min(curves.last_sequence, until * time_scale)
-        )
-        try:
+            if (reason := unusable(settings)) is not None:
+                raise ValueError(reason)
+            values, origin, scale = (
+                covariates(settings), head_start(settings), time_scale_of(settings)
+            )  # fmt: skip
+            cut = min(curves.last_sequence, math.inf if until is None else until * scale)
             log = observations(
-                curves, discrepancy, until=cut, origin=origin, time_scale=time_scale, points=points
+                curves, discrepancy, until=cut, origin=origin, time_scale=scale, points=points
             )
-        except LogError as error:
+        except (ValueError, LogError) as error:
             excluded[curves.run] = str(error)
             continue
         logs.append(log)
@@ -249,11 +285,3 @@ def members_of(
         reasons = "; ".join(f"{name}: {why}" for name, why in excluded.items()) or "none was given"
         raise LogError(f"no run to calibrate on ({reasons})")
     return members, logs, excluded
-
-
-def _shown(turns: Any, progress: bool) -> Any:
-    if not progress:
-        return turns
-    from tqdm.auto import tqdm
-
-    return tqdm(turns, desc="calibrating", leave=False)

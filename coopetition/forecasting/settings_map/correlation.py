@@ -1,4 +1,4 @@
-"""How alike combinations of settings are: what a sum of effects misses at one, it misses nearby.
+"""Correlation between settings: what a sum of effects misses at one combination, it misses nearby.
 
 Effects are linear in the covariates, the truth is not: twice as many classes need not do twice what
 1.4 times as many do. What the sum misses at settings z is a Gaussian process with correlation
@@ -45,13 +45,7 @@ def correlation(
 ) -> Array:
     """Correlations κ between combinations of settings, shape ``(first, second)``.
 
-    Parameters
-    ----------
-    first, second
-        Combinations of settings.
-    reach, unknown
-        Of the covariates, in the order in which combinations hold them; ``unknown`` is the standard
-        deviation of a covariate that a combination does not tell.
+    The covariates' ρ and u stand in the order in which combinations hold them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a map would have said of each of its runs, had those of the same settings not been in it."""
+"""Cross-validation: verdicts of a map's runs, predicted without the runs of the same settings."""
 
 from __future__ import annotations
 
@@ -27,48 +27,37 @@ def with_verdicts(
     """The map with the verdicts of the runs whose logs are given; the others keep theirs.
 
     Runs whose log tells no verdict (no flip) get none, and none gets any where all runs have the
-    same settings: without them nothing is left to foresee from.
-
-    Parameters
-    ----------
-    settings_map
-        The map.
-    logs
-        The runs' curves by name.
-    seed
-        Of the futures.
-    progress
-        Whether to show progress on stderr.
+    same settings: without them nothing is left to predict from.
     """
     from tqdm.auto import tqdm
 
     if len(settings_map.combinations) < 2:
         return settings_map
-    found: dict[str, tuple[VerdictRecord, ...]] = {}
+    records: dict[str, tuple[VerdictRecord, ...]] = {}
     with one_blas_thread():
         for combination in tqdm(
-            settings_map.combinations, desc="foreseeing", leave=False, disable=not progress
+            settings_map.combinations, desc="cross-validating", leave=False, disable=not progress
         ):
             alike = [run for run in settings_map.runs if run.combination == combination]
             new = [run for run in alike if run.run in logs]
             if not new:
                 continue
             others = settings_map.without(*(run.run for run in alike))
-            futures: dict[float, tuple[Array, Array]] = {}  # by their end: seeds share them
+            paths: dict[float, tuple[Array, Array]] = {}  # by their end: seeds share them
             for run in new:
                 log = logs[run.run]
-                if run.until not in futures:
-                    futures[run.until] = _futures(others, log, run.until, seed)
-                found[run.run] = _records(log, run.until, *futures[run.until])
+                if run.until not in paths:
+                    paths[run.until] = _flip_paths(others, log, run.until, seed)
+                records[run.run] = _records(log, run.until, *paths[run.until])
     runs = tuple(
-        dataclasses.replace(run, verdicts=found.get(run.run, run.verdicts))
+        dataclasses.replace(run, verdicts=records.get(run.run, run.verdicts))
         for run in settings_map.runs
     )
     return dataclasses.replace(settings_map, runs=runs)
 
 
-def _futures(others: SettingsMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
-    """Futures of such a run by the other runs: sequences and flips, ``(draws, times)``."""
+def _flip_paths(others: SettingsMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
+    """Paths of such a run by the other runs: sequences and flips, ``(draws, times)``."""
     theory, prior = others.the_theory(), others.predict(log.settings)
     flips = flip_paths(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
     return prior.origin + path_times(prior, until), flips
@@ -77,8 +66,8 @@ def _futures(others: SettingsMap, log: Curves, until: float, seed: int) -> tuple
 def _records(
     log: Curves, until: float, sequences: Array, flips: Array
 ) -> tuple[VerdictRecord, ...]:
-    """Verdicts at shares of the log, with what the futures said of them."""
-    found = []
+    """Verdicts at shares of the log, with the shares of the paths that have them."""
+    records = []
     for share in SHARES:
         horizon = share * until
         steps = int(np.searchsorted(sequences, horizon * (1 + 1e-9), side="right"))
@@ -89,5 +78,5 @@ def _records(
         except ValueError:  # no flip, or fewer than two points of it by then
             continue
         chances = verdict_probabilities(flips[:, :steps])
-        found.append(VerdictRecord(horizon=horizon, verdict=happened, foreseen=chances))
-    return tuple(found)
+        records.append(VerdictRecord(horizon=horizon, verdict=happened, foreseen=chances))
+    return tuple(records)

@@ -27,19 +27,11 @@ POWER_WIDTH = 0.5  # σ
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scaling(ReadOnlyArrays):
-    """Covariates as a regression takes them: those that differ, standardised, and a constant.
+    """Covariates as a regression takes them: those that differ, standardised, and a constant."""
 
-    Parameters
-    ----------
-    names
-        The covariates that differ between the rows it was made of.
-    centre, scale
-        Their means and standard deviations, shape ``(names,)``.
-    """
-
-    names: tuple[str, ...]
-    centre: Array
-    scale: Array
+    names: tuple[str, ...]  # of the covariates that differ between the rows it was made of
+    centre: Array  # their means, (names,)
+    scale: Array  # and standard deviations, (names,)
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, float]]) -> Scaling:
@@ -57,21 +49,11 @@ class Scaling(ReadOnlyArrays):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Multinomial(ReadOnlyArrays):
-    """A fitted regression.
+    """A fitted regression."""
 
-    Parameters
-    ----------
-    weights
-        w, shape ``(verdicts, k)``.
-    power
-        a, 1 where there was nothing to begin from.
-    log_evidence
-        Logarithm of the probability of the outcomes, up to a constant of the data.
-    """
-
-    weights: Array
-    power: float
-    log_evidence: float
+    weights: Array  # w, (verdicts, k)
+    power: float  # a, 1 without probabilities to begin from
+    log_evidence: float  # of the outcomes, up to a constant of the data
 
 
 def fit_multinomial(
@@ -82,25 +64,11 @@ def fit_multinomial(
     log_first: Array | None = None,
     counts: Array | None = None,
 ) -> Multinomial:
-    """Find the maximum of the posterior.
+    """The maximum of the posterior; a `ValueError` if a covariate is not finite.
 
-    Parameters
-    ----------
-    z
-        Covariates, one of them constant, shape ``(n, k)``.
-    outcomes
-        1 for what happened and 0 else, shape ``(n, verdicts)``.
-    tau
-        τ of each covariate, shape ``(k,)``.
-    log_first
-        log p₀, shape ``(n, verdicts)``.
-    counts
-        As how many observations a row counts, shape ``(n,)``; 1 when None.
-
-    Raises
-    ------
-    ValueError
-        If a covariate or probability is not finite.
+    Shapes: z ``(n, k)``, one covariate constant; outcomes ``(n, verdicts)``, 1 for what happened
+    and 0 else; τ ``(k,)``; log p₀ ``(n, verdicts)``; counts ``(n,)``, as how many observations a
+    row counts, 1 when None.
     """
     from scipy.optimize import minimize
 
@@ -115,19 +83,19 @@ def fit_multinomial(
         top = logits.max(axis=1, keepdims=True)
         total = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
         off = flat - centre
-        missed = weight[:, None] * (softmax(logits) - outcomes)
+        residuals = weight[:, None] * (softmax(logits) - outcomes)
         value = weight @ (total - np.sum(logits * outcomes, axis=1)) + 0.5 * off @ (precise * off)
-        slope = np.append((missed.T @ z).ravel(), np.sum(missed * first))
+        slope = np.append((residuals.T @ z).ravel(), np.sum(residuals * first))
         return float(value), slope + precise * off
 
-    found = minimize(cost, centre, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
-    if not math.isfinite(found.fun):
+    mode = minimize(cost, centre, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    if not math.isfinite(mode.fun):
         raise ValueError("covariates of the runs are not finite: leave those runs out")
-    weights, power = found.x[:-1].reshape(kinds, k), float(found.x[-1])
+    weights, power = mode.x[:-1].reshape(kinds, k), float(mode.x[-1])
     chances = softmax(z @ weights.T + power * first)
     hessian = _curvature(z, chances, first, weight) + np.diag(precise)
     _, volume = np.linalg.slogdet(hessian / np.sqrt(np.outer(precise, precise)))
-    return Multinomial(weights=weights, power=power, log_evidence=float(-found.fun - 0.5 * volume))
+    return Multinomial(weights=weights, power=power, log_evidence=float(-mode.fun - 0.5 * volume))
 
 
 def _curvature(z: Array, chances: Array, first: Array, weight: Array) -> Array:

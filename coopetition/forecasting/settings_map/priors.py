@@ -1,17 +1,32 @@
-"""Priors that a map started from: what each parameter is like, and what each setting may do to it.
+"""Priors of parameters and of the effects that settings have on them, before any run is seen.
 
-They are part of a map as much as its runs are, so they are kept in its file and used from there;
-`coopetition.forecasting.settings_map.effects` holds those that new maps start from.
+θ = base + Σ effect · covariate + offset of the data + offset of the settings + own deviation. Every
+covariate may move every parameter, by `Covariate.reach` × `TheoryParameter.setting_spread`; those
+of `Covariate.effects` have a direction too. Data that say otherwise overturn them.
+
+A map keeps the priors it was calibrated with in its file and uses them from there; `current_priors`
+are those of a new map.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ...arrays import ReadOnlyMapping
-from ..theories.theory import TheoryParameter
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import ReadOnlyArrays, ReadOnlyMapping
+from ...settings.covariates import COVARIATES
+from ..theories.theory import Theory, TheoryParameter
+from .correlation import Combination, correlation
+
+Array = NDArray[np.float64]
+
+KIND_REACH = 2.5  # of other data, in units of a parameter's setting_spread: another world
+SETTINGS_REACH = 0.6  # of what a sum of effects misses at one combination of settings
+TIME_SCALE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
 
 _POSITIVE = ("centre", "spread", "seed_spread", "setting_spread")  # of a parameter
 _WHOLE = ("kind_reach", "settings_reach", "time_scale_spread")  # of the map as a whole
@@ -78,12 +93,9 @@ class Priors:
 
 
 def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
-    """Priors with those of covariates that came later taken from the present ones, and which.
+    """A map's own priors with the present ones of covariates that came later, and which these are.
 
-    Raises
-    ------
-    ValueError
-        If they speak of covariates that are no longer known.
+    A `ValueError` if they are of covariates that are no longer known.
     """
     gone = sorted(set(own.reach) - set(present.reach))
     if gone:
@@ -97,3 +109,91 @@ def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
         directed={**own.directed, **added},
     )
     return filled, new
+
+
+def current_priors(theory: Theory) -> Priors:
+    """The priors of a theory's parameters and of the effects on them, for a new map.
+
+    Examples
+    --------
+    >>> from coopetition.forecasting.theories.toy_model import toy_theory
+    >>> current_priors(toy_theory("coopetition")).directed["matching"]["mu1"]
+    (1.0, 0.3)
+    """
+    known = {parameter.name for parameter in theory.parameters}
+    directed = {
+        covariate.name: {name: e for name, e in covariate.effects.items() if name in known}
+        for covariate in COVARIATES
+    }
+    return Priors(
+        parameters=theory.parameters,
+        reach={c.name: c.reach for c in COVARIATES},
+        unknown={c.name: c.unknown for c in COVARIATES},
+        directed={name: effects for name, effects in directed.items() if effects},
+        kind_reach=KIND_REACH,
+        settings_reach=SETTINGS_REACH,
+        time_scale_spread=TIME_SCALE_SPREAD,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class EffectPrior(ReadOnlyArrays):
+    """Normal priors of all effects.
+
+    Columns are ``base``, the covariates, ``data:KIND`` of other data and ``settings:NUMBER`` of
+    each combination of settings, whose offsets are correlated; effects are otherwise independent.
+    """
+
+    columns: tuple[str, ...]
+    mean: Array  # (k, columns)
+    spread: Array  # (k, columns)
+    correlation: Array  # of the last columns, those of combinations
+
+    def precision(self, used: NDArray[np.intp]) -> Array:
+        """Inverse covariance of the effects in some columns, ``(k, used, k, used)``."""
+        correlation = np.eye(len(self.columns))
+        first = len(self.columns) - len(self.correlation)
+        correlation[first:, first:] = self.correlation
+        inverse = np.linalg.inv(correlation[np.ix_(used, used)])
+        k = len(self.mean)
+        precision = np.zeros((k, len(used), k, len(used)))
+        for row in range(k):
+            scale = 1.0 / self.spread[row, used]
+            precision[row, :, row, :] = scale[:, None] * inverse * scale
+        return precision
+
+
+def effect_prior(
+    priors: Priors, kinds: Sequence[str], combinations: Sequence[Combination]
+) -> EffectPrior:
+    """The prior of all effects, for the runs' kinds of data (but the base's) and settings."""
+    columns = (
+        "base",
+        *priors.reach,
+        *(f"data:{kind}" for kind in kinds),
+        *(f"settings:{number}" for number in range(len(combinations))),
+    )
+    mean = np.zeros((len(priors.parameters), len(columns)))
+    spread = np.zeros_like(mean)
+    for row, parameter in enumerate(priors.parameters):
+        mean[row, 0], spread[row, 0] = np.log(parameter.centre), parameter.spread
+        for column, name in enumerate(columns[1:], start=1):
+            if name.startswith("data:"):
+                reach = priors.kind_reach
+            elif name.startswith("settings:"):
+                reach = priors.settings_reach
+            else:
+                reach = priors.reach[name]
+            spread[row, column] = reach * parameter.setting_spread
+            if name == "time_scale" and parameter.time_scale:
+                mean[row, column] = parameter.time_scale
+                spread[row, column] = priors.time_scale_spread * abs(parameter.time_scale)
+            effects = priors.directed.get(name, {})
+            if parameter.name in effects:
+                mean[row, column], spread[row, column] = effects[parameter.name]
+    return EffectPrior(
+        columns=columns,
+        mean=mean,
+        spread=spread,
+        correlation=correlation(combinations, combinations, priors.reach, priors.unknown),
+    )

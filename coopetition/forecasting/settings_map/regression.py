@@ -20,28 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import ReadOnlyArrays
-from .effects import EffectPrior
+from .priors import EffectPrior
 
 Array = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Effects(ReadOnlyArrays):
-    """The posterior of all effects, jointly normal.
+    """The posterior of all effects, jointly normal."""
 
-    Parameters
-    ----------
-    columns
-        Names of the covariates and offsets.
-    mean
-        Shape ``(k, columns)``.
-    covariance
-        Shape ``(k, columns, k, columns)``.
-    """
-
-    columns: tuple[str, ...]
-    mean: Array
-    covariance: Array
+    columns: tuple[str, ...]  # names of the covariates and offsets
+    mean: Array  # (k, columns)
+    covariance: Array  # (k, columns, k, columns)
 
     def at(self, z: Array) -> tuple[Array, Array]:
         """Mean ``(k,)`` and covariance ``(k, k)`` of E z at covariates z, shape ``(columns,)``."""
@@ -53,16 +43,8 @@ def regress(
 ) -> Effects:
     """The posterior of the effects.
 
-    Parameters
-    ----------
-    prior
-        Of the effects.
-    deviation
-        Variances of runs' own deviations, shape ``(k,)``.
-    designs
-        Covariates of the runs, shape ``(runs, columns)``.
-    informations, scores
-        H and b of the runs, shapes ``(runs, k, k)`` and ``(runs, k)``.
+    Variances of runs' own deviations ``(k,)``; covariates of the runs ``(runs, columns)``; their H
+    and b, ``(runs, k, k)`` and ``(runs, k)``.
     """
     k, columns = prior.mean.shape
     # a column that no run has stays as the prior has it; leaving it out keeps the system small
@@ -116,14 +98,7 @@ def too_alike(
 ) -> tuple[str, ...]:
     """A sentence where effects of settings come from priors alone, and what to add.
 
-    Parameters
-    ----------
-    names
-        Of the runs.
-    combinations
-        What each has in common with runs that differ in their seed only.
-    own
-        Share that the runs have in the estimate of how much runs differ; the rest is believed.
+    ``own`` is the runs' share in the estimate of how much runs differ; the rest is the prior's.
 
     Examples
     --------

@@ -20,10 +20,10 @@ class VerdictRecord:
     horizon
         In sequences.
     verdict
-        What the run's flip showed.
+        Of the run's log.
     foreseen
-        Probability of each verdict by the theory, from the settings alone and by a map without the
-        runs of those settings.
+        The theory's verdict probabilities from the settings alone, by a map without the runs of
+        those settings.
     """
 
     horizon: float

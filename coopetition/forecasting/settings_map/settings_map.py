@@ -31,11 +31,10 @@ from ..prior import ParameterPrior
 from ..theories.theory import Theory
 from ..theories.toy_model import toy_theory
 from .correlation import Combination, correlation
-from .effects import EffectPrior, effect_prior
-from .priors import Priors
+from .priors import EffectPrior, Priors, effect_prior
 from .regression import Effects, regress, too_alike
 from .run_information import RunInformation
-from .verdict_odds import VerdictOdds, fit_odds
+from .verdict_correction import VerdictCorrection, fit_correction
 
 if TYPE_CHECKING:
     from ...settings.training import TrainingSettings
@@ -65,7 +64,7 @@ class SettingsMap(ReadOnlyArrays):
     discrepancy
         The random function between theory and curves.
     priors
-        What was believed of parameters and effects before any run was seen.
+        Of parameters and effects, before any run.
     provenance
         Version, command, settings and time of the calibration, and what it warned of.
     declared
@@ -112,7 +111,7 @@ class SettingsMap(ReadOnlyArrays):
 
     @functools.cached_property
     def prior(self) -> EffectPrior:
-        """What is believed of the effects without the runs."""
+        """The prior of the effects, before the runs."""
         return effect_prior(self.priors, self.kinds, self.combinations)
 
     @functools.cached_property
@@ -152,13 +151,13 @@ class SettingsMap(ReadOnlyArrays):
     @functools.cached_property
     def ranges(self) -> Mapping[str, tuple[float, float]]:
         """Least and largest value of the covariates in which runs differ, but the time scale."""
-        found = {}
-        for covariate in COVARIATES:
-            told = (run.settings.get(covariate.name) for run in self.runs)
-            seen = [value for value in told if value is not None]
-            if seen and max(seen) > min(seen) and covariate.name != "time_scale":
-                found[covariate.name] = (min(seen), max(seen))
-        return found
+        ranges = {}
+        for name in (c.name for c in COVARIATES if c.name != "time_scale"):
+            given = [run.settings.get(name) for run in self.runs]
+            values = [value for value in given if value is not None]
+            if values and max(values) > min(values):
+                ranges[name] = (min(values), max(values))
+        return ranges
 
     def nearby(
         self, values: Mapping[str, float | None]
@@ -168,13 +167,13 @@ class SettingsMap(ReadOnlyArrays):
         An effect that a few doublings of classes have shown need not hold for ten. Time scales are
         left as they are.
         """
-        found, far = dict(values), []
+        near, far = dict(values), []
         for name, (low, high) in self.ranges.items():
             value, room = values[name], BEYOND * (high - low)
             if value is not None and not low - room <= value <= high + room:
-                found[name] = float(np.clip(value, low - room, high + room))
+                near[name] = float(np.clip(value, low - room, high + room))
                 far.append(name)
-        return found, tuple(far)
+        return near, tuple(far)
 
     def predict(self, settings: Mapping[str, Any] | TrainingSettings) -> ParameterPrior:
         """The distribution of a run's parameters from its settings alone.
@@ -242,19 +241,19 @@ class SettingsMap(ReadOnlyArrays):
         )
 
     @functools.cached_property
-    def odds(self) -> VerdictOdds | None:
+    def verdict_correction(self) -> VerdictCorrection | None:
         """How the verdicts of the runs correct the theory's; None if the runs hold none."""
         with one_blas_thread():
-            return fit_odds(self.runs)
+            return fit_correction(self.runs)
 
-    def odds_at(
+    def corrected(
         self, settings: Mapping[str, Any], chances: Mapping[str, float], *, horizon: float
     ) -> Mapping[str, float]:
-        """Probabilities of the verdicts at a horizon, from the theory's at the same settings."""
-        if self.odds is None:
+        """Verdict probabilities at a horizon, from the theory's at the same settings."""
+        if self.verdict_correction is None:
             return chances
         values, _ = self.nearby(covariates(settings))
-        return self.odds.correct(chances, values, horizon)
+        return self.verdict_correction.correct(chances, values, horizon)
 
     def names_of(self, curves: Curves) -> tuple[str, ...]:
         """Names under which the map holds a run; other runs of the same log are not meant."""
@@ -279,13 +278,14 @@ class SettingsMap(ReadOnlyArrays):
 
     def effect(self, covariate: str, parameter: str) -> tuple[float, float]:
         """Mean and standard deviation of one effect on the logarithm of a parameter."""
+        columns = self.prior.columns
         for kind, name, known in (
-            ("effect", covariate, self.prior.columns),
+            ("effect", covariate, columns),
             ("parameter", parameter, self.parameters),
         ):
             if name not in known:
                 raise unknown_name(kind, name, known)
-        row, column = self.parameters.index(parameter), self.prior.columns.index(covariate)
+        row, column = self.parameters.index(parameter), columns.index(covariate)
         variance = self.effects.covariance[row, column, row, column]
         return float(self.effects.mean[row, column]), float(np.sqrt(variance))
 
@@ -298,7 +298,7 @@ class SettingsMap(ReadOnlyArrays):
         for row, name in enumerate(self.parameters):
             spread = np.sqrt(self.deviation[row])
             lines.append(f"  {name:<18} {np.exp(base[row]):<10.3g} ± {100 * spread:.0f} % by seed")
-        if self.odds is not None:
-            lines.append(f"  {self.odds.summary()}")
+        if self.verdict_correction is not None:
+            lines.append(f"  {self.verdict_correction.summary()}")
         lines += [f"  left out: {name} ({why})" for name, why in self.excluded.items()]
         return "\n".join(lines)

@@ -17,8 +17,7 @@ from ...version import __version__
 from ..discrepancy import Discrepancy
 from ..theories.theory import parameter_names
 from ..theories.toy_model import toy_theory
-from .effects import current_priors
-from .priors import Priors, completed
+from .priors import Priors, completed, current_priors
 from .run_information import RunInformation
 from .settings_map import SettingsMap
 

@@ -1,22 +1,18 @@
-"""Odds of the verdicts, put right by what became of ICL in the map's runs.
+"""Verdict probabilities, corrected on the map's own runs.
 
-A toy model bends where a run falls over an edge: its parameters, smooth functions of the settings,
-say too little of which side. What the map would have said of each of its runs, and what became of
-them, teaches how far to trust it and where it leans:
+A toy model's parameters are smooth functions of the settings, so it says too little of runs near
+the edge between two verdicts. What the map would have said of each of its runs (cross-validation),
+and what became of them, teaches how far to rely on it and where it errs:
 
     log q(v) = a · log p(v) + w_v · z + const,   w_v ~ N(0, τ²),  a ~ N(1, ½²)
 
 p are the theory's probabilities from settings alone, q the corrected ones, z the standardised
-covariates, the logarithm of the horizon and a constant. τ is chosen by the evidence: few runs teach
-no more than how sure to be. Of horizons before those of the runs nothing is learnt: towards half of
-the first the correction fades, log q − log p multiplied by a number from 1 to 0. Given a log, the
-theory's futures keep their probabilities within each verdict and take q's ratios between them
-(Jeffrey's rule):
+covariates, the logarithm of the horizon and a constant. τ maximises the evidence: few runs teach no
+more than how sure to be. Of horizons before those of the runs nothing is learnt: towards half of
+the first the correction fades, log q − log p multiplied by a number from 1 to 0.
+`coopetition.forecasting.reweighting` applies the correction to paths that follow a log.
 
-    P(future | log) ∝ P_theory(future | log) · q(v)/p(v),   v the future's verdict.
-
-References: Wolpert 1992, Neural Networks 5:241 (stacking); Diaconis & Zabell 1982, J. Am. Stat.
-Assoc. 77:822 (Jeffrey's rule).
+Reference: Wolpert 1992, Neural Networks 5:241 (stacking).
 """
 
 from __future__ import annotations
@@ -45,28 +41,14 @@ HORIZON = "horizon"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class VerdictOdds(ReadOnlyArrays):
-    """A fitted correction.
+class VerdictCorrection(ReadOnlyArrays):
+    """A fitted correction."""
 
-    Parameters
-    ----------
-    scaling
-        Of the covariates that differ between the runs.
-    weights
-        w, shape ``(verdicts, names + 1)``, the constant's last.
-    power
-        a; above 1 where the map is right more often than it says.
-    width
-        τ.
-    horizons
-        Between which nearly all verdicts were, the longest included.
-    """
-
-    scaling: Scaling
-    weights: Array
-    power: float
-    width: float
-    horizons: tuple[float, float]
+    scaling: Scaling  # of the covariates that differ between the runs
+    weights: Array  # w, (verdicts, names + 1), the constant's last
+    power: float  # a; above 1 where the map is right more often than it says
+    width: float  # τ
+    horizons: tuple[float, float]  # between which nearly all verdicts were, the longest included
 
     def correct(
         self,
@@ -74,17 +56,10 @@ class VerdictOdds(ReadOnlyArrays):
         values: Mapping[str, float | None],
         horizon: float,
     ) -> dict[str, float]:
-        """The corrected probabilities, q, from p.
+        """The corrected probabilities, q, from p, at covariates as near as `SettingsMap.nearby`.
 
-        Parameters
-        ----------
-        chances
-            The theory's probabilities from settings alone.
-        values
-            Covariates, as far from the runs' as effects are relied on (`SettingsMap.nearby`).
-        horizon
-            In sequences. Verdicts at longer ones than the runs' are corrected as at the longest;
-            at shorter ones less, and at half the first not at all.
+        Verdicts at longer horizons than the runs' are corrected as at the longest; at shorter ones
+        less, and at half the first not at all.
         """
         first, last = self.horizons
         row, theory = _row(values, float(np.clip(horizon, first, last))), _logarithms(chances)
@@ -94,7 +69,7 @@ class VerdictOdds(ReadOnlyArrays):
         return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
 
     def summary(self) -> str:
-        """How the theory's verdicts are put right, in a line."""
+        """How the theory's verdicts are corrected, in a line."""
         how = "surer" if self.power > 1 else "less sure"
         lean = {
             name: float(np.max(np.abs(self.weights[:, i])))
@@ -105,17 +80,17 @@ class VerdictOdds(ReadOnlyArrays):
         return f"verdicts are {how} than the theory's (power {self.power:.2f}){said}"
 
 
-def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
+def fit_correction(runs: Sequence[RunInformation]) -> VerdictCorrection | None:
     """The correction that runs' verdicts teach; None if there are none."""
-    seen = [(run, record) for run in runs for record in run.verdicts]
-    if not seen:
+    records = [(run, record) for run in runs for record in run.verdicts]
+    if not records:
         return None
-    rows = [_row(run.settings, record.horizon) for run, record in seen]
+    rows = [_row(run.settings, record.horizon) for run, record in records]
     scaling = Scaling.of(rows)
     z = np.array([scaling.z(row) for row in rows])
-    happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in seen])
-    log_first = np.array([_logarithms(record.foreseen) for _, record in seen])
-    counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in seen])
+    happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in records])
+    log_first = np.array([_logarithms(record.foreseen) for _, record in records])
+    counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in records])
     fits = {
         width: fit_multinomial(
             z, happened, np.full(z.shape[1], width), log_first=log_first, counts=counts
@@ -123,8 +98,8 @@ def fit_odds(runs: Sequence[RunInformation]) -> VerdictOdds | None:
         for width in WIDTHS
     }
     width = max(fits, key=lambda one: fits[one].log_evidence)
-    horizons = np.array([record.horizon for _, record in seen])
-    return VerdictOdds(
+    horizons = np.array([record.horizon for _, record in records])
+    return VerdictCorrection(
         scaling=scaling,
         weights=fits[width].weights,
         power=fits[width].power,
