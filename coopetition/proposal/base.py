@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..curves.curve import Curves
 from ..curves.verdicts import Verdict, verdict
 from ..settings.covariates import data_kind, unusable
-from ..settings.names import short_names
-
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
-    from .moves import Move
+from ..settings.names import from_short_names, short_names, unlike, with_short_names
+from ..settings.training import TrainingSettings
+from ..settings.yaml_files import read_settings
+from .moves import Move
 
 LEVELS = 8  # of a setting's range at which it is tried whether such settings can be trained
 REMEDY = "describe the base that you will train in a file, --settings BASE.yaml"
@@ -81,9 +80,6 @@ def base_of(logs: Sequence[Curves], settings: Path | None) -> Base:
 
     Beside a settings file the first log is the base's only where it has no settings of its own.
     """
-    from ..settings.names import from_short_names
-    from ..settings.yaml_files import read_settings
-
     first = logs[0] if logs else None
     if settings is not None:
         full = read_settings(settings)
@@ -106,8 +102,6 @@ def require_trainable(base: Base, moves: Sequence[Move], *, written: bool) -> tu
     from the full one. That only the data are others (those of published runs are not made by our
     trainer) is returned as a note, not refused.
     """
-    from ..settings.names import unlike, with_short_names
-
     strange = unusable(base.short)
     if strange is not None:
         raise ValueError(

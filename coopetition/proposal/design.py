@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,10 @@ from ..forecasting.observations import observations
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.settings_map import SettingsMap
 from ..settings.covariates import covariates, data_kind
+from ..settings.training import TrainingSettings
 from .base import base_settings
 from .candidates import Candidate
 from .screening import require_begun
-
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -48,7 +46,7 @@ class Experiment:
     Parameters
     ----------
     candidate
-        The settings' changes.
+        Its settings' changes.
     gain
         Fall of the entropy of the map's effects, in nats.
     """
@@ -66,48 +64,6 @@ class Experiment:
         return f"experiment: {changes} would teach {self.gain:.2f} nats"
 
 
-def information(
-    settings_map: SettingsMap,
-    prior: ParameterPrior,
-    expected: Mapping[str, Array],
-    *,
-    budget: float,
-) -> Array | None:
-    """What a log to the budget would say of θ at the predicted median, ``(k, k)``, from its curves.
-
-    ``expected`` holds these at `log_times` of what the run trains, the budget less its head start;
-    None where the simulation there fails.
-    """
-    if not all(np.all(np.isfinite(values)) for values in expected.values()):
-        return None
-    times = log_times(budget - prior.origin)
-    log = observations(
-        Curves(
-            run="experiment",
-            curves={
-                (name, ACCURACY): Curve(
-                    evaluator=name, metric=ACCURACY, sequences=times, values=values
-                )
-                for name, values in expected.items()
-            },
-        ),
-        settings_map.discrepancy,
-        until=float(times[-1]),
-        time_scale=prior.time_scale,
-        points=POINTS,
-    )
-    slopes = settings_map.the_theory().slopes(prior.mean, log.times)
-    if slopes is None:
-        return None
-    _, jacobian = log.residuals(slopes, USUAL)
-    return np.asarray(jacobian.T @ jacobian)
-
-
-def log_times(length: float) -> Array:
-    """Sequences since its start at which a run of that length is evaluated, ``(POINTS,)``."""
-    return np.linspace(0.0, length, POINTS)
-
-
 def gains(
     settings_map: SettingsMap, settings: Sequence[Mapping[str, Any]], *, budget: float
 ) -> tuple[float, ...]:
@@ -122,13 +78,41 @@ def gains(
         for origin in {prior.origin for prior in priors}:
             members = [i for i, prior in enumerate(priors) if prior.origin == origin]
             medians = np.array([priors[i].mean for i in members])
-            curves = settings_map.the_theory().curves(medians, log_times(budget - origin))
+            times = np.linspace(0.0, budget - origin, POINTS)
+            curves = settings_map.the_theory().curves(medians, times)
             for row, i in enumerate(members):
                 expected = {name: values[row] for name, values in curves.items()}
-                known = information(settings_map, priors[i], expected, budget=budget)
+                known = _information(settings_map, priors[i], expected, times)
                 if known is not None:
                     taught[i] = _gain(settings_map, settings[i], known)
     return tuple(taught)
+
+
+def _information(
+    settings_map: SettingsMap, prior: ParameterPrior, expected: Mapping[str, Array], times: Array
+) -> Array | None:
+    """What a log of the expected accuracies, ``(times,)`` each, would say of θ, ``(k, k)``.
+
+    None where the simulation at the predicted median fails.
+    """
+    if not all(np.all(np.isfinite(values)) for values in expected.values()):
+        return None
+    curves = {
+        (name, ACCURACY): Curve(evaluator=name, metric=ACCURACY, sequences=times, values=values)
+        for name, values in expected.items()
+    }
+    log = observations(
+        Curves(run="experiment", curves=curves),
+        settings_map.discrepancy,
+        until=float(times[-1]),
+        time_scale=prior.time_scale,
+        points=POINTS,
+    )
+    slopes = settings_map.the_theory().slopes(prior.mean, log.times)
+    if slopes is None:
+        return None
+    _, jacobian = log.residuals(slopes, USUAL)
+    return np.asarray(jacobian.T @ jacobian)
 
 
 def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], known: Array) -> float:

@@ -20,7 +20,9 @@ from ..curves.verdicts import Verdict, most_probable
 from ..errors import CoopetitionError
 from ..files import provenance, read_stored, sha256_of, write_atomically
 from ..forecasting.settings_map import SettingsMap, save_map
+from ..settings.names import with_short_names
 from ..settings.training import FOLDER_NAME, TrainingSettings
+from ..settings.yaml_files import write_settings
 from .result import Proposals
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS, MAP, FRONTIER = "proposals.json", "map.json", "frontier.csv"
 RUNS, VERDICTS = "runs", "verdicts.json"
-PREDICTIONS_FORMAT, VERDICTS_FORMAT = 2, 2
+FORMAT = 2  # of predictions and of verdicts
 SEEDS = 1000  # proposals are trained with seeds of their own, from here
 
 
@@ -75,7 +77,7 @@ class _Predictions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredVerdict:
-    """A proposal in ``verdicts.json``, as `Verified.as_dict` writes it."""
+    """A proposal in ``verdicts.json``, of what `Verified.as_dict` writes."""
 
     name: Name
     predicted: Verdict
@@ -156,9 +158,6 @@ def write_proposals(
     """
     import pandas as pd
 
-    from ..settings.names import with_short_names
-    from ..settings.yaml_files import write_settings
-
     folder = Path(folder).expanduser()
     require_new(folder)
     changed = {}
@@ -189,7 +188,7 @@ def write_proposals(
     save_map(settings_map, folder / MAP)
     seed = proposals.provenance["seed"]
     content = {
-        "format": f"coopetition proposals {PREDICTIONS_FORMAT}",
+        "format": f"coopetition proposals {FORMAT}",
         **provenance("propose", settings or {}, seed=seed, inputs=inputs, sources=sources),
         "budget": proposals.budget,
         "sure": proposals.sure,
@@ -207,12 +206,9 @@ def write_proposals(
 def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, ...]:
     """The predictions in a folder; a `CoopetitionError` where they were changed since, or none."""
     folder = Path(folder).expanduser()
+    remedy = "make them with coopetition propose -o, in another folder where some are left"
     stored = read_stored(
-        folder / PREDICTIONS,
-        _Predictions,
-        kind="proposals",
-        number=PREDICTIONS_FORMAT,
-        remedy="make them with coopetition propose -o, in another folder where some are left",
+        folder / PREDICTIONS, _Predictions, kind="proposals", number=FORMAT, remedy=remedy
     )
     predictions = []
     for entry in stored.proposals:
@@ -247,13 +243,8 @@ def read_verdicts(folder: str | os.PathLike[str]) -> StoredVerdicts | None:
     path = folder / VERDICTS
     if not path.exists():
         return None
-    verdicts = read_stored(
-        path,
-        StoredVerdicts,
-        kind="verdicts",
-        number=VERDICTS_FORMAT,
-        remedy="move it away and verify again",
-    )
+    remedy = "move it away and verify again"
+    verdicts = read_stored(path, StoredVerdicts, kind="verdicts", number=FORMAT, remedy=remedy)
     if verdicts.predictions != sha256_of(folder / PREDICTIONS):
         raise CoopetitionError(
             f"{folder / PREDICTIONS} was changed after it was first verified: predictions "
@@ -265,7 +256,7 @@ def read_verdicts(folder: str | os.PathLike[str]) -> StoredVerdicts | None:
 def write_verdicts(folder: Path, predictions: str, results: Mapping[str, Any]) -> None:
     """Write what came of the predictions with that checksum."""
     content = {
-        "format": f"coopetition verdicts {VERDICTS_FORMAT}",
+        "format": f"coopetition verdicts {FORMAT}",
         **provenance("verify", {}, inputs=[folder / PREDICTIONS]),
         "predictions": predictions,
         **results,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,9 @@ from ..forecasting.paths import flip_path_batches
 from ..forecasting.prior import ParameterPrior
 from ..forecasting.reweighting import LEAST_SHARE
 from ..forecasting.settings_map import SettingsMap
+from ..settings.training import TrainingSettings
 from .base import base_settings
 from .moves import Move
-
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
 
 Array = NDArray[np.float64]
 
@@ -94,7 +92,7 @@ class Boundary(ReadOnlyArrays):
     first, second
         The two moves.
     first_values, second_values
-        Shapes ``(m,)`` and ``(n,)``.
+        Values of the settings, shapes ``(m,)`` and ``(n,)``.
     persistent
         Probability, shape ``(m, n)``.
     base

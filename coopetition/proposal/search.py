@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..forecasting import Forecast, forecast_settings
 from ..forecasting.forecasts import require_map
 from ..forecasting.settings_map import SettingsMap
 from ..settings.covariates import covariates
+from ..settings.training import TrainingSettings
 from ..version import __version__
 from .base import base_log, base_settings
 from .candidates import Candidate, candidates
@@ -22,9 +23,6 @@ from .moves import MOVABLE, Move, default_moves
 from .outcome_regression import Opinion
 from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
-
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
 
 SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
 SPARE = 1.5  # so many times the wanted proposals are looked at closely
@@ -47,11 +45,11 @@ def propose(
 ) -> Proposals:
     """Propose settings near a base in which ICL is persistent at the budget.
 
-    Candidates are forecast from their settings with few draws, all with the same random numbers,
-    and the promising ones again with many. Only those are proposed that are likelier to be
-    persistent than the base. First come those whose probability of persistent ICL is
-    at least ``sure``, the cheapest first, then the others, the most probable first. Of candidates
-    that change the same settings only the best is taken while others are left.
+    Candidates are forecast with few draws, all with the same random numbers, and the promising ones
+    again with many. Only what is likelier to be persistent than the base is proposed: first what
+    is persistent with a probability of at least ``sure``, the cheapest first, then the others, the
+    most probable first. Of candidates that change the same settings only the best is taken while
+    others are left.
 
     Parameters
     ----------
@@ -78,10 +76,6 @@ def propose(
         Of all randomness.
     progress
         Whether to show progress on stderr.
-
-    Returns
-    -------
-    Proposals
 
     Raises
     ------
@@ -206,10 +200,7 @@ def _proposal(
     settings, budget = candidate.settings(base), forecast.horizon
     second = None if opinion is None else opinion({**settings, "horizon": budget})
     known = settings_map.predict(base).notes
-    changes = {
-        setting: (float(base[setting]), float(value))
-        for setting, value in candidate.changes.items()
-    }
+    changes = {name: (float(base[name]), float(to)) for name, to in candidate.changes.items()}
     return Proposal(
         name=name,
         changes=changes,

@@ -11,7 +11,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from ..files import sha256_of
 from ..forecasting.scores import brier, coverage
 from ..forecasting.settings_map import SettingsMap, load_map
 from ..logs import read_curves
+from ..settings.training import TrainingSettings
+from ..settings.yaml_files import another_run, read_settings
 from .map_updates import with_runs
 from .proposals_folder import (
     MAP,
@@ -34,12 +36,9 @@ from .proposals_folder import (
     write_verdicts,
 )
 
-if TYPE_CHECKING:
-    from ..settings.training import TrainingSettings
-
 NEAR = 0.999  # share of the budget that a finished run has reached
 
-Trainer = Callable[["TrainingSettings", Path], None]
+Trainer = Callable[[TrainingSettings, Path], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,11 +61,12 @@ class Verified:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        prediction = self.prediction
         return {
-            "name": self.prediction.name,
-            "settings": str(self.prediction.settings),
-            "predicted": self.prediction.verdict,
-            "verdict_probability": dict(self.prediction.verdict_probability),
+            "name": prediction.name,
+            "settings": str(prediction.settings),
+            "predicted": prediction.verdict,
+            "verdict_probability": dict(prediction.verdict_probability),
             "measured": self.measured,
             "came_true": self.came_true,
             "peak_flip": self.peak_flip,
@@ -245,8 +245,6 @@ def _trained(
     prediction: StoredPrediction, run: Path, device: str, progress: bool, trainer: Trainer | None
 ) -> Curves:
     """The curves of a proposal that is trained, or trained on, to its budget."""
-    from ..settings.yaml_files import read_settings
-
     settings = read_settings(prediction.settings)
     try:
         if trainer is not None:
@@ -271,8 +269,6 @@ def _trained(
 
 def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
     """Refuse a run of other settings than those the prediction is of."""
-    from ..settings.yaml_files import another_run, read_settings
-
     settings = run / "settings.yaml"
     remedy = f"move {run} away, to have the proposal trained"
     if not settings.exists():
