@@ -93,7 +93,7 @@ def verdict_probabilities(flip: Array) -> Mapping[str, float]:
     return {name: float(np.mean(verdicts == i)) for i, name in enumerate(VERDICTS)}
 
 
-def most_probable(probabilities: Mapping[str, float]) -> Verdict:
+def most_probable(probabilities: Mapping[Verdict, float] | Mapping[str, float]) -> Verdict:
     """The most probable verdict; where several are, ``never`` before the others.
 
     Examples

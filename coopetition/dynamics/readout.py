@@ -40,12 +40,7 @@ SIGNS: Mapping[str, Mapping[str, int]] = {
     "flip": {"icl": 1, "ciwl": -1, "iwl": -1},
 }
 # evaluator -> strategies without which its curve would be a guess
-NEEDS: Mapping[str, frozenset[str]] = {
-    "train": frozenset({"icl", "ciwl"}),
-    "icl": frozenset({"icl"}),
-    "ciwl": frozenset({"ciwl"}),
-    "flip": frozenset({"icl", "ciwl"}),
-}
+NEEDS: Mapping[str, frozenset[str]] = {e: frozenset(signs) - {"iwl"} for e, signs in SIGNS.items()}
 # evaluator -> the output whose loss it follows
 LOSSES: Mapping[str, str] = {"train": "total", "icl": "icl", "ciwl": "ciwl"}
 
@@ -141,16 +136,23 @@ def readout_parameters(
     strategies: Collection[str], keys: Iterable[Key], readout: Readout
 ) -> tuple[str, ...]:
     """Names of the `Readout` fields that these curves depend on, each once."""
-    names: dict[str, None] = {}
+    names: list[str] = []
     for evaluator, metric in keys:
         if metric == "loss":
-            names |= dict.fromkeys((f"loss_floor_{evaluator}", f"loss_scale_{evaluator}"))
-        elif evaluator == "iwl":
-            names |= dict.fromkeys(("recall_gain", "recall_offset"))
+            names += (f"loss_floor_{evaluator}", f"loss_scale_{evaluator}")
         else:
-            terms = (s for s in SIGNS[evaluator] if s in strategies)
-            names |= dict.fromkeys(readout.gain_name(evaluator, s) for s in terms)
-    return tuple(names)
+            names += _gain_fields(evaluator, strategies, readout).values()
+            names += ("recall_offset",) if evaluator == "iwl" else ()
+    return tuple(dict.fromkeys(names))
+
+
+def _gain_fields(
+    evaluator: str, strategies: Collection[str], readout: Readout
+) -> Mapping[str, str]:
+    """The `Readout` field that holds the gain of each strategy which an accuracy reads."""
+    if evaluator == "iwl":
+        return {"iwl": "recall_gain"}
+    return {s: readout.gain_name(evaluator, s) for s in SIGNS[evaluator] if s in strategies}
 
 
 def logistic(logit: Array) -> Array:
@@ -222,11 +224,7 @@ def read(
         )
     recall = evaluator == "iwl"
     signs = {"iwl": 1} if recall else SIGNS[evaluator]
-    fields = {
-        s: "recall_gain" if recall else readout.gain_name(evaluator, s)
-        for s in signs
-        if s in strategies
-    }
+    fields = _gain_fields(evaluator, strategies, readout)
     strengths = {s: outputs[f"{s}_strength"] for s in fields}
     gains = {s: getattr(readout, field) for s, field in fields.items()}
     reading = accuracy(signs, gains, strengths, readout.recall_offset if recall else 0.0)
