@@ -165,7 +165,7 @@ def landmarks(
     if flip is not None:
         noise = None if exact else rng or stream(0, "landmarks")
         values, intervals = _estimates(
-            flip.smooth, icl and icl.smooth, chance, level, replicates, noise
+            flip.smooth, icl.smooth if icl else None, chance, level, replicates, noise
         )
         if flip.begins_late:
             for name, state in (("emergence", f"at least {EMERGED}"), ("peak", "highest")):
@@ -258,10 +258,11 @@ def _estimates(
 ) -> tuple[dict[str, float], dict[str, Bounds]]:
     """Landmarks by name, inf where there is none, and their intervals if the curves are noisy."""
     icls, flips = [] if icl is None else [icl.values], [flip.values]
-    for _ in range(replicates if noise else 0):
-        if icl is not None:
-            icls.append(icl.replicate(noise))
-        flips.append(flip.replicate(noise))
+    if noise is not None:
+        for _ in range(replicates):
+            if icl is not None:
+                icls.append(icl.replicate(noise))
+            flips.append(flip.replicate(noise))
     marks = landmarks_of_paths(
         flip.sequences,
         np.array(flips),
