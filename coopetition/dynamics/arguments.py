@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import unknown_name
-from ..seeds import stream
 from .catalogue import get
 from .model import Model
 from .solver.arithmetic import Dual
 from .solver.compilation import CompiledODE, compile_ode
-from .starts import Start, random_start
+from .starts import Start, seeded_start
 from .trajectory import Floats
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
@@ -83,10 +82,10 @@ def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
 
 def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:
     """The parameters a start fixes; it must be of the model's own vectors, in their order."""
-    own = [name for name in ode.parameter_names if name in start.parameters]
-    given = [name for name in start.parameters if name.startswith("n_")]
-    if len(own) < len(start.parameters) or [n for n in own if n.startswith("n_")] != given:
-        vectors = ", ".join(name.removeprefix("n_") for name in given)
+    common = [name for name in ode.parameter_names if name in start.parameters]
+    sizes = [name for name in start.parameters if name.startswith("n_")]
+    if len(common) < len(start.parameters) or [n for n in common if n.startswith("n_")] != sizes:
+        vectors = ", ".join(name.removeprefix("n_") for name in sizes)
         raise ValueError(
             f"start is of vectors {vectors}, not of those of {ode.name}: draw or project it with "
             "the model that is integrated"
@@ -145,7 +144,7 @@ def given_start(model: Model | ReducedODE, start: Any) -> Any:
         return start
     if not isinstance(model, Model):
         raise ValueError(f"start is needed: {model.name} has no vectors to draw one from")
-    return random_start(model, stream(0, "start"), description="random, seed 0")
+    return seeded_start(model, 0, {})
 
 
 def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
@@ -162,8 +161,8 @@ def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
 def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Floats:
     """States of each member, shape ``(batch or 1, state)``."""
     many = _starts(starts)
-    given = [start.state for start in many] if many else starts
-    rows = np.array(given, dtype=np.float64, ndmin=2)
+    states = [start.state for start in many] if many else starts
+    rows = np.array(states, dtype=np.float64, ndmin=2)
     if rows.ndim != 2 or rows.shape[1] != len(ode.state_names):
         raise ValueError(
             f"a start of {ode.name} has {len(ode.state_names)} numbers "

@@ -131,27 +131,27 @@ def _descend(
     while done < count and status is Status.REACHED:
         wanted = min(every * _ROWS, count - done)
         rows = np.empty((wanted // every, len(y)))
-        made = descend_some(
+        updates = descend_some(
             wanted, step_size, threshold, every, y.ctypes.data, p.ctypes.data, rows.ctypes.data
         )
-        lost = made < 0 or not np.isfinite(y).all()
-        made = -1 - made if made < 0 else made
-        rows = rows[: made // every]
+        lost = updates < 0 or not np.isfinite(y).all()
+        updates = -1 - updates if updates < 0 else updates
+        rows = rows[: updates // every]
         if lost:
             status = Status.NOT_FINITE
             rows = rows[np.isfinite(rows).all(axis=1)]
-        elif made < wanted:
+        elif updates < wanted:
             status = Status.STOPPED
         steps.append(done + every * np.arange(1.0, len(rows) + 1))
         states.append(rows)
-        done += made
-        if not lost and made % every:  # the last step is kept always
+        done += updates
+        if not lost and updates % every:  # the last step is kept always
             steps.append(np.array([float(done)]))
             states.append(y[None].copy())
     if status is Status.REACHED and threshold > 0:
         # the state after the last update is a step of its own: it may be the first below
-        made = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
-        status = Status.STOPPED if made == 0 else status
+        updates = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
+        status = Status.STOPPED if updates == 0 else status
     return np.concatenate(steps), np.concatenate(states), status
 
 
@@ -180,10 +180,10 @@ def descend_sensitivities(
     kept = np.full((len(wanted), *y.shape), np.nan)
     status, done = Status.REACHED, 0
     for k, step in enumerate(wanted):
-        made = ode.functions["descend"](
+        updates = ode.functions["descend"](
             int(step) - done, step_size, -np.inf, 0, y.ctypes.data, p.ctypes.data, 0
         )
-        if made < step - done or not np.isfinite(y).all():
+        if updates < step - done or not np.isfinite(y).all():
             status = Status.NOT_FINITE
             break
         done = int(step)

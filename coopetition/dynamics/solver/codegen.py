@@ -6,7 +6,9 @@ on parameters alone is grouped, so that LLVM computes it once a call, not once a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import sympy as sp
@@ -27,70 +29,78 @@ class Program:
         state: Sequence[sp.Symbol],
         parameters: Sequence[sp.Symbol],
     ) -> None:
-        self.state, self.parameters = tuple(state), tuple(parameters)
+        self.symbols = (*state, *parameters)
         self.assignments, self.results = sp.cse(list(expressions), order="none")
-        self._constant = set(parameters)
+        self.constants = set(parameters)
         for symbol, expression in self.assignments:
-            if expression.free_symbols <= self._constant:
-                self._constant.add(symbol)
+            if expression.free_symbols <= self.constants:
+                self.constants.add(symbol)
 
     def emit(
         self, builder: ir.IRBuilder, arithmetic: Arithmetic, state: Sequence[Any], p: Sequence[Any]
     ) -> list[Any]:
-        """The results as numbers of the arithmetic, given those of state and parameters."""
-        known = dict(zip((*self.state, *self.parameters), (*state, *p), strict=True))
+        """The results as numbers of the arithmetic, from those of state and parameters."""
+        values = dict(zip(self.symbols, (*state, *p), strict=True))
+        writer = _ExpressionWriter(builder, arithmetic, values, self.constants)
         for symbol, expression in self.assignments:
-            known[symbol] = self._number(builder, arithmetic, expression, known)
-        return [self._number(builder, arithmetic, e, known) for e in self.results]
+            values[symbol] = writer.number(expression)
+        return [writer.number(expression) for expression in self.results]
 
-    def _number(
-        self, b: ir.IRBuilder, a: Arithmetic, expression: sp.Expr, known: dict[sp.Symbol, Any]
-    ) -> Any:
-        if expression.is_Symbol:
-            return known[expression]
-        if expression.is_number and expression.is_real and not expression.args:
-            return a.literal(float(expression))
-        if expression.is_Add:
-            return self._sum(b, a, expression, known)
-        if expression.is_Mul:
-            return self._product(b, a, expression.args, known)
-        if expression.is_Pow:
-            return self._power(b, a, expression, known)
-        name = _FUNCTIONS.get(expression.func)
+
+@dataclasses.dataclass(frozen=True)
+class _ExpressionWriter:
+    """Emits expressions in symbols whose values are there; ``constants`` are free of the state."""
+
+    b: ir.IRBuilder
+    a: Arithmetic
+    values: Mapping[sp.Symbol, Any]
+    constants: AbstractSet[sp.Symbol]
+
+    def number(self, e: sp.Expr) -> Any:
+        if e.is_Symbol:
+            return self.values[e]
+        if e.is_number and e.is_real and not e.args:
+            return self.a.literal(float(e))
+        if e.is_Add:
+            return self.sum(e)
+        if e.is_Mul:
+            return self.product(e.args)
+        if e.is_Pow:
+            return self.power(e)
+        name = _FUNCTIONS.get(e.func)
         if name is None:
             raise ModelError(
-                f"cannot generate code for {expression.func}: use sums, products, powers, "
-                "square roots, exp and log"
+                f"cannot generate code for {e.func}: use sums, products, powers, square roots, exp "
+                "and log"
             )
-        return a.function(b, name, self._number(b, a, expression.args[0], known))
+        return self.a.function(self.b, name, self.number(e.args[0]))
 
-    def _sum(self, b: ir.IRBuilder, a: Arithmetic, e: sp.Expr, known: dict[sp.Symbol, Any]) -> Any:
+    def sum(self, e: sp.Expr) -> Any:
         # terms with a minus come last, so that they are subtracted, not negated and added
         terms = sorted(e.args, key=lambda t: t.could_extract_minus_sign())
-        total = self._number(b, a, terms[0], known)
+        total = self.number(terms[0])
         for term in terms[1:]:
             if term.could_extract_minus_sign():
-                total = a.subtract(b, total, self._number(b, a, -term, known))
+                total = self.a.subtract(self.b, total, self.number(-term))
             else:
-                total = a.add(b, total, self._number(b, a, term, known))
+                total = self.a.add(self.b, total, self.number(term))
         return total
 
-    def _product(
-        self, b: ir.IRBuilder, a: Arithmetic, factors: Sequence[sp.Expr], known: dict[Any, Any]
-    ) -> Any:
+    def product(self, factors: Sequence[sp.Expr]) -> Any:
+        a, b = self.a, self.b
         if factors[0] == -1:
-            return a.negate(b, self._product(b, a, factors[1:], known))
-        below = [f for f in factors if f.is_Pow and f.exp.is_negative]
-        above = [f for f in factors if f not in below]
+            return a.negate(b, self.product(factors[1:]))
+        divisors = [f for f in factors if f.is_Pow and f.exp.is_negative]
+        multipliers = [f for f in factors if f not in divisors]
         # constants together: LLVM then hoists their product out of the stages
-        above.sort(key=lambda f: not f.free_symbols <= self._constant)
+        multipliers.sort(key=lambda f: not f.free_symbols <= self.constants)
         product = None
-        for factor in above:
-            number = self._number(b, a, factor, known)
+        for factor in multipliers:
+            number = self.number(factor)
             product = number if product is None else a.multiply(b, product, number)
-        for factor in below:
-            divisor = self._power(b, a, factor.base ** (-factor.exp), known)
-            if factor.free_symbols <= self._constant:
+        for factor in divisors:
+            divisor = self.power(factor.base ** (-factor.exp))
+            if factor.free_symbols <= self.constants:
                 inverse = a.divide(b, a.literal(1.0), divisor)
                 product = inverse if product is None else a.multiply(b, product, inverse)
             else:
@@ -98,37 +108,36 @@ class Program:
                 product = a.divide(b, product, divisor)
         return product
 
-    def _power(self, b: ir.IRBuilder, a: Arithmetic, e: sp.Expr, known: dict[Any, Any]) -> Any:
+    def power(self, e: sp.Expr) -> Any:
+        a, b = self.a, self.b
         if not e.is_Pow:
-            return self._number(b, a, e, known)
+            return self.number(e)
         base, exponent = e.base, e.exp
         if exponent.is_negative:
-            return a.divide(b, a.literal(1.0), self._power(b, a, base ** (-exponent), known))
-        number = self._number(b, a, base, known)
+            return a.divide(b, a.literal(1.0), self.power(base ** (-exponent)))
+        number = self.number(base)
         if exponent.is_Integer:
-            return self._integer_power(b, a, number, int(exponent))
+            return self.integer_power(number, int(exponent))
         if (2 * exponent).is_Integer:
-            root = a.function(b, "sqrt", number)
-            return self._integer_power(b, a, root, int(2 * exponent))
-        scaled = a.multiply(b, self._number(b, a, exponent, known), a.function(b, "log", number))
-        return a.function(b, "exp", scaled)
+            return self.integer_power(a.function(b, "sqrt", number), int(2 * exponent))
+        logarithm = a.multiply(b, self.number(exponent), a.function(b, "log", number))
+        return a.function(b, "exp", logarithm)
 
-    @staticmethod
-    def _integer_power(b: ir.IRBuilder, a: Arithmetic, number: Any, exponent: int) -> Any:
+    def integer_power(self, number: Any, exponent: int) -> Any:
         result, square = None, number
         while exponent:
             if exponent & 1:
-                result = square if result is None else a.multiply(b, result, square)
+                result = square if result is None else self.a.multiply(self.b, result, square)
             exponent >>= 1
             if exponent:
-                square = a.multiply(b, square, square)
+                square = self.a.multiply(self.b, square, square)
         return result
 
 
 def function(module: ir.Module, name: str, arguments: Sequence[ir.Type], result: ir.Type) -> Any:
     """A new function and a builder at its entry."""
-    made = ir.Function(module, ir.FunctionType(result, list(arguments)), name)
-    return made, ir.IRBuilder(made.append_basic_block("entry"))
+    new = ir.Function(module, ir.FunctionType(result, list(arguments)), name)
+    return new, ir.IRBuilder(new.append_basic_block("entry"))
 
 
 def read_all(

@@ -111,9 +111,9 @@ def compile_ode(
     at_hand = (id(model), form, arithmetic)
     if at_hand in _AT_HAND and _AT_HAND[at_hand][0] is model:
         return _AT_HAND[at_hand][1]
-    made = _compiled(model, arithmetic, form)
-    _AT_HAND[at_hand] = (model, made)
-    return made
+    code = _compiled(model, arithmetic, form)
+    _AT_HAND[at_hand] = (model, code)
+    return code
 
 
 def _compiled(model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> CompiledODE:

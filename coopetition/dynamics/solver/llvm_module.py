@@ -79,15 +79,15 @@ def _over_rows(module: ir.Module, name: str) -> Iterator[tuple[Any, ...]]:
     ``p_stride`` is the number of doubles from one row's parameters to the next, 0 to share them.
     Gives the builder, the row's number and the other arguments.
     """
-    made, b = function(module, name, [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
-    head, body, end = (made.append_basic_block(n) for n in ("head", "body", "end"))
+    table, b = function(module, name, [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
+    head, body, end = (table.append_basic_block(n) for n in ("head", "body", "end"))
     entry = b.block
     b.branch(head)
     b.position_at_end(head)
     row = _phi(b, (INT64(0), entry))
-    b.cbranch(b.icmp_signed("<", row, made.args[0]), body, end)
+    b.cbranch(b.icmp_signed("<", row, table.args[0]), body, end)
     b.position_at_end(body)
-    yield b, row, *made.args[1:]
+    yield b, row, *table.args[1:]
     row.add_incoming(b.add(row, INT64(1)), b.block)
     b.branch(head)
     b.position_at_end(end)
@@ -147,12 +147,12 @@ def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     """
     states = len(ode.state)
     program = Program([ode.outputs["total"], *ode.rhs], ode.state, ode.parameters)
-    made, b = function(
+    descend, b = function(
         module, "descend", [INT64, DOUBLE, DOUBLE, INT64, POINTER, POINTER, POINTER], INT64
     )
-    count, step_size, threshold, every, y, p, rows = made.args
+    count, step_size, threshold, every, y, p, rows = descend.args
     head, body, check, update, keep, onward, end = (
-        made.append_basic_block(n)
+        descend.append_basic_block(n)
         for n in ("head", "body", "check", "update", "keep", "onward", "end")
     )
     start = read_all(b, a, y, 0, states)
@@ -215,7 +215,7 @@ def add_subnormal_switch(module: ir.Module, *, x86: bool) -> None:
     Elsewhere than on x86 they do nothing: there subnormal arithmetic costs no more.
     """
     _, flush = function(module, "flush", [INT64], INT64)
-    made, restore = function(module, "restore", [INT64], INT64)
+    switch, restore = function(module, "restore", [INT64], INT64)
     if not x86:
         flush.ret(INT64(0))
         restore.ret(INT64(0))
@@ -231,6 +231,6 @@ def add_subnormal_switch(module: ir.Module, *, x86: bool) -> None:
     flush.call(write, [place])
     flush.ret(flush.zext(mode, INT64))
     place = restore.alloca(i32)
-    restore.store(restore.trunc(made.args[0], i32), place)
+    restore.store(restore.trunc(switch.args[0], i32), place)
     restore.call(write, [place])
     restore.ret(INT64(0))

@@ -47,7 +47,7 @@ BETA = 0.04
 ALPHA = 0.2 - 0.75 * BETA
 
 
-class _Emitter:
+class _StepWriter:
     """What `add_begin` and `add_step` share: the function's memory and the right-hand side."""
 
     def __init__(self, module: ir.Module, name: str, ode: ReducedODE, a: Arithmetic) -> None:
@@ -162,7 +162,7 @@ def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     The first step is Hairer's (II.4, algorithm (a)–(f)): from the sizes of y, y' and, by an Euler
     step, y''.
     """
-    e = _Emitter(module, "begin", ode, a)
+    e = _StepWriter(module, "begin", ode, a)
     b = e.b
     fresh = b.fcmp_ordered(">", e.control("fresh"), e.plain(0.5))
     slope = e.rhs(e.y)
@@ -195,7 +195,7 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     Returns a bit for each lane at which the loop must look: it reached its ``stop``, its step is
     smaller than allowed (also where nothing finite comes of it), or it used up its steps.
     """
-    e = _Emitter(module, "step", ode, a)
+    e = _StepWriter(module, "step", ode, a)
     b = e.b
     time, end = e.control("time"), e.control("end")
     remaining = b.fsub(end, time)
@@ -236,7 +236,7 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
 
 
 def _control_step(
-    e: _Emitter, h: ir.Value, last: ir.Value, error: ir.Value, accepted: ir.Value
+    e: _StepWriter, h: ir.Value, last: ir.Value, error: ir.Value, accepted: ir.Value
 ) -> None:
     """The next step size: PI control where accepted, plain reduction where not."""
     b = e.b
@@ -258,7 +258,7 @@ def _control_step(
 
 
 def _write_interpolant(
-    e: _Emitter, h: ir.Value, slopes: Sequence[Any], moved: Sequence[Any], accepted: ir.Value
+    e: _StepWriter, h: ir.Value, slopes: Sequence[Any], moved: Sequence[Any], accepted: ir.Value
 ) -> None:
     """y(t + θh) = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))), kept where the step was accepted."""
     a, b = e.a, e.b
