@@ -151,16 +151,14 @@ def integrate_many(
 
     Parameters
     ----------
-    model
-        A declared model or the name of one in the catalogue, or a reduced ODE.
+    model, form, rtol, atol, max_steps
+        As in `integrate`.
     parameters
         A number, or an array of shape ``(batch,)``, for each parameter given.
     starts
         One start for all, a sequence of them, or states of shape ``(batch, state)``.
     until, times
         The horizon, and the times to sample at (by default the horizon alone).
-    form, rtol, atol, max_steps
-        As in `integrate`.
     workers
         Threads; by default one a core.
 
@@ -231,8 +229,8 @@ def integrate_sensitivities(
 
     Parameters
     ----------
-    model
-        A declared model or the name of one in the catalogue, or a reduced ODE.
+    model, form, rtol, atol, max_steps
+        As in `integrate`.
     times
         Sampling times, shape ``(time,)``; the last above 0 unless there is a horizon.
     start, start_sensitivities
@@ -241,8 +239,6 @@ def integrate_sensitivities(
         p in the order of ``parameter_names``, shape ``(p,)``, and ∂p/∂θ, shape ``(p, k)``.
     until
         The horizon; by default the last time.
-    form, rtol, atol, max_steps
-        As in `integrate`.
 
     Raises
     ------

@@ -53,19 +53,6 @@ class Status(enum.IntEnum):
         }[self]
 
 
-def outputs_at(ode: CompiledODE, states: ArrayLike, parameters: Floats) -> dict[str, Floats]:
-    """The outputs for states ``(…, state)`` under parameters ``(p,)``, shape ``(…,)`` each."""
-    flat = np.ascontiguousarray(states, dtype=np.float64)
-    rows = flat.reshape(-1, len(ode.state_names))
-    result = np.empty((len(rows), len(ode.output_names)))
-    ode.functions["outputs"](
-        len(rows), rows.ctypes.data, parameters.ctypes.data, 0, result.ctypes.data
-    )
-    result.flags.writeable = False
-    shape = flat.shape[:-1]
-    return {name: result[:, k].reshape(shape) for k, name in enumerate(ode.output_names)}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory(ReadOnlyArrays):
     """One trajectory of a model.
@@ -140,26 +127,24 @@ class Trajectory(ReadOnlyArrays):
 
     def outputs_of(self, states: ArrayLike) -> dict[str, Floats]:
         """The outputs for other states ``(…, state)`` under this trajectory's parameters."""
-        values = np.array([self.parameters[name] for name in self.ode.parameter_names])
-        return outputs_at(self.ode, states, values)
+        p = np.array([self.parameters[name] for name in self.ode.parameter_names])
+        array = np.ascontiguousarray(states, dtype=np.float64)
+        rows = array.reshape(-1, len(self.state_names))
+        table = np.empty((len(rows), len(self.ode.output_names)))
+        self.ode.functions["outputs"](
+            len(rows), rows.ctypes.data, p.ctypes.data, 0, table.ctypes.data
+        )
+        table.flags.writeable = False
+        shape = array.shape[:-1]
+        return {name: table[:, k].reshape(shape) for k, name in enumerate(self.ode.output_names)}
 
     def __call__(self, times: ArrayLike) -> Floats:
-        """States at any times within the trajectory, by the method's own interpolant.
-
-        Parameters
-        ----------
-        times
-            Shape ``(…,)``.
-
-        Returns
-        -------
-        ndarray
-            Shape ``(…, state)``.
+        """States ``(…, state)`` at times ``(…,)``, by the method's own interpolant.
 
         Raises
         ------
         ValueError
-            If a time lies outside, or only samples were kept.
+            If a time lies outside the trajectory, or only samples were kept.
         """
         if self.interpolant is None:
             raise ValueError(
@@ -217,8 +202,7 @@ class Trajectory(ReadOnlyArrays):
 
     def summary(self) -> str:
         """A few lines of text: method, end, final losses and strengths."""
-        last = {name: values[-1:].tolist() for name, values in self.outputs.items()}
-        final = {name: value[0] for name, value in last.items() if value}
+        final = {name: values[-1] for name, values in self.outputs.items() if len(values)}
         lines = [
             f"{self.ode.name} by {self.method}: {self.status.explanation} at time "
             f"{self.reached:g} after {self.steps} steps",
@@ -278,31 +262,20 @@ class Trajectories(ReadOnlyArrays):
 
     def summary(self) -> str:
         """How many members ended how."""
-        counts = {o: int(np.sum(self.statuses == o)) for o in Status}
-        said = (f"{count} {status.explanation}" for status, count in counts.items() if count)
-        return f"{self.ode.name}: {len(self.statuses)} trajectories: " + "; ".join(said)
+        counts = {status: int(np.sum(self.statuses == status)) for status in Status}
+        parts = (f"{count} {status.explanation}" for status, count in counts.items() if count)
+        return f"{self.ode.name}: {len(self.statuses)} trajectories: " + "; ".join(parts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SensitivityTrajectory(ReadOnlyArrays):
     """A sampled trajectory with exact directional derivatives.
 
-    Parameters
-    ----------
-    times
-        Shape ``(time,)``.
-    states
-        Shape ``(time, state)``.
-    sensitivities
-        Derivative of the states in each direction, shape ``(time, state, direction)``.
-    status
-        How it ended; where not well, states and sensitivities are NaN from the failure on.
-    steps
-        Steps taken.
+    Where its status is not ok, states and sensitivities are NaN from the failure on.
     """
 
-    times: Floats
-    states: Floats = dataclasses.field(repr=False)
-    sensitivities: Floats = dataclasses.field(repr=False)
+    times: Floats  # (time,)
+    states: Floats = dataclasses.field(repr=False)  # (time, state)
+    sensitivities: Floats = dataclasses.field(repr=False)  # (time, state, direction)
     status: Status
     steps: int

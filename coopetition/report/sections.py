@@ -41,30 +41,14 @@ BASES = {"population": "other runs", "own log": "this log alone"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a report.
-
-    Parameters
-    ----------
-    title
-        Its heading.
-    lead
-        The one sentence to read.
-    figures
-        Pictures as PNG, with what they show.
-    tables
-        Tables as (caption, header, rows).
-    notes
-        What a reader has to know.
-    sources
-        ``path`` and ``sha256`` of the files that it was made from.
-    """
+    """A part of a report."""
 
     title: str
-    lead: str
-    figures: tuple[tuple[bytes, str], ...] = ()
+    lead: str  # the one sentence to read
+    figures: tuple[tuple[bytes, str], ...] = ()  # PNG, and what it shows
     tables: tuple[Table, ...] = ()
-    notes: tuple[str, ...] = ()
-    sources: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader has to know
+    sources: tuple[Mapping[str, Any], ...] = ()  # path and sha256 of files it was made from
 
 
 def _png(figure: Figure) -> bytes:
