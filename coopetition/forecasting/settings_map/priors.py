@@ -68,8 +68,11 @@ class Priors:
     time_scale_spread: float
 
     def __post_init__(self) -> None:
-        for name in ("reach", "unknown", "directed"):
-            object.__setattr__(self, name, ReadOnlyMapping(getattr(self, name)))
+        directed = {name: ReadOnlyMapping(effects) for name, effects in self.directed.items()}
+        for name, value in (
+            ("reach", self.reach), ("unknown", self.unknown), ("directed", directed)
+        ):  # fmt: skip
+            object.__setattr__(self, name, ReadOnlyMapping(value))
         positive = {name: getattr(self, name) for name in _WHOLE}
         positive |= {f"reach of {name}": value for name, value in self.reach.items()}
         means = {}

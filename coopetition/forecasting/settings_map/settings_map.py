@@ -279,12 +279,10 @@ class SettingsMap(ReadOnlyArrays):
     def effect(self, covariate: str, parameter: str) -> tuple[float, float]:
         """Mean and standard deviation of one effect on the logarithm of a parameter."""
         columns = self.prior.columns
-        for kind, name, known in (
-            ("effect", covariate, columns),
-            ("parameter", parameter, self.parameters),
-        ):
-            if name not in known:
-                raise unknown_name(kind, name, known)
+        if covariate not in columns:
+            raise unknown_name("effect", covariate, columns)
+        if parameter not in self.parameters:
+            raise unknown_name("parameter", parameter, self.parameters)
         row, column = self.parameters.index(parameter), columns.index(covariate)
         variance = self.effects.covariance[row, column, row, column]
         return float(self.effects.mean[row, column]), float(np.sqrt(variance))
