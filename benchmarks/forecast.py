@@ -14,7 +14,7 @@ table.md (medians and means, then each method against the toy model run by run).
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
+import concurrent.paths
 import dataclasses
 import functools
 import os
@@ -63,8 +63,8 @@ def everything() -> tuple[dict, dict]:
 def first_optima(name: str) -> tuple[str, dict[str, list[float]]]:
     """Optima of all runs together: where the fits of each fold start from, to save time."""
     runs, _ = everything()
-    knobs: SettingsMap = calibrate(runs.values(), theory=THEORIES.get(name, name), until=LOG)
-    return name, {run.run: run.optimum.tolist() for run in knobs.runs}
+    settings_map: SettingsMap = calibrate(runs.values(), theory=THEORIES.get(name, name), until=LOG)
+    return name, {run.run: run.optimum.tolist() for run in settings_map.runs}
 
 
 def forecasts(task: tuple[str, str, str, dict[str, list[float]]]) -> list[Score]:
@@ -72,12 +72,12 @@ def forecasts(task: tuple[str, str, str, dict[str, list[float]]]) -> list[Score]
     name, run, left_out, first = task
     runs, truths = everything()
     others = [runs[other] for other in others_of(run, runs, left_out)]
-    knobs = calibrate(others, theory=THEORIES.get(name, name), until=LOG, first=first)
+    settings_map = calibrate(others, theory=THEORIES.get(name, name), until=LOG, first=first)
     return [
         score_forecast(
             name,
             cut,
-            forecast(runs[run], knobs, until=until, horizon=HORIZON),
+            forecast(runs[run], settings_map, until=until, horizon=HORIZON),
             runs[run],
             truths[run],
         )
@@ -181,7 +181,7 @@ def main() -> None:
     chosen = parser.parse_args()
     names = chosen.run or list(everything()[0])
     scores: list[Score] = []
-    with concurrent.futures.ProcessPoolExecutor(chosen.processes) as pool:
+    with concurrent.paths.ProcessPoolExecutor(chosen.processes) as pool:
         firsts = dict(pool.map(first_optima, chosen.theory or NAMES))
         tasks = [(t, run, chosen.leave_out, first) for t, first in firsts.items() for run in names]
         for found in pool.map(forecasts, tasks):

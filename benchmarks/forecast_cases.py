@@ -52,7 +52,7 @@ class Score:
     rmse: float
     coverage: float
     interval: float
-    crossover_error: float | None  # relative; inf where none was foreseen; None where none to come
+    crossover_error: float | None  # relative; inf where none was predicted; None where none to come
     persistent: float
     transient: float
     never: float
@@ -134,7 +134,7 @@ def score_extrapolation(
 
 
 def others_of(name: str, runs: dict[str, Curves], left_out: str) -> list[str]:
-    """Whom a run is foretold by: all other runs, or with ``settings`` those of other settings."""
+    """Whose logs a run is forecast from: all others', or (``settings``) those of other settings."""
     own = covariates(runs[name].settings)
     if left_out == "run":
         return [other for other in runs if other != name]

@@ -1,4 +1,4 @@
-"""Runs at settings drawn at random, foretold by a map that has seen none of them.
+"""Runs at settings drawn at random, forecast by a map calibrated without them.
 
     coopetition train --settings benchmarks/fresh_runs.yaml --executor local -o FOLDER
     python benchmarks/fresh_runs.py FOLDER
@@ -6,7 +6,7 @@
 Every finished run of FOLDER is predicted from its settings, and from the first quarter and half of
 its log, by a map calibrated (minutes) on the small runs of other settings, and by baselines that
 have the same runs to learn from. Once a sweep's runs are among the small ones this is no longer how
-they were foretold before they were trained, but by as much knowledge.
+they were forecast before they were trained, but by as much knowledge.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def outcomes(*, strict: bool) -> None:
         known = small_map() if name == "coopetition" else None
         settings_map = known or calibrate(list(runs.curves.values()), theory=theory)
         predictors[f"map, {name}"] = runs.by_map(settings_map, strict=strict, theory=theory)
-    predictors["map, coopetition, not put right by verdicts"] = runs.by_map(
+    predictors["map, coopetition, not corrected on its runs"] = runs.by_map(
         small_map(), strict=strict, theory="coopetition", corrected=False
     )
     for share in SHARES:

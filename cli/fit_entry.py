@@ -109,7 +109,7 @@ def _said(entry: dict[str, Any]) -> str:
         moved = (abs(alone[n] - p) for n, p in forecast["verdict_probability"].items())
         if max(moved, default=0.0) >= WORTH_TELLING:
             said = ", ".join(f"{n} {p:.2f}" for n, p in alone.items())
-            lines.append(f"  by the theory alone, not put right by the map's runs: {said}")
+            lines.append(f"  by the theory alone, not corrected on the map's runs: {said}")
         if forecast["crossover"] is not None:
             whens = (forecast["crossover"][name] for name in ("median", "lower", "upper"))
             mid, low, high = ("beyond" if when is None else f"{when:,.0f}" for when in whens)

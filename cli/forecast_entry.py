@@ -1,4 +1,4 @@
-"""What `fit --horizon` says of the future: the population's forecast, or the log's own."""
+"""The forecast of `fit --horizon`: by a map of other runs, or from the log alone."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ map_option = click.option(
 def population_forecast(
     curves: Curves, result: Fit, horizon: float, settings_map: SettingsMap, *, seed: int
 ) -> Forecast | str:
-    """What other runs say of this one's future, or why they say nothing.
+    """The map's forecast given the log, or why there is none.
 
-    Early in a run its own log allows almost any future, so where the map knows the model the
-    forecast is the map's, corrected by the log.
+    Early in a run its own log allows almost any continuation, so the map's is preferred where the
+    map is of the model that was fitted.
     """
     from coopetition.errors import LogError
     from coopetition.forecasting import forecast

@@ -20,7 +20,7 @@ from coopetition.proposal import propose
 HORIZON = 2e7
 FEW = 400  # draws: enough for what is asserted here
 DROPPED = 0.1  # of the draws, whose simulation takes too many steps
-STEPPED_OVER = 0.03  # of the futures whose ICL is so short that a coarse grid may miss it
+STEPPED_OVER = 0.03  # of the paths whose ICL is so short that a coarse grid may miss it
 
 
 @pytest.fixture(scope="module")
@@ -111,19 +111,23 @@ def test_icl_that_comes_has_come_however_far_the_horizon(main, others):
 def test_fast_relaxation_is_followed_to_a_late_horizon(run):
     """Where draws that take many steps are dropped, what is left is a biased sample."""
     (log,) = read_curves(f"cpu:{run}")
-    knobs = small_map().without(run)
-    prior = knobs.predict(log.settings)
+    settings_map = small_map().without(run)
+    prior = settings_map.predict(log.settings)
     flips = flip_paths(
-        knobs.the_theory(), knobs.discrepancy, prior, horizon=log.last_sequence, draws=FEW
+        settings_map.the_theory(),
+        settings_map.discrepancy,
+        prior,
+        horizon=log.last_sequence,
+        draws=FEW,
     )
     assert len(flips) > (1 - DROPPED) * FEW
 
 
 def test_matched_exemplars_keep_icl_in_settings_alone(main):
     matched = {**main.settings, "match_probability": 1.0}
-    knobs = default_map().without("mq")
-    plain = forecast_settings(main.settings, knobs, horizon=HORIZON, draws=FEW)
-    found = forecast_settings(matched, knobs, horizon=HORIZON, draws=FEW)
+    settings_map = default_map().without("mq")
+    plain = forecast_settings(main.settings, settings_map, horizon=HORIZON, draws=FEW)
+    found = forecast_settings(matched, settings_map, horizon=HORIZON, draws=FEW)
     chance = found.verdict_probability["persistent"]
     assert chance > 0.5 > plain.verdict_probability["persistent"]
 
@@ -248,21 +252,21 @@ def test_other_runs_of_the_same_file_stay_in_the_map(main, others, tmp_path):
     runs = [
         dataclasses.replace(run, settings=given[run.run].settings) for run in read_curves(table)
     ]
-    knobs = calibrate(runs[1:], points=12, verdicts=False)
-    found = forecast(runs[0], knobs, until=5e6, horizon=HORIZON, draws=FEW)
+    settings_map = calibrate(runs[1:], points=12, verdicts=False)
+    found = forecast(runs[0], settings_map, until=5e6, horizon=HORIZON, draws=FEW)
     assert not any("left out" in text for text in found.warnings)
-    member = forecast(runs[1], knobs, until=5e6, horizon=HORIZON, draws=FEW)
+    member = forecast(runs[1], settings_map, until=5e6, horizon=HORIZON, draws=FEW)
     said = [text for text in member.warnings if "left out" in text]
     assert said == ["the map was calibrated on this run: mq left out"]
 
 
 def test_a_map_without_runs_forecasts_by_its_priors(main):
-    knobs = calibrate([main], points=12, verdicts=False)
+    settings_map = calibrate([main], points=12, verdicts=False)
     left, none = (
-        forecast(main, knobs, until=5e6, horizon=HORIZON, draws=FEW),
-        forecast_settings(main.settings, knobs.without("main"), horizon=HORIZON, draws=FEW),
+        forecast(main, settings_map, until=5e6, horizon=HORIZON, draws=FEW),
+        forecast_settings(main.settings, settings_map.without("main"), horizon=HORIZON, draws=FEW),
     )
-    assert knobs.without("main").longest == 0.0
+    assert settings_map.without("main").longest == 0.0
     assert left.verdict == "transient"  # as its log has it
     for found in (left, none):
         assert any("priors alone" in text for text in found.warnings)

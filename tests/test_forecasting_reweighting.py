@@ -1,4 +1,4 @@
-"""Jeffrey's rule over futures, and what it does to forecasts."""
+"""Jeffrey's rule over paths, and what it does to forecasts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coopetition.logs import read_curves
 from coopetition.proposal.screening import verdict_chances
 
 HORIZON = 2e7
-SHARE = 0.02  # of a verdict among 1,000 resampled futures
+SHARE = 0.02  # of a verdict among 1,000 resampled paths
 FLIPS = np.array([[0.7, 0.8], [0.7, 0.3], [0.5, 0.2], [0.9, 0.6], [0.65, 0.1]])
 
 
@@ -30,7 +30,7 @@ def main():
 
 
 @given(st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3))
-def test_verdicts_take_the_odds_asked_for_and_futures_within_one_stay_alike(shares):
+def test_verdicts_take_the_probabilities_asked_for_and_paths_within_one_stay_alike(shares):
     before = verdict_probabilities(FLIPS)
     after = dict(zip(VERDICTS, np.array(shares) / sum(shares), strict=True))
     weights = path_weights(FLIPS, before, after)
@@ -55,7 +55,7 @@ def test_equal_weights_change_nothing(count):
     )
 
 
-def test_from_settings_the_verdicts_are_the_corrected_ones_and_so_are_the_futures(main):
+def test_from_settings_the_verdicts_are_the_corrected_ones_and_so_are_the_paths(main):
     found = forecast_settings(main.settings, default_map(), horizon=HORIZON, draws=1000)
     corrected = default_map().corrected(main.settings, found.theory_probability, horizon=HORIZON)
     assert found.verdict_probability == corrected
@@ -65,16 +65,16 @@ def test_from_settings_the_verdicts_are_the_corrected_ones_and_so_are_the_future
     assert found.landmarks["crossover"].probability >= corrected["transient"] - SHARE
 
 
-def test_a_log_s_verdict_odds_move_by_what_experience_says_of_the_settings(main):
+def test_a_log_s_verdict_probabilities_move_by_what_experience_says_of_the_settings(main):
     seen = forecast(main, default_map(), horizon=HORIZON, until=3e6, draws=1000)
-    knobs = default_map().without("main")
+    settings_map = default_map().without("main")
     (first,) = verdict_chances(
         [main.settings],
-        dataclasses.replace(knobs, runs=tuple(
-            dataclasses.replace(run, verdicts=()) for run in knobs.runs)),
+        dataclasses.replace(settings_map, runs=tuple(
+            dataclasses.replace(run, verdicts=()) for run in settings_map.runs)),
         budget=HORIZON, draws=1000,
     )  # fmt: skip
-    after = knobs.corrected(main.settings, first, horizon=HORIZON)
+    after = settings_map.corrected(main.settings, first, horizon=HORIZON)
     raw = {v: seen.theory_probability[v] * after[v] / max(first[v], RARE) for v in VERDICTS}
     for name in VERDICTS:
         assert seen.verdict_probability[name] == pytest.approx(raw[name] / sum(raw.values()))
@@ -97,11 +97,11 @@ def test_a_map_without_verdicts_forecasts_by_the_theory_alone(main):
         assert found.verdict_probability == pytest.approx(found.theory_probability)
     late = forecast_settings(main.settings, bare, horizon=6e7, draws=4000)
     assert 0 < late.theory_probability["persistent"] < RARE
-    assert len(np.unique(late.thetas, axis=0)) == 4000  # each future once, those of rare ends too
+    assert len(np.unique(late.thetas, axis=0)) == 4000  # each path once, those of rare ends too
 
 
 def test_a_correction_that_rests_on_failed_simulations_is_refused(main):
-    """The log's own futures may be simulable where those from settings alone are not."""
+    """The log's own paths may be simulable where those from settings alone are not."""
 
     class Picky:
         def __init__(self, theory):

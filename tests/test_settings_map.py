@@ -138,13 +138,15 @@ def test_a_kind_of_data_that_no_run_has_is_said_of_the_base_kind_too():
 
 
 def test_the_default_map_knows_its_runs():
-    knobs = default_map()
-    assert {run.run for run in knobs.runs} | set(knobs.excluded) == set(published_runs())
-    for run in knobs.runs:
+    settings_map = default_map()
+    assert {run.run for run in settings_map.runs} | set(settings_map.excluded) == set(
+        published_runs()
+    )
+    for run in settings_map.runs:
         (curves,) = read_curves(f"published:{run.run}")
         assert run.source["sha256"] == curves.source["sha256"]
         assert np.all(np.linalg.eigvalsh(run.information) > -1e-6)
-    assert "16 runs" in knobs.summary()
+    assert "16 runs" in settings_map.summary()
 
 
 @pytest.mark.parametrize(
@@ -182,14 +184,14 @@ def test_settings_seen_before_are_predicted_more_sharply():
 
 
 def test_runs_can_be_taken_out():
-    knobs = default_map().without("mq", "main")
-    assert len(knobs.runs) == len(default_map().runs) - 2
-    mean, spread = knobs.effect("matching", "mu1")
+    settings_map = default_map().without("mq", "main")
+    assert len(settings_map.runs) == len(default_map().runs) - 2
+    mean, spread = settings_map.effect("matching", "mu1")
     assert (mean, spread) == pytest.approx((1.0, 0.3))  # nothing left but what is believed
     with pytest.raises(ValueError, match="did you mean 'main'"):
         default_map().without("mian")
     with pytest.raises(ValueError, match="unknown effect"):
-        knobs.effect("luck", "mu1")
+        settings_map.effect("luck", "mu1")
 
 
 def test_maps_survive_the_disk(tmp_path):

@@ -55,7 +55,7 @@ def test_a_file_holds_the_priors_in_force(content, reloaded):
     assert reloaded(content).priors == PRESENT
 
 
-def test_what_the_file_believes_is_what_counts(content, reloaded, main):
+def test_the_files_priors_are_what_counts(content, reloaded, main):
     priors = json.loads(json.dumps(content["priors"]))
     priors["directed"]["label_noise"]["mu2"] = [-2.0, 0.1]
     priors["settings_reach"] = 2.0
@@ -124,8 +124,8 @@ def test_one_run_teaches_no_effect_and_the_map_says_so(alone, main):
     for setting in ("matching", "classes"):
         j = alone.prior.columns.index(setting)
         row = alone.parameters.index("mu1")
-        believed = alone.prior.mean[row, j], alone.prior.spread[row, j]
-        assert alone.effect(setting, "mu1") == pytest.approx(believed)
+        prior = alone.prior.mean[row, j], alone.prior.spread[row, j]
+        assert alone.effect(setting, "mu1") == pytest.approx(prior)
     seen = forecast_settings(main.settings, alone, horizon=2e7, draws=100)
     assert warning in seen.warnings
 
@@ -135,7 +135,7 @@ def test_runs_that_differ_in_their_seed_only_teach_no_effect_either(main):
     both = calibrate([main, other], points=12)
     (warning,) = both.warnings
     assert warning.startswith("the 2 runs differ in no setting")
-    assert "80 % the one believed" in warning
+    assert "80 % the prior's" in warning
 
 
 def test_runs_that_differ_are_not_warned_of():

@@ -1,4 +1,4 @@
-"""Verdicts put right by what became of a map's runs: the regression, what it learns, records."""
+"""Verdict probabilities corrected on a map's own runs: the regression, what it learns, records."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ LAPLACE = 0.05  # error of the log evidence with 60 observations
 HORIZON = 2e7
 
 
-def record(happened, foreseen=EVEN, horizon=1e6):
-    return VerdictRecord(horizon=horizon, verdict=happened, foreseen=foreseen)
+def record(happened, predicted=EVEN, horizon=1e6):
+    return VerdictRecord(horizon=horizon, verdict=happened, predicted=predicted)
 
 
 def run(name, records, **values):
@@ -172,13 +172,13 @@ def test_the_shipped_maps_say_what_became_of_their_runs(settings_map, prefix):
         for seen in one.verdicts:
             assert seen.verdict == verdict(curves.until(seen.horizon))
             assert seen.horizon / one.until in SHARES
-            assert sum(seen.foreseen.values()) == pytest.approx(1.0)
+            assert sum(seen.predicted.values()) == pytest.approx(1.0)
 
 
-def test_what_was_foreseen_does_not_know_runs_of_the_same_settings():
+def test_what_was_predicted_does_not_know_runs_of_the_same_settings():
     main, ts3 = (next(r for r in default_map().runs if r.run == name) for name in ("main", "ts3"))
     assert main.combination == ts3.combination
-    assert [r.foreseen for r in main.verdicts] == [r.foreseen for r in ts3.verdicts]
+    assert [r.predicted for r in main.verdicts] == [r.predicted for r in ts3.verdicts]
     (curves,) = read_curves("published:main")
     siblings = [r.run for r in default_map().runs if r.combination == main.combination]
     strange = default_map().without(*(set(siblings) - {"main"}))
@@ -187,7 +187,7 @@ def test_what_was_foreseen_does_not_know_runs_of_the_same_settings():
     assert found.verdicts == main.verdicts  # the siblings had no part in it
 
 
-def test_a_single_setting_leaves_nothing_to_foresee_from():
+def test_a_single_setting_leaves_nothing_to_predict_from():
     alone = default_map().without(*(r.run for r in default_map().runs if r.run != "mq"))
     bare = dataclasses.replace(
         alone, runs=tuple(dataclasses.replace(one, verdicts=()) for one in alone.runs)

@@ -78,5 +78,5 @@ def _records(
         except ValueError:  # no flip, or fewer than two points of it by then
             continue
         chances = verdict_probabilities(flips[:, :steps])
-        records.append(VerdictRecord(horizon=horizon, verdict=happened, foreseen=chances))
+        records.append(VerdictRecord(horizon=horizon, verdict=happened, predicted=chances))
     return tuple(records)

@@ -111,8 +111,8 @@ def too_alike(
         return ()
     if len(names) > 1:
         who = f"the {len(names)} runs differ in no setting that the map knows"
-        spread = f"the spread between runs is {100 * (1 - own):.0f} % the one believed beforehand"
+        spread = f"the spread between runs is {100 * (1 - own):.0f} % the prior's"
     else:
         who = f"only one run ({names[0]})" if names else "no run"
-        spread = "the spread between runs is the one believed beforehand"
+        spread = "the spread between runs is the prior's"
     return (f"{who}: effects of settings come from priors alone, and {spread}; {ADD}",)

@@ -21,14 +21,14 @@ class VerdictRecord:
         In sequences.
     verdict
         Of the run's log.
-    foreseen
+    predicted
         The theory's verdict probabilities from the settings alone, by a map without the runs of
         those settings.
     """
 
     horizon: float
     verdict: Verdict
-    foreseen: Mapping[str, float]
+    predicted: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

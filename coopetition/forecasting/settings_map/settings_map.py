@@ -263,7 +263,7 @@ class SettingsMap(ReadOnlyArrays):
     def without(self, *names: str) -> SettingsMap:
         """The map without some runs.
 
-        Their influence on deviations, and on optima and foreseen verdicts of the others, remains.
+        Their influence on deviations, and on optima and predicted verdicts of the others, remains.
 
         Raises
         ------

@@ -89,7 +89,7 @@ def fit_correction(runs: Sequence[RunInformation]) -> VerdictCorrection | None:
     scaling = Scaling.of(rows)
     z = np.array([scaling.z(row) for row in rows])
     happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in records])
-    log_first = np.array([_logarithms(record.foreseen) for _, record in records])
+    log_first = np.array([_logarithms(record.predicted) for _, record in records])
     counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in records])
     fits = {
         width: fit_multinomial(
