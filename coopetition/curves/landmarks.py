@@ -168,19 +168,20 @@ def landmarks(
             flip.smooth, icl.smooth if icl else None, chance, level, replicates, noise
         )
         if flip.begins_late:
+            first = float(flip.smooth.sequences[0])
             for name, state in (("emergence", f"at least {EMERGED}"), ("peak", "highest")):
-                intervals[name] = open_below(intervals[name], flip.first)
-                if values[name] == flip.first:
-                    where = f"where the log begins, at {flip.first:,.0f}"
+                intervals[name] = open_below(intervals[name], first)
+                if values[name] == first:
+                    where = f"where the log begins, at {first:,.0f}"
                     notes.append(f"{name}: flip is {state} {where}")
-            if values["peak"] == flip.first:  # it may have been higher
+            if values["peak"] == first:  # it may have been higher
                 intervals["peak_flip"] = (intervals["peak_flip"][0], None)
         marks |= {name: _landmark(value, *intervals[name]) for name, value in values.items()}
     return Landmarks(
         run=curves.run,
         **marks,
         final={c.label: _final(c, exact, level) for c in curves if len(c)},
-        horizon=curves.last_sequence if flip is None else flip.last,
+        horizon=curves.last_sequence if flip is None else float(flip.logged.sequences[-1]),
         level=level,
         notes=tuple(notes),
     )

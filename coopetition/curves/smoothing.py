@@ -224,16 +224,6 @@ class Track:
     begins_late: bool  # whether the run was trained before the first value
     notes: tuple[str, ...]  # what it was read from and how it was smoothed
 
-    @property
-    def first(self) -> float:
-        """Sequences of the first of the smoothed values."""
-        return float(self.smooth.sequences[0])
-
-    @property
-    def last(self) -> float:
-        """Sequences of the last logged value."""
-        return float(self.logged.sequences[-1])
-
 
 def track(curves: Curves, evaluator: str, *, exact: bool) -> Track | None:
     """An evaluator's accuracy in a run of finite values, smoothed unless exact; None without."""

@@ -42,8 +42,11 @@ def landmarks_of(trajectory: Trajectory, readout: Readout = SHARED_FLIP) -> Land
     first, end = float(trajectory.times[0]), float(trajectory.times[-1])
     grid = np.union1d(trajectory.times, np.linspace(first, end, _SAMPLES))
     width = end / _SAMPLES
-    marks = _on_grid(trajectory, grid, readout)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS + 1):
+        sampled = dataclasses.replace(
+            trajectory, times=grid.copy(), states=trajectory(grid), interpolant=None
+        )
+        marks = landmarks(observe(sampled, readout), exact=True)
         located = [getattr(marks, name) for name in NAMES if name != "peak_flip"]
         centres = [mark.value / readout.sequences_per_time for mark in located if mark]
         if not centres:
@@ -51,16 +54,7 @@ def landmarks_of(trajectory: Trajectory, readout: Readout = SHARED_FLIP) -> Land
         near = [np.linspace(c - width, c + width, _POINTS) for c in centres]
         grid = np.union1d(grid, np.clip(np.concatenate(near), first, end))
         width *= 2 / _POINTS
-        marks = _on_grid(trajectory, grid, readout)
     return marks
-
-
-def _on_grid(trajectory: Trajectory, grid: Floats, readout: Readout) -> Landmarks:
-    """The landmarks of the trajectory's samples at some times."""
-    sampled = dataclasses.replace(
-        trajectory, times=grid.copy(), states=trajectory(grid), interpolant=None
-    )
-    return landmarks(observe(sampled, readout), exact=True)
 
 
 def cut_where_below(

@@ -202,13 +202,7 @@ class Reading:
 def read(
     key: Key, outputs: Mapping[str, Array], strategies: Collection[str], readout: Readout
 ) -> Reading:
-    """One curve from a trajectory's outputs, ``(…, time)`` each, with its exact derivatives.
-
-    Raises
-    ------
-    ValueError
-        If the strategies do not predict that curve.
-    """
+    """One predicted curve from outputs, ``(…, time)`` each, with its exact derivatives."""
     if not is_predicted(strategies, key):
         known = ("/".join(k) for k in predicted_keys(strategies))
         raise unknown_name("predicted curve", "/".join(key), known)
