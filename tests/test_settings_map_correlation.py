@@ -58,7 +58,7 @@ def test_a_map_predicts_whatever_its_runs_leave_unsaid():
     settings_map = dataclasses.replace(default_map(), runs=(*runs, *silent))
     for settings in (BASE, {**BASE, "match_probability": 0.5}, {"n_classes": 9051, "depth": 2}):
         values = covariates(settings)
-        weights, left = settings_map.relatives(("omniglot", *values.values()))
+        weights, left = settings_map.offset_weights(("omniglot", *values.values()))
         near = correlation(
             [("omniglot", *values.values())],
             settings_map.combinations,
@@ -84,12 +84,12 @@ def test_kinship_falls_as_settings_part_and_faster_where_they_reach_far():
 
 def test_settings_of_a_run_have_its_offset_and_those_far_away_none():
     settings_map = default_map()
-    own, left = settings_map.relatives(settings_map.combinations[3])
+    own, left = settings_map.offset_weights(settings_map.combinations[3])
     assert own[3] == 1.0
     assert np.count_nonzero(own) == 1
     assert left == 0.0
     nowhere = ("gaussian", *(40.0 for _ in COVARIATES))
-    weights, left = settings_map.relatives(nowhere)
+    weights, left = settings_map.offset_weights(nowhere)
     assert np.allclose(weights, 0.0)
     assert left == pytest.approx(1.0)
 

@@ -11,8 +11,7 @@ from ...settings.covariates import COVARIATES, Covariate, covariates
 from .calibration import calibrate
 from .run_information import RunInformation, VerdictRecord
 from .settings_map import SettingsMap
-from .shipped import default_map, map_for, small_map
-from .storage import load_map, save_map
+from .storage import default_map, load_map, map_for, save_map, small_map
 
 __all__ = [
     "COVARIATES",

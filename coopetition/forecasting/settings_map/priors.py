@@ -75,24 +75,18 @@ class Priors:
             object.__setattr__(self, name, ReadOnlyMapping(value))
         positive = {name: getattr(self, name) for name in _WHOLE}
         positive |= {f"reach of {name}": value for name, value in self.reach.items()}
-        means = {}
+        finite = {f"unknown of {name}": value for name, value in self.unknown.items()}
         for covariate, effects in self.directed.items():
             for parameter, (mean, spread) in effects.items():
-                means[f"mean of {covariate} on {parameter}"] = mean
+                finite[f"mean of {covariate} on {parameter}"] = mean
                 positive[f"spread of {covariate} on {parameter}"] = spread
-        positive |= {
-            f"{field} of {p.name}": getattr(p, field)
-            for p in self.parameters
-            for field in _POSITIVE
-        }
-        for name, value in positive.items():
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"{name} = {value!r} in a map's priors: must be positive")
-        finite = means | {f"unknown of {name}": value for name, value in self.unknown.items()}
-        finite |= {f"time_scale of {p.name}": p.time_scale for p in self.parameters}
-        for name, value in finite.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{name} = {value!r} in a map's priors: must be a number")
+        for p in self.parameters:
+            finite[f"time_scale of {p.name}"] = p.time_scale
+            positive |= {f"{field} of {p.name}": getattr(p, field) for field in _POSITIVE}
+        for name, value in (positive | finite).items():
+            if not math.isfinite(value) or (name in positive and value <= 0):
+                must = "positive" if name in positive else "a number"
+                raise ValueError(f"{name} = {value!r} in a map's priors: must be {must}")
 
 
 def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:

@@ -101,9 +101,8 @@ class SettingsMap(ReadOnlyArrays):
     def warnings(self) -> tuple[str, ...]:
         """What the runs cannot teach, a sentence each."""
         own = len(self.runs) / (len(self.runs) + GUESS_WEIGHT)
-        return too_alike(
-            [run.run for run in self.runs], [run.combination for run in self.runs], own
-        )
+        names = [run.run for run in self.runs]
+        return too_alike(names, [run.combination for run in self.runs], own)
 
     def the_theory(self) -> Theory:
         """The theory itself."""
@@ -131,15 +130,14 @@ class SettingsMap(ReadOnlyArrays):
         """The row of covariates, data and combination of settings, shape ``(columns,)``."""
         row = {"base": 1.0, f"data:{kind}": 1.0}
         row |= {c.name: values.get(c.name) or 0.0 for c in COVARIATES}
-        weights, _ = self.relatives((kind, *(values.get(c.name) for c in COVARIATES)))
+        weights, _ = self.offset_weights((kind, *(values.get(c.name) for c in COVARIATES)))
         row |= {f"settings:{number}": weight for number, weight in enumerate(weights)}
         return np.array([row.get(column, 0.0) for column in self.prior.columns])
 
-    def relatives(self, combination: Combination) -> tuple[Array, float]:
-        """What settings have from those of the runs: weights, and the share of variance left.
+    def offset_weights(self, combination: Combination) -> tuple[Array, float]:
+        """How settings share the offsets of the runs' combinations, and the variance left.
 
-        Weights are κ⁻¹ κ(z), the best linear prediction of the offset at z from those of the runs'
-        combinations, and 1 − κ(z)ᵀ κ⁻¹ κ(z) is left
+        Weights κ⁻¹ κ(z) predict the offset at z best linearly, and 1 − κ(z)ᵀ κ⁻¹ κ(z) is left
         (`coopetition.forecasting.settings_map.correlation`).
         """
         if combination in self.combinations:
@@ -213,7 +211,7 @@ class SettingsMap(ReadOnlyArrays):
                 f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
                 "calibrate a map on runs like yours"
             )
-        _, left = self.relatives((kind, *(values[c.name] for c in COVARIATES)))
+        _, left = self.offset_weights((kind, *(values[c.name] for c in COVARIATES)))
         variance = variance + left * (self.priors.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
             variance = variance + (self.priors.kind_reach * moves) ** 2

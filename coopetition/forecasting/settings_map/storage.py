@@ -1,18 +1,26 @@
-"""Maps on disk: one JSON file with the priors, what every run says, and where it came from."""
+"""Maps on disk: one JSON file with the priors, what every run says, and where it came from.
+
+Two ship with the package.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...arrays import StoredArray
 from ...errors import CoopetitionError
 from ...files import jsonable, read_stored, write_atomically
+from ...settings.covariates import data_kind
+from ...settings.names import short_names
 from ...version import __version__
 from ..discrepancy import Discrepancy
 from ..theories.theory import parameter_names
@@ -20,6 +28,9 @@ from ..theories.toy_model import toy_theory
 from .priors import Priors, completed, current_priors
 from .run_information import RunInformation
 from .settings_map import SettingsMap
+
+if TYPE_CHECKING:
+    from ...settings.training import TrainingSettings
 
 KIND, FORMAT = "settings map", 2
 REMEDY = "calibrate a map anew (coopetition calibrate)"
@@ -90,6 +101,49 @@ def load_map(path: str | os.PathLike[str]) -> SettingsMap:
         )
     provenance = {**stored.provenance, **notes}
     return SettingsMap(**{**vars(stored), "priors": priors, "provenance": provenance})
+
+
+@functools.cache
+def default_map() -> SettingsMap:
+    """The map calibrated on the published runs.
+
+    Examples
+    --------
+    >>> "main" in {run.run for run in default_map().runs}
+    True
+    """
+    return _shipped("settings_map.json")
+
+
+@functools.cache
+def small_map() -> SettingsMap:
+    """The map calibrated on the small runs of our trainer, ``cpu:*``.
+
+    Examples
+    --------
+    >>> small_map().kinds
+    ('gaussian',)
+    """
+    return _shipped("small_map.json")
+
+
+def map_for(settings: Mapping[str, Any] | TrainingSettings) -> SettingsMap:
+    """The map whose runs are of the settings' kind of data.
+
+    Runs on Gaussian classes are predicted from the small runs, all others from the published ones.
+
+    Examples
+    --------
+    >>> map_for({"data_kind": "gaussian"}) is small_map()
+    True
+    """
+    return small_map() if data_kind(short_names(settings)) in small_map().kinds else default_map()
+
+
+def _shipped(name: str) -> SettingsMap:
+    """A map in the package's data."""
+    with resources.as_file(resources.files("coopetition.data") / name) as path:
+        return load_map(path)
 
 
 def _stored(value: Any) -> Any:

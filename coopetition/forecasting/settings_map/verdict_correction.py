@@ -76,8 +76,8 @@ class VerdictCorrection(ReadOnlyArrays):
             for i, name in enumerate(self.scaling.names)
         }
         most = [name for name in sorted(lean, key=lambda n: -lean[n]) if lean[name] >= LEAN][:3]
-        said = f", and lean with {', '.join(most)}" if most else ""
-        return f"verdicts are {how} than the theory's (power {self.power:.2f}){said}"
+        by = f", and lean with {', '.join(most)}" if most else ""
+        return f"verdicts are {how} than the theory's (power {self.power:.2f}){by}"
 
 
 def fit_correction(runs: Sequence[RunInformation]) -> VerdictCorrection | None:

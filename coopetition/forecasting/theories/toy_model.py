@@ -42,7 +42,6 @@ _PRIORS: Mapping[str, tuple[float, ...]] = {
     "x_d": (0.06, 0.7, 0.3, 1.0),
     "gain_icl": (1.5, 0.5, 0.15, 0.5),
     "gain_ciwl": (2.8, 0.5, 0.08, 0.2),
-    "flip_factor_icl": (1.0, 0.3, 0.1, 0.15),
     "flip_factor_ciwl": (1.2, 0.3, 0.1, 0.15),
 }
 _PRIORS_BY_KIND: Mapping[str, tuple[float, ...]] = {
@@ -69,7 +68,7 @@ class ToyTheory:
         self.evaluators = tuple(e for e, need in NEEDS.items() if need <= set(self._strategies))
         self._table = OutputTable(self._ode, [(e, ACCURACY) for e in self.evaluators])
         held = gauge(model, [f"S_{v}" for v in model.vectors])
-        moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}  # what each parameter of θ moves
+        moved = {RATE: (RATE,)}  # what each parameter of θ moves
         groups = interchangeable(model)
         for alike in groups:
             free = tuple(f"n_{v}" for v in alike if f"n_{v}" not in held)
