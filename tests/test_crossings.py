@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from forecast_problems import run_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tolerances import FLOAT64
 
@@ -108,6 +108,7 @@ def test_touching_a_level_is_no_fall_through_it():
 
 
 @given(values=st.lists(st.floats(0, 1), min_size=3, max_size=30), level=st.floats(0.05, 0.95))
+@example(values=[2e-311, 0.0, 0.0], level=0.5)
 @settings(deadline=None)
 def test_crossings_are_where_the_curve_has_the_level(values, level):
     x, y = np.arange(len(values), dtype=float), np.array(values)

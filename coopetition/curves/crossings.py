@@ -24,7 +24,7 @@ def first_rise(x: Array, y: Array, level: float) -> Array:
     """
     reached = y >= level
     end = np.argmax(reached, axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # where there is no line to the point
+    with np.errstate(all="ignore"):  # where there is no line to the point
         place = _on_line(x[end - 1], x[end], _at(y, end - 1), _at(y, end), level)
     return np.where(_at(reached, end), np.where(end == 0, x[0], place), np.inf)
 
@@ -65,7 +65,7 @@ def top(x: Array, y: Array) -> tuple[Array, Array]:
     before, beyond = np.maximum(i - 1, 0), np.minimum(i + 1, len(x) - 1)
     at, height = x[i], _at(y, i)
     left, right = at - x[before], x[beyond] - at
-    with np.errstate(divide="ignore", invalid="ignore"):  # ends of the curve
+    with np.errstate(all="ignore"):  # ends of the curve
         slope_left, slope_right = (
             (height - _at(y, before)) / left,
             (_at(y, beyond) - height) / right,
