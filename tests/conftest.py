@@ -61,3 +61,17 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     go(small(), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small sweep that nothing disturbed; to be read and continued only."""
+    from small_sweeps import go
+
+    from coopetition.train.sweeps.executors import local_executor
+
+    folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    with local_executor(2) as executor:
+        result = go(folder, executor)
+    assert not result.failed, result.summary()
+    return folder

@@ -13,7 +13,7 @@ from coopetition.train.sweeps.sweep import make_sweep
 from coopetition.train.sweeps.sweep_run import train_sweep
 from coopetition.train.sweeps.tasks import ATTEMPTS
 
-PATIENCE = 40  # seconds until a test gives up waiting for another process
+PATIENCE = 120  # seconds until a test gives up waiting for another process
 COMMON = {
     "data": {"n_classes": 12, "n_exemplars": 3, "dim": 4},
     "network": {"width": 16, "heads": 2},

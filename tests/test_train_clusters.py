@@ -30,7 +30,6 @@ from coopetition.errors import TrainingError
 from coopetition.logs import read_curves
 from coopetition.train.sweeps import executors
 from coopetition.train.sweeps.executors import SubmititExecutor, open_executor
-from coopetition.train.sweeps.local_executor import LocalExecutor
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="distributed is not installed"
@@ -38,14 +37,6 @@ needs_dask = pytest.mark.skipif(
 needs_submitit = pytest.mark.skipif(
     importlib.util.find_spec("submitit") is None, reason="submitit is not installed"
 )
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    with LocalExecutor(1) as worker:
-        assert not go(folder, worker).failed
-    return folder
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["stopped", "killed"])

@@ -10,8 +10,7 @@ from coopetition.errors import CheckpointError
 from coopetition.settings.training import DataSettings, TrainingSettings
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble, network_settings
-from coopetition.train.folder.eqx import read_checkpoint as read_reference
-from coopetition.train.folder.weights import read_weights
+from coopetition.train.folder.weights import read_reference, read_weights
 from coopetition.train.loop import train
 
 CPU = torch.device("cpu")

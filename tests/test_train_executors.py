@@ -2,41 +2,35 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
+import sys
 import threading
 import time
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_sweeps import COMMON, attempts, curves, eventually, go, half_way, sweep
+from small_sweeps import COMMON, alive, attempts, curves, eventually, go, half_way, sweep
 
 from coopetition.errors import TrainingError
 from coopetition.logs import read_curves
 from coopetition.settings.training import TrainingSettings
-from coopetition.train.folder.ownership import FolderTaken, owned
-from coopetition.train.sweeps import worker
-from coopetition.train.sweeps.dispatch import Silence, dispatch
-from coopetition.train.sweeps.local_executor import LocalExecutor
+from coopetition.train.folder.ownership import LOCK, FolderTaken, owned
+from coopetition.train.sweeps import task_process
+from coopetition.train.sweeps.dispatch import SweepBar, dispatch
+from coopetition.train.sweeps.executors import local_executor
 from coopetition.train.sweeps.sweep import make_sweep
 from coopetition.train.sweeps.sweep_run import RECORD
 from coopetition.train.sweeps.sweep_tables import write_sweep_tables
-from coopetition.train.sweeps.tasks import Task, TaskResult, make_tasks
+from coopetition.train.sweeps.tasks import ATTEMPTS, Task, TaskResult, make_tasks
 
 
 @pytest.fixture(scope="module")
 def workers():
-    with LocalExecutor(2) as executor:
+    with local_executor(2) as executor:
         yield executor
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, workers):
-    folder = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    result = go(folder, workers)
-    assert not result.failed, result.summary()
-    return folder
 
 
 def test_a_killed_worker_loses_nothing_and_nothing_is_trained_twice(undisturbed, tmp_path, workers):
@@ -167,8 +161,8 @@ def tasks_in(folder, count):
     return [Task(folder=str(folder / f"{i}"), members=({"name": f"{i}"},)) for i in range(count)]
 
 
-class Notes(Silence):
-    """A watcher that remembers."""
+class Notes(SweepBar):
+    """A bar that remembers."""
 
     def __init__(self):
         self.notes, self.counts = [], []
@@ -176,71 +170,132 @@ class Notes(Silence):
     def note(self, text):
         self.notes.append(text)
 
-    def count(self, *, done, running, failed):
+    def count(self, done, running, failed):
         self.counts.append((done, failed))
 
 
 def test_a_broken_pool_is_replaced(tmp_path):
     context = multiprocessing.get_context("spawn")
-    watcher = Notes()
-    outcomes = dispatch(
+    bar = Notes()
+    results = dispatch(
         tasks_in(tmp_path, 2),
         lambda: ProcessPoolExecutor(1, context),
         retries=3,
-        watcher=watcher,
+        bar=bar,
         work=die_once,
     )
-    assert [outcome.error for outcome in outcomes] == ["", ""]
-    assert any("its worker died; trying again" in note for note in watcher.notes)
-    assert watcher.counts[-1] == (2, 0)
+    assert [result.error for result in results] == ["", ""]
+    assert any("its worker died; trying again" in note for note in bar.notes)
+    assert bar.counts[-1] == (2, 0)
 
 
-def test_retries_end(tmp_path, workers):
-    watcher = Notes()
-    (outcome,) = dispatch(tasks_in(tmp_path, 1), workers, retries=0, watcher=watcher, work=die_once)
-    assert outcome.error == "its worker died"
-    assert watcher.counts[-1] == (0, 1)
+def test_retries_end(tmp_path):
+    bar = Notes()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        (result,) = dispatch(tasks_in(tmp_path, 1), pool, retries=0, bar=bar, work=die_once)
+    assert result.error == "its worker died"
+    assert bar.counts[-1] == (0, 1)
     with pytest.raises(ValueError, match="retries = -1"):
-        dispatch([], workers, retries=-1)
+        dispatch([], pool, retries=-1, bar=bar)
     with pytest.raises(ValueError, match="workers = 0"):
-        LocalExecutor(0)
+        local_executor(0)
 
 
-def test_a_worker_that_dies_leaves_the_others_alone():
-    with LocalExecutor(2) as executor:
-        sleeping = executor.submit(time.sleep, 0.5)
-        lost = executor.submit(os._exit, 1)
-        with pytest.raises(BrokenExecutor):
-            lost.result()
-        assert sleeping.result() is None
-        assert executor.submit(os.getpid).result() != os.getpid()
+def test_a_process_that_dies_before_it_reads_its_task_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    large = Task(folder=str(tmp_path), members=({"name": "a", "source": "x" * 2**20},))
+    assert task_process.train_task(large) == TaskResult(
+        names=("a",), error="its worker died", retry=True
+    )
 
 
-def test_any_executor_will_do_and_stops_with_what_it_has_begun(tmp_path):
-    with ThreadPoolExecutor(1) as executor:
-        outcomes = dispatch(tasks_in(tmp_path, 3), executor, work=slow)
-    assert all("continue with --resume" in outcome.error for outcome in outcomes)
+def test_what_goes_wrong_unforeseen_is_told_and_may_be_tried_again(tmp_path, workers):
+    (result,) = dispatch(tasks_in(tmp_path, 1), workers, retries=0, bar=Notes(), work=absent)
+    assert result == TaskResult(names=("0",), error="KeyError: 'absent'", retry=True)
+    broken = Task(folder=str(tmp_path / "broken"), members=({"name": "a"},), device=None)
+    result = task_process.train_task(broken)
+    assert result.error.startswith("TypeError: ")
+    assert result.retry
+
+
+def absent(task):
+    raise KeyError("absent")
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_any_executor_will_do_and_begins_nothing_more_when_stopped(tmp_path, pool):
+    more = (
+        {"mp_context": multiprocessing.get_context("spawn")} if pool != ThreadPoolExecutor else {}
+    )
+    with pool(1, **more) as executor:
+        tasks = tasks_in(tmp_path, 6)
+        results = dispatch(tasks, executor, retries=2, bar=Notes(), work=slow)
+    errors = [result.error for result in results]
+    awaited = pool == ThreadPoolExecutor  # a process elsewhere goes on where it is
+    assert errors == [""] * awaited + ["interrupted; continue with --resume"] * (6 - awaited)
 
 
 def slow(task):
-    signal.raise_signal(signal.SIGINT)  # as Ctrl-C while it runs
+    os.kill(os.getppid() if multiprocessing.parent_process() else os.getpid(), signal.SIGINT)
     time.sleep(1)
     return TaskResult(names=task.names)
 
 
+def test_a_second_ctrl_c_stops_what_runs_as_well(tmp_path, workers):
+    folder = tmp_path / "sweep"
+    first = folder / sweep().members[0].name
+
+    def interrupt_twice():
+        eventually(lambda: half_way(first))
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt_twice)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        go(folder, workers)
+    thread.join()
+    for begun in folder.glob(f"*/{ATTEMPTS}"):
+        assert not alive(attempts(begun.parent)[-1]["process"])
+        assert not (begun.parent / LOCK).exists()
+
+
 def test_workers_see_a_cuda_device_each():
-    with LocalExecutor(2, devices=("3", "5")) as executor:
-        seen = [executor.submit(os.getenv, "CUDA_VISIBLE_DEVICES") for _ in range(4)]
+    together = threading.Barrier(2)
+
+    def device():
+        together.wait()
+        return task_process.here.device
+
+    with local_executor(2, devices=("3", "5")) as executor:
+        seen = [executor.submit(device) for _ in range(4)]
         assert {future.result() for future in seen} == {"3", "5"}
 
 
+def test_a_process_sees_the_device_of_its_worker(tmp_path, monkeypatch):
+    environments = []
+
+    class Refused(OSError):
+        pass
+
+    def refuse(*args, env, **kwargs):
+        environments.append(env.get("CUDA_VISIBLE_DEVICES"))
+        raise Refused
+
+    monkeypatch.setattr(task_process.subprocess, "Popen", refuse)
+    with local_executor(1, devices=("7",)) as executor, pytest.raises(Refused):
+        executor.submit(task_process.train_task, tasks_in(tmp_path, 1)[0]).result()
+    assert environments == ["7"]
+
+
 def test_a_folder_at_work_is_left_alone(tmp_path, workers, monkeypatch):
-    monkeypatch.setattr(worker, "PATIENCE", 0.0)
+    monkeypatch.setattr(task_process, "PATIENCE", 0.0)
     (task,) = make_tasks([base()], tmp_path)
     with owned(Path(task.folder)):
-        outcome = worker.train_task(task)
-    assert "is being trained by process" in outcome.error
-    assert outcome.retry
+        result = task_process.train_here(task)
+    assert "is being trained by process" in result.error
+    assert result.retry
     assert attempts(Path(task.folder)) == []
     with owned(tmp_path), pytest.raises(FolderTaken):
         go(tmp_path, workers)

@@ -26,8 +26,14 @@ from coopetition.train.folder.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from coopetition.train.folder.run_folder import CURVES, EVALUATIONS, MEASURES
-from coopetition.train.folder.tables import append_rows, begin_table, cut_table
+from coopetition.train.folder.run_folder import (
+    CURVES,
+    EVALUATIONS,
+    MEASURES,
+    append_rows,
+    begin_table,
+    cut_table,
+)
 
 
 def test_a_run_leaves_what_it_promises(unbroken):

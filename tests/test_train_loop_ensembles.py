@@ -7,8 +7,8 @@ from short_runs import StopAt, everything, files_of, go, small
 from coopetition.errors import CheckpointError, TrainingError
 from coopetition.logs import read_curves
 from coopetition.train import loop
-from coopetition.train.agenda import events
 from coopetition.train.folder.run_folder import RunFolder
+from coopetition.train.loop import events
 
 
 def test_a_member_of_an_ensemble_is_the_run_it_would_be_alone(unbroken, tmp_path):

@@ -13,7 +13,7 @@ from tolerances import FLOAT32
 
 from coopetition.errors import CheckpointError
 from coopetition.train.evaluation.measures import measure_circuits
-from coopetition.train.folder.eqx import read_checkpoint
+from coopetition.train.folder.weights import read_reference
 from coopetition.train.network.encoders import ResidualEncoder
 from coopetition.train.network.interventions import HeadIntervention, attach
 
@@ -99,7 +99,7 @@ class TestReferenceCheckpoint:
     """The reference's own file, whole and damaged."""
 
     def test_logits_are_the_references(self):
-        checkpoint = read_checkpoint(CHECKPOINT)
+        checkpoint = read_reference(CHECKPOINT)
         assert (checkpoint.steps, checkpoint.sequences) == (96, 96 * 32)
         assert "after 3,072 sequences" in checkpoint.summary()
         with np.load(CHECKPOINT.with_name("expected.npz")) as expected:
@@ -113,16 +113,16 @@ class TestReferenceCheckpoint:
         path = tmp_path / "a.eqx"
         path.write_bytes(content[:-2_000])
         with pytest.raises(CheckpointError, match=r"no config\.json beside it"):
-            read_checkpoint(path)
+            read_reference(path)
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(CheckpointError, match="is damaged after"):
-            read_checkpoint(path)
+            read_reference(path)
         path.write_bytes(content)
         (tmp_path / "config.json").write_text(json.dumps({**config, "depth": 9}))
         with pytest.raises(CheckpointError):
-            read_checkpoint(path)
+            read_reference(path)
         (tmp_path / "config.json").write_text("{")
         with pytest.raises(CheckpointError, match="is no JSON"):
-            read_checkpoint(path)
+            read_reference(path)
         with pytest.raises(CheckpointError, match=r"no config\.json"):
-            read_checkpoint(tmp_path / "there" / "is" / "none.eqx")
+            read_reference(tmp_path / "there" / "is" / "none.eqx")

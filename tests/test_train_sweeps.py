@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.settings.training import TrainingSettings
-from coopetition.train.folder.ownership import LOCK, FolderTaken, owned
+from coopetition.train.folder.ownership import OWNER, FolderTaken, owned
 from coopetition.train.sweeps.sweep import Sweep, is_sweep, make_sweep, read_sweep
 from coopetition.train.sweeps.tasks import FINISHED, Task, finished_runs, make_tasks
 
@@ -202,7 +203,27 @@ def test_a_folder_has_one_owner(tmp_path):
     with owned(tmp_path / "run"), pytest.raises(FolderTaken, match=mine), owned(tmp_path / "run"):
         pass
     with owned(tmp_path / "run"):
-        assert f'"process": {os.getpid()}' in (tmp_path / "run" / LOCK).read_text()
+        assert f'"process": {os.getpid()}' in (tmp_path / "run" / OWNER).read_text()
+
+
+def test_of_many_that_try_at_once_one_owns_the_folder(tmp_path):
+    """Each removes the file of its lock at the end, between another's opening and locking it."""
+    inside, most = [], []
+
+    def work():
+        for _ in range(30):
+            with owned(tmp_path, patience=60):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 120
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_dead_process_owns_nothing(tmp_path):

@@ -37,13 +37,7 @@ MEASURED = slice(0, 256)  # evaluation sequences on which circuits are measured
 
 
 def check_members(members: Sequence[TrainingSettings]) -> None:
-    """Refuse runs that cannot train as one.
-
-    Raises
-    ------
-    ValueError
-        If there is none, two have the same name, or they differ in more than numbers.
-    """
+    """Refuse runs that cannot train as one, because they differ in more than numbers."""
     if not members:
         raise ValueError("no settings are given; give at least one run's")
     names = [member.name for member in members]
@@ -60,13 +54,7 @@ def check_members(members: Sequence[TrainingSettings]) -> None:
 
 
 def network_settings(settings: TrainingSettings, dataset: Dataset) -> NetworkSettings:
-    """The network's settings with what the data decide filled in.
-
-    Raises
-    ------
-    ValueError
-        If what is given contradicts the data.
-    """
+    """The network's settings with what the data decide filled in, if it does not contradict it."""
     network = settings.network
     lengths = [evaluator.context_len for evaluator in settings.evaluation.extra]
     longest = max([settings.sequences.context_len, *lengths])
@@ -97,21 +85,7 @@ def network_settings(settings: TrainingSettings, dataset: Dataset) -> NetworkSet
 class Ensemble:
     """Runs that train as one: networks, data, evaluators and the state of them all.
 
-    Parameters
-    ----------
-    members
-        Settings of each run; they may differ in seeds and numbers, not in shapes.
-    device
-        Where to compute.
-
-    Raises
-    ------
-    ValueError
-        If the settings contradict each other or the data.
-    CheckpointError
-        If a checkpoint to start or graft from does not fit.
-    TrainingError
-        If a GPU has not the memory.
+    The members may differ in seeds and numbers, not in shapes.
     """
 
     def __init__(self, members: Sequence[TrainingSettings], device: torch.device) -> None:
@@ -198,14 +172,8 @@ class Ensemble:
     ) -> None:
         """From now on take stretches of ``length`` steps as one CUDA graph, where that can be.
 
-        Parameters
-        ----------
-        length
-            Steps of a stretch.
-        report
-            Is told where recording fails.
-        recorder
-            Of the device; None for its CUDA graphs, if it has them.
+        ``recorder`` is the device's; None for its CUDA graphs, if it has them. ``report`` is told
+        where recording fails.
         """
         if recorder is None and not self.why_not_captured():
             recorder = CudaGraphs(self.device)
@@ -277,13 +245,7 @@ class Ensemble:
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue where `state` was taken.
-
-        Raises
-        ------
-        CheckpointError
-            If the state is not of these runs.
-        """
+        """Continue where `state` was taken; CheckpointError if it is not of these runs."""
         try:
             self.loss_sum.copy_(state["loss_sum"])
             self.losses = int(state["losses"])

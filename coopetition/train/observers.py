@@ -73,13 +73,7 @@ class ProgressBar:
 
 
 def require_extras(members: Sequence[TrainingSettings]) -> None:
-    """Refuse a run that is to be logged by a package that is not installed.
-
-    Raises
-    ------
-    ValueError
-        Naming the extra to install.
-    """
+    """Refuse a run that is to be logged by a package that is not installed, naming its extra."""
     wanted = [
         (package, f"run.{setting}", getattr(member.run, setting))
         for member in members
@@ -163,12 +157,12 @@ def observers_of(
 ) -> list[Observer]:
     """The observers that the settings of the first member and ``progress`` ask for."""
     first = members[0]
-    found: list[Observer] = []
+    observers: list[Observer] = []
     if first.run.tensorboard:
-        found.append(TensorBoard(folder, members))
+        observers.append(TensorBoard(folder, members))
     if first.run.wandb_project:
-        found.append(WeightsAndBiases(folder, members))
+        observers.append(WeightsAndBiases(folder, members))
     if progress:
         name = first.name if len(members) == 1 else f"{len(members)} runs"
-        found.append(ProgressBar(first.run.sequences, start, name))
-    return found
+        observers.append(ProgressBar(first.run.sequences, start, name))
+    return observers

@@ -23,13 +23,5 @@ _KINDS: Mapping[str, Callable[[DataSettings], Dataset]] = {
 
 
 def make_dataset(settings: DataSettings) -> Dataset:
-    """The data set that the settings describe: drawn by its seed, or read from its file.
-
-    Raises
-    ------
-    ValueError
-        If the settings ask for what the kind does not have.
-    LogError
-        If a file cannot be read.
-    """
+    """The data set that the settings describe: drawn by its seed, or read from its file."""
     return _KINDS[settings.kind](settings)

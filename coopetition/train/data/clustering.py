@@ -23,26 +23,9 @@ def cluster(
 ) -> NDArray[np.float32]:
     """Classes of mutually near rows, shape ``(n_classes, n_exemplars, dim)``.
 
-    k-means with ``oversample × n_classes`` centres; of the clusters with enough members, those
-    whose ``n_exemplars`` nearest members lie closest to their centre, those members nearest first.
-
-    Parameters
-    ----------
-    matrix
-        Embeddings, shape ``(rows, dim)``.
-    n_classes, n_exemplars
-        How many classes, and how many exemplars of each.
-    rng
-        Chooses the rows that k-means starts from.
-    oversample
-        Centres for each class wanted; more leave the choice of tighter clusters.
-
-    Raises
-    ------
-    ValueError
-        If the matrix is no matrix or has too few rows.
-    FitError
-        If too few clusters have enough members.
+    k-means of a ``matrix`` ``(rows, dim)`` with ``oversample × n_classes`` centres, which start
+    from rows that ``rng`` chooses; of the clusters with enough members, those whose
+    ``n_exemplars`` nearest members lie closest to their centre, those members nearest first.
     """
     from scipy.cluster.vq import kmeans2
 

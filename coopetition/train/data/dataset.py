@@ -16,32 +16,16 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """Exemplars of every class. Classes are ordered: training, validation, test.
+    """Exemplars of every class. Classes are ordered: training, validation, test."""
 
-    Parameters
-    ----------
-    exemplars
-        Shape ``(classes, exemplars, dim)``; float32, or uint8 for images, whose pixels are
-        divided by 255 when shown; for one-hot classes, the index of the one entry that is 1, int64
-        and ``dim`` 1.
-    classes
-        First class and number of classes of each part.
-    exemplar_parts
-        First exemplar and number of exemplars of each part.
-    n_labels
-        Number of labels; training class ``c`` of ``C`` has the label ``floor(c * n_labels / C)``.
-    image_size
-        Edge of the images in pixels, or 0 where exemplars are no images.
-    one_hot_dim
-        Length of the one-hot vectors, or 0 where exemplars are no one-hot classes.
-    """
-
+    # (classes, exemplars, dim): float32; uint8 for images, whose pixels are divided by 255 when
+    # shown; for one-hot classes the index of the one entry that is 1, int64, dim 1
     exemplars: NDArray[np.generic]
-    classes: dict[Part, tuple[int, int]]
-    exemplar_parts: dict[Part, tuple[int, int]]
-    n_labels: int
-    image_size: int = 0
-    one_hot_dim: int = 0
+    classes: dict[Part, tuple[int, int]]  # first class and number of classes of each part
+    exemplar_parts: dict[Part, tuple[int, int]]  # first exemplar and number of exemplars
+    n_labels: int  # training class c of C has the label floor(c * n_labels / C)
+    image_size: int = 0  # edge of the images in pixels, or 0 where exemplars are no images
+    one_hot_dim: int = 0  # length of the one-hot vectors, or 0 where exemplars are none
 
     def __post_init__(self) -> None:
         self.exemplars.flags.writeable = False
@@ -72,19 +56,7 @@ def split(
 ) -> Dataset:
     """A `Dataset` of the first classes and exemplars, divided as the settings say.
 
-    Parameters
-    ----------
-    exemplars
-        Shape ``(classes, exemplars, dim)``, at least as many as the settings ask for.
-    settings
-        How many of them train, and how many are held out.
-    image_size, one_hot_dim
-        As in `Dataset`.
-
-    Raises
-    ------
-    ValueError
-        If there are too few classes or exemplars, or more labels than training classes.
+    ``exemplars`` is ``(classes, exemplars, dim)``, at least as many as the settings ask for.
     """
     held_classes = (settings.validation_classes, settings.test_classes)
     held_exemplars = (settings.validation_exemplars, settings.test_exemplars)
@@ -123,13 +95,7 @@ def parts(
 
 
 def wanted_shape(settings: DataSettings) -> tuple[int, int]:
-    """Numbers of classes and exemplars to make, held-out ones included.
-
-    Raises
-    ------
-    ValueError
-        If either number is 0, which only data read from a file can fill in.
-    """
+    """Numbers of classes and exemplars to make, held-out ones included."""
     for name in ("n_classes", "n_exemplars"):
         if not getattr(settings, name):
             raise ValueError(f"data.{name} = 0: {settings.kind} classes need a number of their own")

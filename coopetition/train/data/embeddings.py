@@ -17,13 +17,6 @@ def embeddings(settings: DataSettings) -> Dataset:
 
     HDF5 files hold them at ``settings.path_in_file``, as the reference's do; .npy files are the
     array itself.
-
-    Raises
-    ------
-    ValueError
-        If ``data.path`` is missing, or there are fewer classes or exemplars than asked for.
-    LogError
-        If the file cannot be read, or is not of this shape, or holds values that are not finite.
     """
     if settings.path is None:
         raise ValueError("data.path = None: name an HDF5 or .npy file of embeddings")
@@ -37,14 +30,7 @@ def embeddings(settings: DataSettings) -> Dataset:
 
 
 def read_array(path: Path, path_in_file: str) -> NDArray[np.float32]:
-    """The array in a .npy file, or at ``path_in_file`` of an HDF5 file, as float32.
-
-    Raises
-    ------
-    LogError
-        If the file does not exist, is of neither format, has nothing at that path, or holds
-        values that are not finite.
-    """
+    """The array in a .npy file, or at ``path_in_file`` of an HDF5 file, as float32."""
     array = _stored(path, path_in_file)
     if not np.isfinite(array).all():
         raise LogError(f"{path} holds values that are not finite; remove those rows or classes")

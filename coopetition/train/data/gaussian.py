@@ -24,13 +24,7 @@ def gaussian(settings: DataSettings) -> Dataset:
 
 
 def onehot(settings: DataSettings) -> Dataset:
-    """One exemplar a class: the unit vector of its index.
-
-    Raises
-    ------
-    ValueError
-        If more than one exemplar a class is asked for: they could not differ.
-    """
+    """One exemplar a class: the unit vector of its index."""
     n_classes, n_exemplars = wanted_shape(settings)
     if n_exemplars != 1:
         raise ValueError(f"data.n_exemplars = {n_exemplars}: a one-hot class has 1 exemplar")

@@ -28,13 +28,6 @@ def omniglot(settings: DataSettings) -> Dataset:
     Every character makes 8 classes: turned by 0, 90, 180, 270 degrees, each also mirrored. The
     characters are shuffled by the data set's seed and all of them come unturned first, then
     turned by 90 degrees, …, so that a small number of classes holds no character twice.
-
-    Raises
-    ------
-    ValueError
-        If ``data.path`` is missing, or holds fewer classes than asked for.
-    LogError
-        If the path holds no Omniglot images, or a character lacks drawings.
     """
     if settings.path is None:
         raise ValueError("data.path = None: name Omniglot's folder or zip file")
@@ -49,13 +42,7 @@ def omniglot(settings: DataSettings) -> Dataset:
 
 
 def shrunk(drawings: NDArray[np.bool_], image_size: int) -> NDArray[np.uint8]:
-    """Images averaged over areas to ``image_size``, 0 to 255, shape ``(…, size, size)``.
-
-    Raises
-    ------
-    ValueError
-        If the images would have to grow.
-    """
+    """Images averaged over areas to ``image_size``, 0 to 255, shape ``(…, size, size)``."""
     if image_size > EDGE:
         raise ValueError(f"data.image_size = {image_size}: Omniglot has {EDGE} pixels")
     # weight of old pixel j in new pixel i: the length they overlap, in new pixels
@@ -72,11 +59,6 @@ def characters(path: Path) -> NDArray[np.bool_]:
     """All characters under a folder or in a zip, shape ``(characters, 20, 105, 105)``; True = ink.
 
     Characters are ordered by alphabet and name, drawings by file name.
-
-    Raises
-    ------
-    LogError
-        If nothing is there, or a drawing has another size, or a character lacks drawings.
     """
     if not path.exists():
         raise LogError(f"data.path = {str(path)!r} does not exist; name Omniglot's folder or zip")

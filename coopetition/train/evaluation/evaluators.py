@@ -41,24 +41,12 @@ ABSENT = SequenceKind(burstiness=0, no_support=True, unique_rest=True)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
-    """The stored sequences of one evaluator.
-
-    Parameters
-    ----------
-    name
-        The evaluator's name.
-    sequences
-        Its sequences, on the device.
-    input_noise
-        Standard deviation added to exemplars shown, the same noise at every evaluation.
-    seed
-        Seed of that noise.
-    """
+    """The stored sequences of one evaluator."""
 
     name: str
-    sequences: Drawn
-    input_noise: float
-    seed: int
+    sequences: Drawn  # on the device
+    input_noise: float  # standard deviation added to exemplars, the same at every evaluation
+    seed: int  # of that noise
 
 
 def standard(name: str, settings: TrainingSettings) -> EvaluatorSettings:
@@ -76,13 +64,7 @@ def standard(name: str, settings: TrainingSettings) -> EvaluatorSettings:
 def make_evaluators(
     settings: TrainingSettings, exemplars: Exemplars, device: torch.device
 ) -> list[Evaluator]:
-    """All evaluators of a run, drawn on the CPU so that every device has the same sequences.
-
-    Raises
-    ------
-    ValueError
-        If an evaluator needs classes, exemplars or labels that are not there.
-    """
+    """All evaluators of a run, drawn on the CPU so that every device has the same sequences."""
     chosen = [
         None if name == "train" else standard(name, settings) for name in settings.evaluation.names
     ]
@@ -140,23 +122,10 @@ def evaluate(
     *,
     batch_size: int,
 ) -> list[Values]:
-    """Every metric of every evaluator for each member's own sequences.
+    """Every metric of every evaluator for each member's own sequences, ``(n_sequences,)`` each.
 
-    Parameters
-    ----------
-    network
-        ``network(examples, labels, target)`` gives logits ``(members, n, n_labels)``.
-    evaluators
-        Each member's, the same names in the same order.
-    exemplars
-        Each member's data set.
-    batch_size
-        Sequences at once; it changes memory and time only.
-
-    Returns
-    -------
-    list of dict
-        For each member, evaluator and metric the values, shape ``(n_sequences,)``.
+    ``network(examples, labels, target)`` gives logits ``(members, n, n_labels)``; every member has
+    evaluators of the same names in the same order. ``batch_size`` changes memory and time only.
     """
     measured: dict[str, Tensor] = {}
     for same in zip(*evaluators, strict=True):
@@ -234,13 +203,7 @@ def stored(evaluators: Iterable[Evaluator]) -> dict[str, Tensor]:
 def restored(
     evaluators: Iterable[Evaluator], tensors: Mapping[str, Tensor], device: torch.device
 ) -> list[Evaluator]:
-    """The evaluators with the sequences that `stored` kept.
-
-    Raises
-    ------
-    CheckpointError
-        If an evaluator is missing among them.
-    """
+    """The evaluators with the sequences that `stored` kept."""
     result = []
     for evaluator in evaluators:
         if f"{evaluator.name}.classes" not in tensors:

@@ -36,21 +36,11 @@ SHARPNESS = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 61)])  # β × the me
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataErrors:
-    """What is left unexplained on a task's data.
+    """What is left unexplained on a task's data, by the best of either kind."""
 
-    Parameters
-    ----------
-    match
-        By the best soft nearest-neighbour match of the query to the exemplars in context, 0 to 1.
-    probe
-        By a linear class probe between classes in context, 0 to 1.
-    n_sequences
-        Sequences they were measured on.
-    """
-
-    match: float
-    probe: float
-    n_sequences: int
+    match: float  # of the query by exemplars in context, 0 to 1
+    probe: float  # of the class by a linear probe between classes in context, 0 to 1
+    n_sequences: int  # they were measured on
 
     def as_settings(self) -> dict[str, float]:
         """Under the names that `coopetition.forecasting.settings_map` reads."""
@@ -58,22 +48,8 @@ class DataErrors:
 
 
 def data_errors(settings: TrainingSettings, *, n_sequences: int = 2_000) -> DataErrors:
-    """Measure both errors on training sequences.
+    """Both errors on training sequences, of which at least one must have two classes.
 
-    Parameters
-    ----------
-    settings
-        Of a run; its data and sequences are used, nothing else.
-    n_sequences
-        Sequences to draw.
-
-    Raises
-    ------
-    ValueError
-        If ``n_sequences`` is below 10, or no sequence has two classes to tell apart.
-
-    Examples
-    --------
     >>> from coopetition.settings.training import DataSettings, TrainingSettings
     >>> data = DataSettings(n_classes=100, spread=0.0)
     >>> data_errors(TrainingSettings(data=data), n_sequences=100).match < 1e-6
@@ -109,21 +85,9 @@ def data_errors(settings: TrainingSettings, *, n_sequences: int = 2_000) -> Data
 
 
 def match_error(query: Array, context: Array) -> float:
-    """Variance of queries that the best soft match to their contexts leaves unexplained.
+    """Variance of queries ``(n, dim)``, centred, that the best soft match leaves unexplained.
 
-    Parameters
-    ----------
-    query
-        Shape ``(n, dim)``, centred.
-    context
-        Shape ``(n, context_len, dim)``.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> q, other = rng.standard_normal((2, 200, 30))
-    >>> match_error(q, np.stack([other, q], axis=1)) < 1e-9
-    True
+    ``context`` is ``(n, context_len, dim)``.
     """
     distances = np.sum((query[:, None, :] - context) ** 2, axis=2)
     power = float(np.sum(query**2))
@@ -144,19 +108,7 @@ def match_error(query: Array, context: Array) -> float:
 def probe_error(exemplars: Exemplars, classes: NDArray[np.int64], query: Array) -> float:
     """Variance of the class that a linear probe between two classes leaves unexplained.
 
-    Parameters
-    ----------
-    exemplars
-        The data; class means are over the training exemplars.
-    classes
-        Of the context, the query's last, shape ``(n, context_len + 1)``.
-    query
-        What is shown as the query, shape ``(n, dim)``.
-
-    Raises
-    ------
-    ValueError
-        If no sequence has a second class in context.
+    ``classes`` ``(n, context_len + 1)`` has the query's last; ``query`` is shown, ``(n, dim)``.
     """
     own = classes[:, -1]
     differs = classes[:, :-1] != own[:, None]

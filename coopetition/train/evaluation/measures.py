@@ -27,35 +27,17 @@ Floats = NDArray[np.float32]
 class CircuitMeasures:
     """Measures of every head and part of a network; M members, L layers, H heads.
 
-    Parameters
-    ----------
-    induction
-        The query's attention to labels that match its own minus that to other labels, mean over
-        sequences that have a match; in [−1, 1], shape ``(M, L, H)``.
-    matching
-        The query's attention to exemplars of its class minus that to other exemplars,
-        ``(M, L, H)``.
-    previous_token
-        Attention of labels to the token before (their exemplar), ``(M, L, H)``.
-    query_key
-        Frobenius norm of each head's W_Qᵀ W_K, the circuit that decides where it looks,
-        ``(M, L, H)``.
-    output_value
-        Frobenius norm of each head's W_O W_V, the circuit that decides what it moves,
-        ``(M, L, H)``.
-    mlp
-        Frobenius norm of W₂ times that of W₁, ``(M, L)``; 0 where there is no MLP.
-    embeddings
-        Norms of the embeddings of exemplars and labels and of the unembedding, ``(M, 3)``.
+    Attention is the query's, mean over sequences that have a match, in [−1, 1]; norms are
+    Frobenius norms.
     """
 
-    induction: Floats
-    matching: Floats
-    previous_token: Floats
-    query_key: Floats
-    output_value: Floats
-    mlp: Floats
-    embeddings: Floats
+    induction: Floats  # to labels that match its own minus that to others (M, L, H)
+    matching: Floats  # to exemplars of its class minus that to others (M, L, H)
+    previous_token: Floats  # of labels to the token before, their exemplar (M, L, H)
+    query_key: Floats  # W_Qᵀ W_K, the circuit that decides where a head looks (M, L, H)
+    output_value: Floats  # W_O W_V, the circuit that decides what it moves (M, L, H)
+    mlp: Floats  # W₂ times that of W₁ (M, L); 0 where there is no MLP
+    embeddings: Floats  # of exemplars, of labels, unembedding (M, 3)
 
     def as_columns(self, member: int) -> dict[str, float]:
         """One member's measures under flat names, such as ``induction.1.3`` for layer 1, head 3."""
@@ -70,26 +52,7 @@ class CircuitMeasures:
 
 @torch.no_grad()
 def measure_circuits(network: Network, batch: Batch) -> CircuitMeasures:
-    """Measure a network on a batch.
-
-    Parameters
-    ----------
-    network
-        M members.
-    batch
-        Sequences with matching labels in context, such as those of the ``train`` evaluator.
-
-    Examples
-    --------
-    >>> from coopetition.train.network.network import build_network
-    >>> from coopetition.settings.training import NetworkSettings
-    >>> settings = NetworkSettings(n_labels=5, input_dim=3, width=16, heads=2, depth=1)
-    >>> network = build_network(settings, [torch.Generator().manual_seed(0)])
-    >>> labels = torch.tensor([[[1, 2]]])
-    >>> batch = Batch(examples=torch.zeros(1, 1, 3, 3), labels=labels, target=labels[..., 0])
-    >>> measure_circuits(network, batch).induction.shape
-    (1, 1, 2)
-    """
+    """Measure a network on sequences with matching labels in context, such as ``train``'s."""
     patterns = torch.stack(network.attention(batch.examples, batch.labels, batch.target), dim=1)
     shown = Shown(examples=batch.examples, labels=batch.labels, target=batch.target)
     match, other = shown.matching(), shown.other_labels()

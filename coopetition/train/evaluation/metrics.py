@@ -35,19 +35,9 @@ ACCURACIES = ("acc", "in_context_acc", "out_context_acc")
 def metrics(logits: Tensor, labels: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Each of `METRICS` for every sequence, float32, shape ``(members, n)``.
 
-    Parameters
-    ----------
-    logits
-        Shape ``(members, n, n_labels)``.
-    labels
-        Labels in context, shape ``(members, n, context_len)``; any may repeat.
-    target
-        Shape ``(members, n)``.
-
-    Notes
-    -----
-    Ties go to the smallest label. Only the labels in context are gathered, so the cost is a few
-    passes over the logits.
+    ``logits`` are ``(members, n, n_labels)``, ``labels`` in context ``(members, n, context_len)``,
+    any of which may repeat, ``target`` ``(members, n)``. Ties go to the smallest label. Only the
+    labels in context are gathered, so the cost is a few passes over the logits.
     """
     n_labels = logits.shape[-1]
     of_target = logits.gather(-1, target[..., None])[..., 0]

@@ -24,24 +24,12 @@ FOLDER = "checkpoints"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """The state of a run at one moment.
+    """The state of a run at one moment."""
 
-    Parameters
-    ----------
-    path
-        The safetensors file.
-    sequences
-        Training sequences seen.
-    tensors
-        By flat name, on the CPU.
-    about
-        The JSON beside it: version, checksum, what the run added.
-    """
-
-    path: Path
+    path: Path  # of the tensors
     sequences: int
-    tensors: Mapping[str, Tensor]
-    about: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]  # by flat name, on the CPU
+    about: Mapping[str, Any]  # the JSON beside it: version, checksum, what the run added
 
 
 def write_checkpoint(
@@ -52,26 +40,9 @@ def write_checkpoint(
     kept: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a checkpoint into a run's folder.
+    """Write tensors by flat name into a run's folder; what is there already stays if it fails.
 
-    Parameters
-    ----------
-    run
-        The run's folder.
-    sequences
-        Training sequences seen.
-    tensors
-        What to store, by flat name.
-    kept
-        Whether `prune` must leave it.
-    about
-        More for the JSON.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, because the disk is full for instance; checkpoints that are there
-        already stay as they are.
+    ``kept``: whether `prune` must leave it; ``about`` is more for the JSON.
     """
     from safetensors.torch import save
 
@@ -92,13 +63,7 @@ def write_checkpoint(
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """One checkpoint, checked against its JSON.
-
-    Raises
-    ------
-    CheckpointError
-        If either file is missing or damaged.
-    """
+    """One checkpoint; CheckpointError if it or its JSON is missing or damaged."""
     from safetensors.torch import load
 
     try:

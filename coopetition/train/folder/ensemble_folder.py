@@ -26,13 +26,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def member_paths(folder: Path) -> list[Path]:
-    """The members' folders: the folder itself for a single run.
-
-    Raises
-    ------
-    CheckpointError
-        If there is no run, or the list of members is damaged.
-    """
+    """The members' folders: the folder itself for a single run."""
     if (folder / SETTINGS).is_file():
         return [folder]
     try:
@@ -52,15 +46,7 @@ def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
 def members_to_train(
     folder: Path, wanted: Sequence[TrainingSettings], *, resume: bool
 ) -> tuple[tuple[TrainingSettings, ...], bool]:
-    """The settings to train with, and whether they continue what is in the folder.
-
-    Raises
-    ------
-    ValueError
-        If there are runs that are not to be continued, or are others than the wanted.
-    CheckpointError
-        If what is there is damaged.
-    """
+    """The settings to train with, and whether they continue what is in the folder."""
     if resume and holds_run(folder):
         return continued_settings(folder, wanted), True
     new_paths(folder, wanted)
@@ -68,13 +54,7 @@ def members_to_train(
 
 
 def new_paths(folder: Path, members: Sequence[TrainingSettings]) -> list[Path]:
-    """The folders in which new runs are begun.
-
-    Raises
-    ------
-    ValueError
-        If a run was begun there already, or one of them holds anything measured.
-    """
+    """The folders in which new runs are begun."""
     if holds_run(folder):
         raise ValueError(
             f"{folder} holds a run already: continue it with --resume, or choose another folder"
@@ -87,14 +67,7 @@ def new_paths(folder: Path, members: Sequence[TrainingSettings]) -> list[Path]:
 
 
 def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[RunFolder]:
-    """Make the folders of a new ensemble, with its evaluation sequences.
-
-    Raises
-    ------
-    ValueError
-        If a run was begun there already, or one of the folders holds anything measured; nothing is
-        written then.
-    """
+    """Make the folders of a new ensemble, with its evaluation sequences."""
     from safetensors.torch import save
 
     members = ensemble.members
@@ -117,15 +90,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
 
 
 def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
-    """The folders of an ensemble that was begun; its evaluators get the sequences stored there.
-
-    Raises
-    ------
-    CheckpointError
-        If the stored settings or sequences are missing or damaged.
-    OSError
-        If settings with which the run is continued cannot be written; the stored ones stay.
-    """
+    """The folders of an ensemble that was begun; its evaluators get the sequences stored there."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -154,13 +119,7 @@ def computed_with(ensemble: Ensemble) -> dict[str, str]:
 def record_continuation(
     folders: Sequence[RunFolder], ensemble: Ensemble, sequences: int, about: Mapping[str, Any]
 ) -> None:
-    """Write down with what an ensemble goes on from so many sequences.
-
-    Raises
-    ------
-    TrainingError
-        If it cannot be written.
-    """
+    """Write down with what an ensemble goes on from so many sequences."""
     for member in folders:
         says = {"from_sequences": sequences, **computed_with(ensemble), **about}
         member.record(says, continued=True)
@@ -169,14 +128,7 @@ def record_continuation(
 def continued_settings(
     folder: Path, wanted: Sequence[TrainingSettings]
 ) -> tuple[TrainingSettings, ...]:
-    """The settings to continue with: the stored ones, or the wanted where they differ harmlessly.
-
-    Raises
-    ------
-    ValueError
-        If the wanted settings would have made another run, or the folder is of one member of an
-        ensemble, which would be begun anew.
-    """
+    """The settings to continue with: the wanted where they make no other run than the stored."""
     whole = folder.resolve().parent
     if (whole / MEMBERS).is_file() and folder.resolve() in member_paths(whole):
         raise ValueError(

@@ -9,16 +9,20 @@
 ``evaluations/SEQUENCES.npz``     ``EVALUATOR/METRIC``: the value of each evaluation sequence
 ``evaluation.safetensors``        the evaluation sequences themselves, as indices
 ``checkpoints/``                  see `coopetition.train.folder.checkpoints`
-``owner.lock``                    while a process is at work: `coopetition.train.folder.ownership`
+``owner.lock``, ``owner.json``    while a process is at work: `coopetition.train.folder.ownership`
 ================================  ==================================================================
 """
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import io
 import json
+import math
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,6 @@ from ...settings.yaml_files import read_whole_settings, write_settings
 from ...version import __version__
 from ..evaluation.evaluators import Values
 from ..evaluation.metrics import ACCURACIES
-from .tables import append_rows, begin_table, cut_table
 
 SETTINGS, CURVES, ABOUT, EVALUATIONS = "settings.yaml", "curves.csv", "run.json", "evaluations"
 STORED, MEASURES = "evaluation.safetensors", "measures.csv"
@@ -40,28 +43,14 @@ MEASURE_COLUMNS = ("run", "measure", "sequences", "value")
 
 
 class RunFolder:
-    """Where one run leaves what it measures. Its tables are appended to and never rewritten.
-
-    Parameters
-    ----------
-    path
-        The folder, which must exist; see `create` and `open`.
-    settings
-        The run's settings.
-    """
+    """Where one run leaves what it measures. Its tables are appended to and never rewritten."""
 
     def __init__(self, path: Path, settings: TrainingSettings) -> None:
         self.path, self.settings = path, settings
 
     @classmethod
     def create(cls, path: Path, settings: TrainingSettings, about: Mapping[str, Any]) -> RunFolder:
-        """A new folder with settings, versions and an empty table.
-
-        Raises
-        ------
-        ValueError
-            If anything measured is there already.
-        """
+        """A new folder with settings, versions and an empty table, where nothing was measured."""
         require_unmeasured(path)
         path.mkdir(parents=True, exist_ok=True)
         write_atomically(path / ABOUT, json.dumps({**versions(), **about}, indent=1))
@@ -73,13 +62,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """The folder of a run that was begun.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no run in it, or its settings are damaged.
-        """
+        """The folder of a run that was begun; CheckpointError if its settings are damaged."""
         if not (path / SETTINGS).is_file():
             raise CheckpointError(f"{path} holds no run ({SETTINGS} is missing)")
         try:
@@ -92,17 +75,8 @@ class RunFolder:
     def record(self, more: Mapping[str, Any], *, continued: bool = False) -> None:
         """Add to ``run.json`` what only shows while a run trains.
 
-        Parameters
-        ----------
-        more
-            Goes into the newest entry of the list ``continued``; where there is none, to the top.
-        continued
-            Whether to begin such an entry, with the present versions.
-
-        Raises
-        ------
-        TrainingError
-            If it cannot be written.
+        It goes into the newest entry of the list ``continued``, or to the top where there is none;
+        ``continued`` begins such an entry, with the present versions.
         """
         path = self.path / ABOUT
         try:
@@ -121,54 +95,36 @@ class RunFolder:
     def append(self, sequences: int, values: Values, more: Mapping[str, float]) -> None:
         """Add one evaluation: means and standard errors to the table, values to their own file.
 
-        Parameters
-        ----------
-        sequences
-            Training sequences seen.
-        values
-            Of each evaluator and metric, every sequence's.
-        more
-            Further single numbers by ``evaluator/metric``.
-
-        Raises
-        ------
-        TrainingError
-            If the files cannot be written; what was there stays as it is.
+        ``more`` are further single numbers by ``evaluator/metric``.
         """
-        rows = [
-            (evaluator, metric, sequences, *mean_and_error(of_metric), len(of_metric))
+        name = self.settings.name
+        rows: list[tuple[object, ...]] = [
+            (name, evaluator, metric, sequences, *mean_and_error(of_metric), len(of_metric))
             for evaluator, by_metric in values.items()
             for metric, of_metric in by_metric.items()
         ]
-        name = self.settings.name
-        table: list[tuple[object, ...]] = [(name, *row) for row in rows]
-        table += [(name, *key.split("/"), sequences, value, "", "") for key, value in more.items()]
-        try:
+        rows += [(name, *key.split("/"), sequences, value, "", "") for key, value in more.items()]
+        with self.making_room("the evaluation", sequences):
             if self.settings.run.per_sequence:
                 self.write_values(sequences, values)
-            append_rows(self.path / CURVES, table)
-        except OSError as error:
-            raise TrainingError(
-                f"cannot write the evaluation at {sequences:,} sequences to {self.path}: {error}; "
-                "make room, then continue (train --resume, or what began the run once more)"
-            ) from error
+            append_rows(self.path / CURVES, rows)
 
     def append_measures(self, sequences: int, measures: Mapping[str, float]) -> None:
-        """Add one measurement of the circuits, by flat names.
-
-        Raises
-        ------
-        TrainingError
-            If it cannot be written.
-        """
+        """Add one measurement of the circuits, by flat names."""
         name = self.settings.name
-        try:
+        with self.making_room("the measures", sequences):
             append_rows(
                 self.path / MEASURES, [(name, m, sequences, v) for m, v in measures.items()]
             )
+
+    @contextlib.contextmanager
+    def making_room(self, what: str, sequences: int) -> Iterator[None]:
+        """Turn the failure to write something into an error that says how to go on."""
+        try:
+            yield
         except OSError as error:
             raise TrainingError(
-                f"cannot write the measures at {sequences:,} sequences to {self.path}: {error}; "
+                f"cannot write {what} at {sequences:,} sequences to {self.path}: {error}; "
                 "make room, then continue (train --resume, or what began the run once more)"
             ) from error
 
@@ -205,13 +161,7 @@ def versions() -> dict[str, str]:
 
 
 def require_unmeasured(path: Path) -> None:
-    """Refuse to begin a run where anything was measured.
-
-    Raises
-    ------
-    ValueError
-        If the table of curves there has a row, whether or not it belongs to a run.
-    """
+    """Refuse to begin a run where a table of curves has a row, whether or not it is a run's."""
     table = path / CURVES
     if not table.is_file() or len(table.read_bytes().splitlines()) <= 1:
         return
@@ -230,3 +180,40 @@ def mean_and_error(values: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float
     exact = values.astype(np.float64)
     error = exact.std(ddof=1) / np.sqrt(len(exact)) if len(exact) > 1 else 0.0
     return float(exact.mean()), float(error)
+
+
+def begin_table(path: Path, columns: Sequence[str]) -> None:
+    """Write a table of no rows; one column must be ``sequences``."""
+    write_atomically(path, ",".join(columns) + "\n")
+
+
+def append_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Add rows and wait until they are on the disk; one written in part is for `cut_table`."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_table(path: Path, sequences: int) -> None:
+    """Drop the rows later than ``sequences``, and one that was written in part."""
+    if not path.is_file():
+        return
+    head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    columns = next(csv.reader([head]))
+    kept = [line for line in lines if row_sequences(line, columns) <= sequences]
+    write_atomically(path, "".join([head, *kept]))
+
+
+def row_sequences(line: str, columns: Sequence[str]) -> float:
+    """The ``sequences`` of a line; infinity for one that was written in part."""
+    if not line.endswith("\n"):
+        return math.inf
+    try:
+        fields = next(csv.reader([line]))
+        complete = len(fields) == len(columns)
+        return float(fields[columns.index("sequences")]) if complete else math.inf
+    except (ValueError, StopIteration, csv.Error):
+        return math.inf

@@ -25,13 +25,7 @@ __all__ = ["BatchStream", "Exemplars", "MemberStream", "block_length", "sequence
 
 
 def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int) -> None:
-    """Refuse sequences that need a longer context, or more different labels, than there are.
-
-    Raises
-    ------
-    ValueError
-        Naming the number needed.
-    """
+    """Refuse sequences that need a longer context, or more different labels, than there are."""
     for kind in kinds:
         bursty = kind.burstiness * (2 if kind.distractor else 1)
         if bursty > context_len:
@@ -66,26 +60,9 @@ def sequence_draws(
     exemplars: Part = "train",
     device: torch.device | str = "cpu",
 ) -> SequenceDraws:
-    """Draws of sequences from one part of a data set.
+    """Draws of ``kinds`` of sequences, mixed, from one part of a data set that ``data`` describes.
 
-    Parameters
-    ----------
-    dataset, data
-        The data set and the settings it was made by.
-    kinds
-        Kinds of sequences to mix.
-    context_len, match_probability, label_noise, zipf_exponent
-        As in `SequenceSettings`.
-    classes, exemplars
-        Which part of each. Held-out exemplars belong to training classes; held-out classes have
-        all their exemplars.
-    device
-        Where to draw.
-
-    Raises
-    ------
-    ValueError
-        If the part is empty, its classes have no labels, or there are too few labels.
+    Held-out exemplars belong to training classes; held-out classes have all their exemplars.
     """
     first, number = dataset.classes[classes]
     exemplars = exemplars if classes == "train" else "train"
@@ -170,16 +147,8 @@ class BatchStream:
     """Batches of an ensemble, one after the other; each member draws from its own stream.
 
     This is the hot loop's source and mutable: `state` and `load_state` carry it through a
-    checkpoint, to the batch. Nothing in it waits for the device.
-
-    Parameters
-    ----------
-    members
-        Settings of each member; batch size, context length and block must agree.
-    exemplars
-        Each member's data set on the device.
-    device
-        Where sequences are drawn.
+    checkpoint, to the batch. Nothing in it waits for the device. Batch size, context length and
+    block of the members must agree.
     """
 
     def __init__(
@@ -251,13 +220,7 @@ class BatchStream:
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue where `state` was taken.
-
-        Raises
-        ------
-        CheckpointError
-            If the state is of another number of members, another block or another device.
-        """
+        """Continue where `state` was taken."""
         position = int(state["position"])
         if len(state) != len(self.members) + 1 or not -1 <= position <= self.block:
             raise CheckpointError(

@@ -48,14 +48,7 @@ def show_members(
 ) -> Tensor:
     """Exemplars of every member, each from its own data set.
 
-    Parameters
-    ----------
-    data
-        Each member's; where all have one, everything is looked up in one operation.
-    classes, exemplars
-        Indices of equal shape with a members axis.
-    axis
-        Which axis that is.
+    The indices have a members axis; where all have one data set, it is one operation.
     """
     if all(of_member is data[0] for of_member in data):
         return data[0].show(classes, exemplars)
@@ -66,17 +59,8 @@ def show_members(
 class Block:
     """Sequences of every member for a number of batches, as indices.
 
-    Parameters
-    ----------
-    data
-        Each member's exemplars.
-    drawn
-        Each member's sequences, ``batches · batch_size`` of them.
-    noise
-        What is added to each member's exemplars, ``(batches · batch_size, context_len + 1,
-        input_dim)``; None for nothing.
-    shape
-        ``(batches, batch_size)``.
+    ``noise`` is what is added to each member's exemplars, ``(batches · batch_size, context_len + 1,
+    input_dim)``, None for nothing; ``shape`` is ``(batches, batch_size)``.
     """
 
     def __init__(

@@ -22,25 +22,13 @@ TOTAL = 2**40  # mass that unequal probabilities are rounded to
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ClassDraws:
-    """The distribution that classes are drawn from.
+    """The distribution that classes are drawn from."""
 
-    Parameters
-    ----------
-    ends
-        First integer after each class's, int64, shape ``(classes,)``.
-    label_low, label_high
-        Interval of each class's label, int64, shape ``(classes,)``.
-    total
-        ``W``, the mass of all classes.
-    first
-        Number of the first class, for classes that do not begin at 0.
-    """
-
-    ends: Tensor
-    label_low: Tensor
+    ends: Tensor  # first integer after each class's, int64 (classes,)
+    label_low: Tensor  # interval of each class's label, int64 (classes,)
     label_high: Tensor
-    total: int
-    first: int = 0
+    total: int  # W, the mass of all classes
+    first: int = 0  # number of the first class
 
     def draw(self, n: int, excluded: Sequence[Tensor], generator: torch.Generator) -> Tensor:
         """Classes, int64, shape ``(n,)``, none with a label of the ``excluded`` classes ``(n,)``.
@@ -64,17 +52,7 @@ class ClassDraws:
 
 
 def zipf_weights(n_classes: int, exponent: float, ranks: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Integer weights ``∝ (rank + 1)^-exponent``, at least 1; all 1 for exponent 0.
-
-    Parameters
-    ----------
-    n_classes
-        Number of classes.
-    exponent
-        0 for equal probabilities; about 1 in natural language.
-    ranks
-        Rank of each class, 0 the most frequent, shape ``(n_classes,)``.
-    """
+    """Integer weights ``∝ (rank + 1)^-exponent``, at least 1; rank 0 is the most frequent."""
     if exponent == 0:
         return np.ones(n_classes, dtype=np.int64)
     probability = (1.0 + ranks) ** -exponent
@@ -90,25 +68,10 @@ def class_draws(
     rng: np.random.Generator | None = None,
     device: torch.device | str = "cpu",
 ) -> ClassDraws:
-    """Draws from classes with the given labels.
+    """Draws from classes with the given labels ``(classes,)``, non-decreasing.
 
-    Parameters
-    ----------
-    labels
-        Label of each class, non-decreasing, shape ``(classes,)``.
-    zipf_exponent
-        Class of rank r is drawn with probability ``∝ (r + 1)^-zipf_exponent``.
-    first
-        Number of the first class.
-    rng
-        Ranks the classes at random; None ranks them in their order, as the reference does.
-    device
-        Where to draw.
-
-    Raises
-    ------
-    ValueError
-        If the labels decrease: classes of one label must be neighbours.
+    A class of rank r is drawn with probability ``∝ (r + 1)^-zipf_exponent``. ``rng`` ranks the
+    classes at random; without it they are ranked in their order, as the reference does.
     """
     if np.any(np.diff(labels) < 0):
         raise ValueError("labels decrease; order the classes by label")

@@ -26,22 +26,12 @@ __all__ = ["Batch", "Drawn", "SequenceDraws"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Drawn:
-    """Sequences as indices, all int64; the query is the last of ``classes`` and ``exemplars``.
+    """Sequences as indices, all int64; the query is the last of ``classes`` and ``exemplars``."""
 
-    Parameters
-    ----------
-    classes, exemplars
-        Which class, and which exemplar of it, shape ``(n, context_len + 1)``.
-    labels
-        Labels in context, shape ``(n, context_len)``.
-    target
-        The query's label, shape ``(n,)``.
-    """
-
-    classes: Tensor
-    exemplars: Tensor
-    labels: Tensor
-    target: Tensor
+    classes: Tensor  # (n, context_len + 1)
+    exemplars: Tensor  # which of its class, (n, context_len + 1)
+    labels: Tensor  # in context, (n, context_len)
+    target: Tensor  # the query's label, (n,)
 
     def where(self, condition: Tensor, other: Drawn) -> Drawn:
         """These sequences where ``condition`` ``(n,)`` holds, else the others."""
@@ -56,33 +46,14 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SequenceDraws:
-    """Everything sequences are drawn from.
-
-    Parameters
-    ----------
-    draws
-        The distribution of classes.
-    class_labels
-        Label of each class, int64, shape ``(classes,)``; looked up by class number less
-        ``draws.first``.
-    n_labels
-        Number of labels there are.
-    exemplars
-        First exemplar and number of exemplars to choose from.
-    context_len
-        Exemplar–label pairs before the query.
-    kinds
-        What is mixed, by share.
-    match_probability, label_noise
-        As in `SequenceSettings`.
-    """
+    """Everything sequences are drawn from."""
 
     draws: ClassDraws
-    class_labels: Tensor
+    class_labels: Tensor  # int64 (classes,), looked up by class number less ``draws.first``
     n_labels: int
-    exemplars: tuple[int, int]
-    context_len: int
-    kinds: Sequence[SequenceKind]
+    exemplars: tuple[int, int]  # first exemplar and number of exemplars to choose from
+    context_len: int  # exemplar–label pairs before the query
+    kinds: Sequence[SequenceKind]  # mixed by share
     match_probability: float = 0.0
     label_noise: float = 0.0
 

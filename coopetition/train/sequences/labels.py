@@ -39,20 +39,9 @@ def relabel(
     n_labels: int,
     generator: torch.Generator,
 ) -> Labelled:
-    """Labels by one of the schemes above.
+    """Labels by one of the schemes above, from the true ones ``(n, context_len)`` and ``(n,)``.
 
-    Parameters
-    ----------
-    scheme
-        Its name.
-    context, target
-        The true labels, shapes ``(n, context_len)`` and ``(n,)``.
-    roles
-        `OTHER`, `QUERY_CLASS` or `DISTRACTOR` for each exemplar in context.
-    n_labels
-        Number of labels there are.
-    generator
-        Random numbers, on the labels' device.
+    ``roles`` says of each exemplar in context `OTHER`, `QUERY_CLASS` or `DISTRACTOR`.
     """
     if scheme == "true":
         return Labelled(context=context, target=target)

@@ -1,4 +1,4 @@
-"""Where tasks are computed: workers on this machine, a dask cluster, Slurm.
+"""Where tasks are trained: on this machine, by a dask cluster, by Slurm.
 
 All are `concurrent.futures.Executor`s, so any other (mpi4py's, a user's own) serves as well. dask
 and submitit are imported only when they are asked for. Workers elsewhere need the package and the
@@ -7,18 +7,18 @@ same file system under the same paths.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from ...errors import TrainingError, unknown_name
-from .local_executor import LocalExecutor
+from .task_process import here
 
 KINDS = ("local", "dask:ADDRESS", "slurm")
 DASK_TIMEOUT = 30  # seconds to reach a scheduler
@@ -35,7 +35,7 @@ def open_executor(
     folder: Path,
     device: str = "auto",
     slurm: Mapping[str, Any] | None = None,
-) -> Iterator[concurrent.futures.Executor]:
+) -> Iterator[Executor]:
     """An executor by name, shut down at the end of the context.
 
     Parameters
@@ -62,14 +62,10 @@ def open_executor(
     name, _, address = kind.partition(":")
     if name == "local" and not address:
         devices = cuda_devices() if device in ("auto", "cuda") else ()
-        local = LocalExecutor(workers or len(devices) or available_cpus(), devices=devices)
-        try:
-            yield local
-        except BaseException:
-            local.interrupt()
-            raise
-        finally:
-            local.shutdown()
+        with local_executor(
+            workers or len(devices) or available_cpus(), devices=devices
+        ) as executor:
+            yield executor
     elif name == "dask" and address:
         distributed = extra_package("distributed", kind, "dask")
         try:
@@ -92,14 +88,22 @@ def open_executor(
         raise unknown_name("executor", kind, KINDS)
 
 
-def extra_package(package: str, kind: str, extra: str) -> Any:
-    """The package behind an executor.
+def local_executor(workers: int, *, devices: Sequence[str] = ()) -> ThreadPoolExecutor:
+    """Threads that wait for so many processes; each sees one CUDA device, round and round."""
+    if workers < 1:
+        raise ValueError(f"workers = {workers}: at least 1 is needed")
+    free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    for worker in range(workers):
+        free.put(devices[worker % len(devices)] if devices else None)
 
-    Raises
-    ------
-    ValueError
-        If it is not installed, naming the extra that has it.
-    """
+    def take_device() -> None:
+        here.device = free.get()
+
+    return ThreadPoolExecutor(workers, "coopetition", initializer=take_device)
+
+
+def extra_package(package: str, kind: str, extra: str) -> Any:
+    """The package behind an executor; ValueError naming the extra where it is not installed."""
     if importlib.util.find_spec(package) is None:
         raise ValueError(
             f"executor = {kind!r}: {package} is not installed; pip install 'coopetition[{extra}]'"
@@ -125,28 +129,11 @@ def cuda_devices() -> tuple[str, ...]:
     return tuple(visible.split(",")[:count] if visible else map(str, range(count)))
 
 
-class SubmititExecutor(concurrent.futures.Executor):
-    """Slurm jobs, by submitit, as futures of the standard library.
+class SubmititExecutor(Executor):
+    """Slurm jobs, at most ``jobs`` at one time, as futures of the standard library.
 
-    Parameters
-    ----------
-    submitit
-        The package.
-    folder
-        Where jobs leave scripts, logs and results.
-    jobs
-        Most jobs in the queue at one time.
-    parameters
-        Of submitit's ``AutoExecutor``.
-    cluster
-        submitit's name of the scheduler; ``local`` stands in for one in tests.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is unknown to submitit.
-    TrainingError
-        If there is no Slurm on this machine.
+    ``parameters`` are those of submitit's ``AutoExecutor``; scripts, logs and results go into
+    ``folder``; ``cluster="local"`` stands in for Slurm in tests.
     """
 
     def __init__(
@@ -165,7 +152,7 @@ class SubmititExecutor(concurrent.futures.Executor):
             raise TrainingError(f"executor = 'slurm': {error}; run on a login node") from error
         except (NameError, TypeError, AssertionError) as error:
             raise ValueError(f"slurm = {dict(parameters)}: {error}") from error
-        self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="coopetition")
+        self._threads = ThreadPoolExecutor(jobs, "coopetition")
         self._jobs: list[Any] = []
 
     def submit(
@@ -184,7 +171,6 @@ class SubmititExecutor(concurrent.futures.Executor):
 
     def interrupt(self) -> None:
         """Cancel what is queued or runs; a run goes on from its newest checkpoint."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
         for job in tuple(self._jobs):
             job.cancel()
 

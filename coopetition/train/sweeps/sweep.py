@@ -69,13 +69,7 @@ class Sweep:
 
 
 def is_sweep(path: str | Path) -> bool:
-    """Whether a settings file describes several runs.
-
-    Raises
-    ------
-    ValueError
-        If it is no YAML.
-    """
+    """Whether a settings file describes several runs."""
     path = Path(path).expanduser()
     if not path.is_file():
         return False
@@ -181,16 +175,13 @@ def make_sweep(
 
 
 def checked_grid(grid: Any) -> dict[str, Sequence[Any]]:
-    """The grid, if every setting in it has a list of values.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
+    """The grid, if every setting in it has a list of values; ValueError if not."""
     if not isinstance(grid, Mapping):
         raise ValueError(f"grid = {grid!r}: write 'section.name: [value, value]' below it")
-    axes = {str(path): _plain(values) for path, values in grid.items()}
+    axes = {
+        str(path): values.tolist() if isinstance(values, np.ndarray) else values
+        for path, values in grid.items()
+    }
     for path, values in axes.items():
         if not isinstance(values, list | tuple | range) or not values:
             raise ValueError(f"grid.{path} = {values!r}: give a list of values, such as [0, 1]")
@@ -199,19 +190,8 @@ def checked_grid(grid: Any) -> dict[str, Sequence[Any]]:
     return axes
 
 
-def _plain(values: Any) -> Any:
-    """An array's values as a list; anything else as it is."""
-    return values.tolist() if isinstance(values, np.ndarray) else values
-
-
 def checked_runs(runs: Any) -> list[dict[str, Any]]:
-    """The entries, if each is a mapping.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
+    """The entries, if each is a mapping; ValueError if not."""
     if not isinstance(runs, list | tuple):
         raise ValueError(f"runs = {runs!r}: write a list of entries '- section.name: value'")
     for entry in runs:
@@ -221,13 +201,7 @@ def checked_runs(runs: Any) -> list[dict[str, Any]]:
 
 
 def shortest_names(paths: Sequence[str]) -> dict[str, str]:
-    """Each setting without its section, where that tells it apart.
-
-    Examples
-    --------
-    >>> shortest_names(["run.seed", "evaluation.batch_size", "optimisation.batch_size"])["run.seed"]
-    'seed'
-    """
+    """Each setting without its section, where that tells it apart: ``run.seed`` is ``seed``."""
     last = [path.rpartition(".")[2] for path in paths]
     return {
         path: name if last.count(name) == 1 else path

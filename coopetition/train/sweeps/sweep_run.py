@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from ...files import provenance, write_atomically
 from ...logs import read_curves
 from ...settings.training import TrainingSettings
 from ..folder.ownership import owned
-from .dispatch import Silence, SweepBar, Watcher, dispatch
+from .dispatch import SweepBar, dispatch
 from .sweep import Sweep
 from .tasks import Task, TaskResult, count_attempts, finished_runs, make_tasks
 
@@ -27,36 +28,16 @@ Status = Literal["finished", "diverged", "failed"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SweptRun:
-    """One run of a sweep.
-
-    Parameters
-    ----------
-    settings
-        Its settings.
-    folder
-        Where it is.
-    status
-        ``finished``, ``diverged`` (its loss ceased to be finite, its curves end before) or
-        ``failed``.
-    error
-        Why it failed; empty where it did not.
-    attempts
-        How often it was begun or continued.
-    sequences, seconds
-        Training sequences seen and time taken (of the whole ensemble) when it ended; None where it
-        has not.
-    curves
-        What was measured, also by a run that failed half-way; None where nothing was.
-    """
+    """What came of one run of a sweep."""
 
     settings: TrainingSettings
     folder: Path
-    status: Status
-    error: str
-    attempts: int
-    sequences: int | None
-    seconds: float | None
-    curves: Curves | None
+    status: Status  # diverged: its loss ceased to be finite, its curves end before
+    error: str  # why it failed; empty where it did not
+    attempts: int  # how often it was begun or continued
+    sequences: int | None  # seen when it ended; None where it has not
+    seconds: float | None  # it took, with the whole ensemble
+    curves: Curves | None  # also of a run that failed half-way
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,10 +85,10 @@ def train_sweep(
     about: Mapping[str, Any] | None = None,
     inputs: Iterable[Path] = (),
 ) -> SweepResult:
-    """Train the runs of a sweep on the workers of an executor.
+    """Train the runs of a sweep, each run or ensemble in a process of its own.
 
     Each run goes into a folder of its own below ``folder``, by its name (an ensemble's into one
-    below the ensemble's), as `coopetition.train.loop.train` leaves it. A run whose worker dies is
+    below the ensemble's), as `coopetition.train.loop.train` leaves it. A run whose process dies is
     continued by another from its newest checkpoint, with the curves it would have had.
 
     Parameters
@@ -117,12 +98,14 @@ def train_sweep(
     folder
         Where they go.
     executor
-        Who trains; see `coopetition.train.sweeps.dispatch.dispatch`.
+        Its workers begin the processes and wait for them: as many train at a time as it has
+        workers. A pool that breaks as a whole when a worker dies, as ``ProcessPoolExecutor`` does,
+        is better given as a function that makes one: then a fresh one takes its place.
     resume
         Continue the sweep in the folder: runs finished with the same settings are not trained
         again, others go on from their checkpoints, new ones are begun.
     retries
-        How often a run is tried again whose worker died.
+        How often a run is tried again whose process died.
     device
         ``auto``, ``cpu``, ``cuda``, … as the worker sees it.
     largest
@@ -167,88 +150,61 @@ def train_sweep(
         groups |= {name: runs for name, runs in begun.items() if names.isdisjoint(runs)}
         made = provenance("train", {"sweep": sweep.name, **(about or {})}, inputs=inputs)
         write_atomically(folder / RECORD, json.dumps({**made, "groups": groups}, indent=1))
-        watcher: SweepBar | Silence = SweepBar(len(names), sweep.name) if progress else Silence()
-        try:
-            outcomes = done_and_missing(tasks, executor, retries, watcher)
-        finally:
-            watcher.close()
-    return swept(sweep, folder, tasks, outcomes)
+        results = {
+            task.folder: TaskResult(names=task.names, runs=tuple(runs))
+            for task in tasks
+            if (runs := finished_runs(Path(task.folder), task.members))
+        }
+        missing = [task for task in tasks if task.folder not in results]
+        with contextlib.closing(SweepBar(len(names), sweep.name, shown=progress)) as bar:
+            already = sum(len(result.names) for result in results.values())
+            new = dispatch(missing, executor, retries=retries, bar=bar, already=already)
+        results |= {task.folder: result for task, result in zip(missing, new, strict=True)}
+    swept = {
+        run.settings.name: run for task in tasks for run in runs_of(task, results[task.folder])
+    }
+    runs = tuple(swept[member.name] for member in sweep.members)
+    return SweepResult(sweep=sweep, folder=folder, runs=runs)
 
 
 def recorded_groups(folder: Path) -> dict[str, list[str]]:
-    """The runs by task folder, as recorded when the sweep was begun; empty where none was.
-
-    Raises
-    ------
-    CheckpointError
-        If the record is damaged: grouped otherwise, runs would be trained again.
-    """
+    """The runs by task folder, as recorded when the sweep was begun; empty where none was."""
     try:
         groups = json.loads((folder / RECORD).read_text(encoding="utf-8"))["groups"]
         return {str(name): [str(run) for run in runs] for name, runs in groups.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # grouped otherwise, runs would be trained again
         raise CheckpointError(
             f"{folder / RECORD} is damaged ({error}); choose another folder"
         ) from error
 
 
-def done_and_missing(
-    tasks: tuple[Task, ...],
-    executor: Executor | Callable[[], Executor],
-    retries: int,
-    watcher: Watcher,
-) -> dict[str, TaskResult]:
-    """The outcome of each task by folder; only those not finished go to the executor."""
-    outcomes = {
-        task.folder: TaskResult(names=task.names, runs=tuple(runs))
-        for task in tasks
-        if (runs := finished_runs(Path(task.folder), task.members))
-    }
-    missing = [task for task in tasks if task.folder not in outcomes]
-    already = sum(len(outcome.names) for outcome in outcomes.values())
-    found = dispatch(missing, executor, retries=retries, watcher=watcher, already=already)
-    return outcomes | {task.folder: outcome for task, outcome in zip(missing, found, strict=True)}
-
-
-def swept(
-    sweep: Sweep, folder: Path, tasks: tuple[Task, ...], outcomes: Mapping[str, TaskResult]
-) -> SweepResult:
-    """The result, with the curves that are there."""
-    of_name: dict[str, SweptRun] = {}
-    for task in tasks:
-        outcome = outcomes[task.folder]
-        ended = {str(run["name"]): run for run in outcome.runs}
-        for settings in task.settings():
-            of_name[settings.name] = swept_run(settings, task, outcome, ended.get(settings.name))
-    runs = tuple(of_name[member.name] for member in sweep.members)
-    return SweepResult(sweep=sweep, folder=folder, runs=runs)
-
-
-def swept_run(
-    settings: TrainingSettings, task: Task, outcome: TaskResult, ended: Mapping[str, Any] | None
-) -> SweptRun:
-    """One run's result; ``ended`` is what the worker said of it, None after a failure."""
+def runs_of(task: Task, result: TaskResult) -> Iterator[SweptRun]:
+    """What came of each run of a task, with the curves that are there."""
     base = Path(task.folder)
-    folder = base if len(task.members) == 1 else base / settings.name
-    error = outcome.error
-    status: Status = "failed" if ended is None else "finished"
-    if ended is not None and ended["diverged"]:
-        status, error = "diverged", "the loss is no longer finite; lower optimisation.lr"
-    try:
-        curves = read_curves(folder)[0]
-    except (LogError, OSError) as missing:
-        curves = None
-        if ended is not None:
-            status, error = "failed", f"finished, but its curves cannot be read: {missing}"
-    return SweptRun(
-        settings=settings,
-        folder=folder,
-        status=status,
-        error=error,
-        attempts=count_attempts(base),
-        sequences=None if ended is None else int(ended["sequences"]),
-        seconds=None if ended is None else float(ended["seconds"]),
-        curves=curves,
-    )
+    of_name = {str(run["name"]): run for run in result.runs}
+    for settings in task.settings():
+        ended = of_name.get(settings.name)
+        folder = base if len(task.members) == 1 else base / settings.name
+        status: Status = "failed" if ended is None else "finished"
+        error = result.error
+        if ended is not None and ended["diverged"]:
+            status, error = "diverged", "the loss is no longer finite; lower optimisation.lr"
+        try:
+            curves = read_curves(folder)[0]
+        except (LogError, OSError) as missing:
+            curves = None
+            if ended is not None:
+                status, error = "failed", f"finished, but its curves cannot be read: {missing}"
+        yield SweptRun(
+            settings=settings,
+            folder=folder,
+            status=status,
+            error=error,
+            attempts=count_attempts(base),
+            sequences=None if ended is None else int(ended["sequences"]),
+            seconds=None if ended is None else float(ended["seconds"]),
+            curves=curves,
+        )

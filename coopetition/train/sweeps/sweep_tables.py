@@ -37,42 +37,17 @@ def write_sweep_tables(
     (``emergence, emergence_lower, emergence_upper, …``), ``final_EVALUATOR``, the settings that
     vary, and then all others, named ``section.name``.
 
-    Parameters
-    ----------
-    result
-        The sweep.
-    suffix
-        ``csv`` or ``parquet``.
-    about
-        What else the files are to say of their making.
-    inputs
-        Files the sweep was made from; their checksums are recorded.
-
-    Returns
-    -------
-    tuple of Path
-        The curves and the runs.
-
-    Raises
-    ------
-    ValueError
-        If ``suffix`` is another.
-    OSError
-        If they cannot be written.
+    ``suffix`` is ``csv`` or ``parquet``. The files say of their making ``about`` and the checksums
+    of ``inputs``.
     """
     if suffix not in FORMATS:
         raise ValueError(f"suffix = {suffix!r}: use {' or '.join(FORMATS)}")
     made = provenance("train", {"sweep": result.sweep.name, **(about or {})}, inputs=inputs)
     curves = result.folder / f"{CURVES}.{suffix}"
     runs = result.folder / f"{RUNS}.{suffix}"
-    write_table(curves, columns(curves_table(result)), made)
-    write_table(runs, columns(runs_table(result)), made)
+    write_table(curves, dict(curves_table(result)), made)
+    write_table(runs, dict(runs_table(result)), made)
     return curves, runs
-
-
-def columns(table: pd.DataFrame) -> dict[str, Any]:
-    """A table's columns by name."""
-    return {str(name): table[name] for name in table.columns}
 
 
 def curves_table(result: SweepResult) -> pd.DataFrame:

@@ -26,25 +26,12 @@ FINISHED, ATTEMPTS = "finished.json", "attempts.jsonl"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """One run, or runs that train as one.
+    """One run, or runs that train as one."""
 
-    Parameters
-    ----------
-    folder
-        Where they go, absolute.
-    members
-        Their settings as plain dictionaries.
-    device
-        What to compute on, as the worker sees it.
-    threads
-        CPU threads where the settings leave that open; the curves are bitwise the same only for
-        the same number.
-    """
-
-    folder: str
-    members: tuple[dict[str, Any], ...]
-    device: str = "auto"
-    threads: int = 1
+    folder: str  # absolute
+    members: tuple[dict[str, Any], ...]  # their settings, plain
+    device: str = "auto"  # as the worker sees it
+    threads: int = 1  # of a CPU, where the settings leave that open; other numbers round otherwise
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,24 +45,12 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """What came of a task.
-
-    Parameters
-    ----------
-    names
-        The runs' names.
-    runs
-        For each finished run ``name, folder, sequences, seconds, diverged``; empty after a failure.
-    error
-        What went wrong, one line; empty where nothing did.
-    retry
-        Whether trying again could help.
-    """
+    """What came of a task."""
 
     names: tuple[str, ...]
-    runs: tuple[dict[str, Any], ...] = ()
-    error: str = ""
-    retry: bool = False
+    runs: tuple[dict[str, Any], ...] = ()  # name, folder, sequences, seconds, diverged, if finished
+    error: str = ""  # one line
+    retry: bool = False  # whether trying again could help
 
 
 def make_tasks(
@@ -87,27 +62,12 @@ def make_tasks(
     device: str = "auto",
     threads: int = 1,
 ) -> tuple[Task, ...]:
-    """Group runs into tasks.
+    """Runs grouped into tasks, each with a folder in ``folder``.
 
-    Parameters
-    ----------
-    members
-        The runs.
-    folder
-        The sweep's; each task gets a folder in it.
-    largest
-        Most runs in a task. Only such as differ in numbers alone come together.
-    begun
-        Names of the runs by task folder, as they were grouped before. Those groups stay, whatever
-        ``largest``: a run that was begun must be continued where it is, and runs that train as one
-        go on together, also with one that is no longer among ``members``.
-    device, threads
-        As in `Task`.
-
-    Raises
-    ------
-    ValueError
-        If ``largest`` is below 1.
+    At most ``largest`` runs that differ in numbers alone come together. The groups of ``begun``
+    (names of the runs by task folder) stay, whatever ``largest``: a run that was begun must be
+    continued where it is, and runs that train as one go on together, also with one that is no
+    longer among ``members``.
     """
     if largest < 1:
         raise ValueError(f"ensemble size {largest}: a task has at least 1 run")
@@ -140,10 +100,7 @@ def make_tasks(
 def begun_group(
     folder: Path, runs: Sequence[str], wanted: Mapping[str, TrainingSettings]
 ) -> list[TrainingSettings]:
-    """The members of a recorded group of which some are wanted, the others as they are stored.
-
-    Empty where none is wanted, or where some are not and nothing was begun in the group's folder.
-    """
+    """A recorded group's members, those not wanted as stored; empty if none is, or none begun."""
     from ..folder.ensemble_folder import holds_run, stored_settings
 
     members = [wanted[run] for run in runs if run in wanted]
