@@ -153,7 +153,7 @@ def die_once(task):
     try:
         (folder / "tried").touch(exist_ok=False)
     except FileExistsError:
-        return TaskResult(names=task.names, runs=({"name": task.names[0]},))
+        return TaskResult(runs=({"name": task.names[0]},))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -205,14 +205,12 @@ def test_retries_end(tmp_path):
 def test_a_process_that_dies_before_it_reads_its_task_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     large = Task(folder=str(tmp_path), members=({"name": "a", "source": "x" * 2**20},))
-    assert task_process.train_task(large) == TaskResult(
-        names=("a",), error="its worker died", retry=True
-    )
+    assert task_process.train_task(large) == TaskResult(error="its worker died", retry=True)
 
 
 def test_what_goes_wrong_unforeseen_is_told_and_may_be_tried_again(tmp_path, workers):
     (result,) = dispatch(tasks_in(tmp_path, 1), workers, retries=0, bar=Notes(), work=absent)
-    assert result == TaskResult(names=("0",), error="KeyError: 'absent'", retry=True)
+    assert result == TaskResult(error="KeyError: 'absent'", retry=True)
     broken = Task(folder=str(tmp_path / "broken"), members=({"name": "a"},), device=None)
     result = task_process.train_task(broken)
     assert result.error.startswith("TypeError: ")
@@ -239,7 +237,7 @@ def test_any_executor_will_do_and_begins_nothing_more_when_stopped(tmp_path, poo
 def slow(task):
     os.kill(os.getppid() if multiprocessing.parent_process() else os.getpid(), signal.SIGINT)
     time.sleep(1)
-    return TaskResult(names=task.names)
+    return TaskResult()
 
 
 def test_a_second_ctrl_c_stops_what_runs_as_well(tmp_path, workers):

@@ -75,12 +75,13 @@ def dispatch(
     workers = _Workers(executor, work)
     results: dict[str, TaskResult] = {}
     tries: Counter[str] = Counter()
+    sizes = {task.folder: len(task.members) for task in tasks}
     stopping = False
 
     def tell() -> None:
-        failed = sum(len(result.names) for result in results.values() if result.error)
-        ended = sum(len(result.names) for result in results.values())
-        running = sum(len(task.names) for future, task in waiting.items() if future.running())
+        running = sum(sizes[task.folder] for future, task in waiting.items() if future.running())
+        failed = sum(sizes[folder] for folder, result in results.items() if result.error)
+        ended = sum(sizes[folder] for folder in results)
         bar.count(already + ended - failed, running, failed)
 
     with Interruption() as interruption:
@@ -92,7 +93,7 @@ def dispatch(
                 # `wait` itself does not count a future as ended that was cancelled before it began
                 for future in [future for future in waiting if future.done()]:
                     task = waiting.pop(future)
-                    result = result_of(future, task)
+                    result = result_of(future)
                     tries[task.folder] += 1
                     again = result.retry and tries[task.folder] <= retries
                     if again and not interruption.requested:
@@ -107,7 +108,7 @@ def dispatch(
                         bar.note("stopping: the runs under way write a checkpoint")
                     stopping = True
                     for task in workers.stop(waiting):
-                        results[task.folder] = TaskResult(names=task.names, error=STOPPED)
+                        results[task.folder] = TaskResult(error=STOPPED)
         except BaseException:
             while waiting:
                 workers.stop(waiting)
@@ -158,10 +159,10 @@ class _Workers:
         return [waiting.pop(future) for future in list(waiting) if not future.done()]
 
 
-def result_of(future: Future[TaskResult], task: Task) -> TaskResult:
+def result_of(future: Future[TaskResult]) -> TaskResult:
     """What came of a task whose future has ended."""
     if future.cancelled():
-        return TaskResult(names=task.names, error=STOPPED, retry=True)
+        return TaskResult(error=STOPPED, retry=True)
     error = future.exception()
     if error is None:
         return future.result()
@@ -171,4 +172,4 @@ def result_of(future: Future[TaskResult], task: Task) -> TaskResult:
         text = str(error)
     else:
         text = " ".join(f"{type(error).__name__}: {error}".split())
-    return TaskResult(names=task.names, error=text, retry=True)
+    return TaskResult(error=text, retry=True)

@@ -151,13 +151,13 @@ def train_sweep(
         made = provenance("train", {"sweep": sweep.name, **(about or {})}, inputs=inputs)
         write_atomically(folder / RECORD, json.dumps({**made, "groups": groups}, indent=1))
         results = {
-            task.folder: TaskResult(names=task.names, runs=tuple(runs))
+            task.folder: TaskResult(runs=tuple(runs))
             for task in tasks
             if (runs := finished_runs(Path(task.folder), task.members))
         }
         missing = [task for task in tasks if task.folder not in results]
         with contextlib.closing(SweepBar(len(names), sweep.name, shown=progress)) as bar:
-            already = sum(len(result.names) for result in results.values())
+            already = sum(len(result.runs) for result in results.values())
             new = dispatch(missing, executor, retries=retries, bar=bar, already=already)
         results |= {task.folder: result for task, result in zip(missing, new, strict=True)}
     swept = {

@@ -58,8 +58,8 @@ def train_task(task: Task) -> TaskResult:
     begun.pop(task.folder, None)
     if line.endswith("\n"):
         said = json.loads(line)
-        return TaskResult(names=task.names, **{**said, "runs": tuple(said["runs"])})
-    return TaskResult(names=task.names, error=STOPPED if stopped else DIED, retry=True)
+        return TaskResult(**{**said, "runs": tuple(said["runs"])})
+    return TaskResult(error=STOPPED if stopped else DIED, retry=True)
 
 
 def stop_task(task: Task) -> None:
@@ -80,8 +80,7 @@ def main() -> None:
     threading.Thread(target=end_with_input, args=(over,), daemon=True).start()
     result = train_here(Task(**json.loads(line)))
     over.set()
-    said = {"runs": result.runs, "error": result.error, "retry": result.retry}
-    answer.write(f"{json.dumps(said)}\n")
+    answer.write(f"{json.dumps(dataclasses.asdict(result))}\n")
     answer.close()
 
 
@@ -102,13 +101,13 @@ def train_here(task: Task) -> TaskResult:
         with owned(folder, patience=PATIENCE):
             runs = finished_runs(folder, task.members) or train_owned_task(task, folder)
     except (Interrupted, FolderTaken) as error:
-        return TaskResult(names=task.names, error=str(error), retry=True)
+        return TaskResult(error=str(error), retry=True)
     except (CoopetitionError, ValueError) as error:  # it would fail again
-        return TaskResult(names=task.names, error=str(error))
+        return TaskResult(error=str(error))
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        return TaskResult(names=task.names, error=text, retry=True)
-    return TaskResult(names=task.names, runs=tuple(runs))
+        return TaskResult(error=text, retry=True)
+    return TaskResult(runs=tuple(runs))
 
 
 def train_owned_task(task: Task, folder: Path) -> list[dict[str, Any]]:

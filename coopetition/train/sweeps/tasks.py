@@ -1,6 +1,6 @@
 """What a worker is handed: a run, or runs to train as one ensemble, and the folder they belong to.
 
-Tasks and outcomes are plain data, so that any executor can carry them to another process or machine
+Tasks and results are plain data, so that any executor can carry them to another process or machine
 that sees the same file system. Beside what every run's folder holds
 (`coopetition.train.folder.run_folder`), a task's folder has
 
@@ -47,7 +47,6 @@ class Task:
 class TaskResult:
     """What came of a task."""
 
-    names: tuple[str, ...]
     runs: tuple[dict[str, Any], ...] = ()  # name, folder, sequences, seconds, diverged, if finished
     error: str = ""  # one line
     retry: bool = False  # whether trying again could help
