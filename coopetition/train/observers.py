@@ -33,22 +33,16 @@ class Observer(Protocol):
         """Finish."""
 
 
-class ProgressBar:
+class ProgressBar(Observer):
     """A bar on stderr with sequences/s, the time left and the present accuracies."""
 
     def __init__(self, total: int, start: int, name: str) -> None:
         from tqdm import tqdm
 
         self.bar = tqdm(
-            total=total,
-            initial=start,
-            desc=name,
-            unit="seq",
-            unit_scale=True,
-            file=sys.stderr,
-            dynamic_ncols=True,
-            mininterval=0.5,
-        )
+            total=total, initial=start, desc=name, unit="seq", unit_scale=True,
+            file=sys.stderr, dynamic_ncols=True, mininterval=0.5,
+        )  # fmt: skip
 
     def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
         """Show the accuracies, averaged over the members."""
@@ -87,7 +81,7 @@ def require_extras(members: Sequence[TrainingSettings]) -> None:
             )
 
 
-class TensorBoard:
+class TensorBoard(Observer):
     """Scalars in ``RUN/tensorboard/MEMBER`` (extra ``coopetition[tensorboard]``)."""
 
     def __init__(self, folder: Path, members: Sequence[TrainingSettings]) -> None:
@@ -102,9 +96,6 @@ class TensorBoard:
             for name, value in means.items():
                 writer.add_scalar(name, value, sequences)
 
-    def advanced(self, sequences: int) -> None:
-        """Nothing to do between evaluations."""
-
     def note(self, text: str) -> None:
         """Keep the sentence with the run."""
         self.writers[0].add_text("note", text)
@@ -115,7 +106,7 @@ class TensorBoard:
             writer.close()
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Observer):
     """One W&B run a member, resumed under the same id (extra ``coopetition[wandb]``)."""
 
     def __init__(self, folder: Path, members: Sequence[TrainingSettings]) -> None:
@@ -138,9 +129,6 @@ class WeightsAndBiases:
         """Log every mean against sequences."""
         for run, means in zip(self.runs, members, strict=True):
             run.log({**means, "sequences": sequences})
-
-    def advanced(self, sequences: int) -> None:
-        """Nothing to do between evaluations."""
 
     def note(self, text: str) -> None:
         """Keep the sentence with the run."""
