@@ -32,11 +32,11 @@ def go(settings, folder, **more):
 def everything(folder):
     """Curves and per-sequence values, byte for byte (archives by content)."""
     tables = (path for path in (folder / CURVES, folder / MEASURES) if path.exists())
-    found = {path.name: path.read_bytes() for path in tables}
+    content = {path.name: path.read_bytes() for path in tables}
     for path in sorted((folder / EVALUATIONS).glob("*.npz")):
         with np.load(path) as arrays:
-            found[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
-    return found
+            content[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
+    return content
 
 
 def files_of(folder):

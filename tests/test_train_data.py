@@ -222,16 +222,16 @@ def test_clustering_finds_the_classes_that_are_there():
     rng = np.random.default_rng(1)
     centres = rng.normal(size=(20, 8)) * 5
     rows = (centres[:, None] + 0.1 * rng.normal(size=(20, 12, 8))).reshape(240, 8)
-    found = cluster(
+    classes = cluster(
         rows.astype(np.float32)[rng.permutation(240)],
         n_classes=12,
         n_exemplars=5,
         rng=np.random.default_rng(0),
     )
-    assert found.shape == (12, 5, 8)
-    nearest = np.linalg.norm(found[:, :, None] - centres, axis=-1).argmin(-1)
+    assert classes.shape == (12, 5, 8)
+    nearest = np.linalg.norm(classes[:, :, None] - centres, axis=-1).argmin(-1)
     assert (nearest == nearest[:, :1]).all()  # a class is of one cluster
-    assert len({row.tobytes() for row in found.reshape(60, 8)}) == 60  # no exemplar twice
+    assert len({row.tobytes() for row in classes.reshape(60, 8)}) == 60  # no exemplar twice
 
 
 def test_clustering_refuses_what_cannot_be():

@@ -116,10 +116,10 @@ def test_metrics_are_their_formulas(n, n_labels, context_len, seed):
     logits = rng.normal(size=(1, n, n_labels)).round(1)  # rounded, so that ties occur
     labels = rng.integers(n_labels, size=(1, n, context_len))
     target = rng.integers(n_labels, size=(1, n))
-    found = metrics(
+    values = metrics(
         torch.tensor(logits, dtype=torch.float64), torch.tensor(labels), torch.tensor(target)
     )
-    assert tuple(found) == METRICS
+    assert tuple(values) == METRICS
     for i in range(n):
         z, y, inside = logits[0, i], target[0, i], np.isin(np.arange(n_labels), labels[0, i])
         p = np.exp(z) / np.exp(z).sum()
@@ -134,14 +134,14 @@ def test_metrics_are_their_formulas(n, n_labels, context_len, seed):
             "use_context_prob": p[inside].sum(),
         }
         for metric, value in expected.items():
-            assert found[metric][0, i].item() == pytest.approx(float(value), abs=FLOAT32), metric
+            assert values[metric][0, i].item() == pytest.approx(float(value), abs=FLOAT32), metric
 
 
 def test_metrics_where_every_label_is_in_context():
-    found = metrics(torch.zeros(1, 1, 2), torch.tensor([[[1, 0]]]), torch.tensor([[1]]))
-    assert found["use_context_prob"].item() == 1
-    assert found["prob"].item() == pytest.approx(0.5)
-    assert found["out_context_acc"].item() == 0
+    values = metrics(torch.zeros(1, 1, 2), torch.tensor([[[1, 0]]]), torch.tensor([[1]]))
+    assert values["use_context_prob"].item() == 1
+    assert values["prob"].item() == pytest.approx(0.5)
+    assert values["out_context_acc"].item() == 0
 
 
 def test_sequences_are_fixed_by_the_seed_and_unlike_the_training_ones():
@@ -177,10 +177,10 @@ def test_an_evaluator_of_ones_own_on_held_out_classes():
     )
     chosen = settings(extra=(extra,))
     exemplars = Exemplars(make_dataset(chosen.data), CPU)
-    found = make_evaluators(chosen, exemplars, CPU)[-1]
-    assert found.name == "new_classes"
-    assert found.sequences.classes.min() >= N_CLASSES
-    assert set(found.sequences.target.tolist()) == {0, 1}
+    evaluator = make_evaluators(chosen, exemplars, CPU)[-1]
+    assert evaluator.name == "new_classes"
+    assert evaluator.sequences.classes.min() >= N_CLASSES
+    assert set(evaluator.sequences.target.tolist()) == {0, 1}
 
 
 def test_held_out_classes_must_be_there_and_be_relabelled():

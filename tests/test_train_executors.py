@@ -300,5 +300,5 @@ def test_a_folder_at_work_is_left_alone(tmp_path, workers, monkeypatch):
 
 
 def test_the_runs_of_a_sweep_are_read_with_their_settings(undisturbed):
-    found = {run.run: run.settings["seed"] for run in read_curves(undisturbed)}
-    assert found == {member.name: member.run.seed for member in sweep().members}
+    seeds = {run.run: run.settings["seed"] for run in read_curves(undisturbed)}
+    assert seeds == {member.name: member.run.seed for member in sweep().members}

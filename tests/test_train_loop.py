@@ -195,8 +195,8 @@ def test_checkpoints_come_back_as_written_and_old_ones_go(tmp_path):
     tensors = {"a": flat[:2], "b": flat[2:].view(2, 2), "n": torch.tensor(7)}  # shared memory
     for sequences in (10, 20, 30, 40):
         path = write_checkpoint(tmp_path, sequences, tensors, kept=sequences == 10)
-    found = read_checkpoint(path)
-    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+    checkpoint = read_checkpoint(path)
+    assert all(torch.equal(checkpoint.tensors[name], tensor) for name, tensor in tensors.items())
     (tmp_path / FOLDER / f".{50:015d}.safetensors.0a1b{PARTIAL}").write_bytes(b"killed here")
     prune(tmp_path, 2)
     assert not list((tmp_path / FOLDER).glob(f".*{PARTIAL}"))

@@ -99,7 +99,7 @@ def test_events_are_at_the_first_step_that_reaches_them():
     settings = small(
         evaluation={"every": 50, "at": (7,)}, run={"sequences": 101, "checkpoint_every": 80}
     )
-    found = events(settings)
-    assert [e.step for e in found if e.evaluate] == [0, 2, 13, 25, 26]
-    assert [e.step for e in found if e.checkpoint] == [20, 26]
-    assert [e.step for e in found if e.keep] == [26]
+    agenda = events(settings)
+    assert [e.step for e in agenda if e.evaluate] == [0, 2, 13, 25, 26]
+    assert [e.step for e in agenda if e.checkpoint] == [20, 26]
+    assert [e.step for e in agenda if e.keep] == [26]

@@ -29,21 +29,21 @@ def test_match_error_of_gaussian_classes(spread, match):
     # the sharpest match is of the query's class and explains 1 where matched, 1/(1 + s²) where not;
     # the best one may be a little softer
     explained = match + (1 - match) / (1 + spread**2)
-    found = data_errors(task(spread=spread, match=match), n_sequences=4_000).match
-    assert 1 - explained**2 - SOFTER < found < 1 - explained**2 + DATA_ERROR
+    errors = data_errors(task(spread=spread, match=match), n_sequences=4_000).match
+    assert 1 - explained**2 - SOFTER < errors < 1 - explained**2 + DATA_ERROR
 
 
 def test_few_exemplars_match_by_chance():
     # of n exemplars drawn independently, one in n is the query's own
     n, spread = 4, 0.8
     explained = 1 / n + (1 - 1 / n) / (1 + spread**2)
-    found = data_errors(task(spread=spread, n_exemplars=n, n_classes=2_000), n_sequences=4_000)
-    assert found.match == pytest.approx(1 - explained**2, abs=DATA_ERROR)
+    errors = data_errors(task(spread=spread, n_exemplars=n, n_classes=2_000), n_sequences=4_000)
+    assert errors.match == pytest.approx(1 - explained**2, abs=DATA_ERROR)
 
 
 def test_unlimited_spread_leaves_chance():
-    found = data_errors(task(spread=1e4))
-    assert found.match > 1 - DATA_ERROR
+    errors = data_errors(task(spread=1e4))
+    assert errors.match > 1 - DATA_ERROR
 
 
 @pytest.mark.parametrize(("spread", "n"), [(0.6, 20), (1.0, 20), (1e3, 50), (0.6, 1)])
@@ -51,8 +51,8 @@ def test_probe_error_of_gaussian_classes(spread, n):
     # mean of the score 1/2, its variance that of the query across the difference of the means
     variance = spread**2 * (1 - 1 / n) / (2 * DIM * (1 + spread**2 / n))
     expected = variance / (variance + 0.25)
-    found = data_errors(task(spread=spread, n_exemplars=n, n_classes=1_000), n_sequences=4_000)
-    assert found.probe == pytest.approx(expected, abs=DATA_ERROR)
+    errors = data_errors(task(spread=spread, n_exemplars=n, n_classes=1_000), n_sequences=4_000)
+    assert errors.probe == pytest.approx(expected, abs=DATA_ERROR)
 
 
 def test_match_error_is_of_the_best_sharpness():
@@ -66,8 +66,8 @@ def test_match_error_is_of_the_best_sharpness():
 
 
 def test_more_matching_more_explained():
-    found = [data_errors(task(spread=0.7, match=m, n_exemplars=20)).match for m in (0, 0.5, 1)]
-    assert found == sorted(found, reverse=True)
+    errors = [data_errors(task(spread=0.7, match=m, n_exemplars=20)).match for m in (0, 0.5, 1)]
+    assert errors == sorted(errors, reverse=True)
 
 
 def test_measuring_says_what_it_needs():

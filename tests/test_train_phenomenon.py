@@ -33,9 +33,9 @@ def test_in_context_learning_emerges(tmp_path):
 
 def test_in_context_learning_comes_and_goes(tmp_path):
     run = trained(preset("cpu-transient"), tmp_path / "run")
-    found = landmarks(run.curves)
-    assert found.peak_flip.value > 0.65
-    assert found.peak.value < found.crossover.value < 240_000
+    marks = landmarks(run.curves)
+    assert marks.peak_flip.value > 0.65
+    assert marks.peak.value < marks.crossover.value < 240_000
     assert run.final()["flip"] < 0.45
     assert verdict(run.curves) == "transient"
     loss = run.curves.curve("train", "loss").values

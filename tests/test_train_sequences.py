@@ -53,10 +53,10 @@ def test_zipfian_classes_are_drawn_by_their_rank(exponent):
 def test_excluding_classes_leaves_the_others_proportions(exponent):
     every = class_draws(np.arange(8), zipf_exponent=exponent)
     excluded = [torch.full((N,), 2), torch.full((N,), 0), torch.full((N,), 7)]
-    found = counts(every.draw(N, excluded, generator()), 8)
+    counted = counts(every.draw(N, excluded, generator()), 8)
     weights = np.arange(1.0, 9.0) ** -exponent
-    assert not found[[0, 2, 7]].any()
-    assert agrees(found[[1, 3, 4, 5, 6]], weights[[1, 3, 4, 5, 6]])
+    assert not counted[[0, 2, 7]].any()
+    assert agrees(counted[[1, 3, 4, 5, 6]], weights[[1, 3, 4, 5, 6]])
 
 
 @given(
@@ -86,8 +86,8 @@ def test_bursty_sequences_hold_copies_of_two_classes_in_random_order():
     assert (others == others[:, :1]).all()
     assert agrees(copies.sum(0).numpy(), np.ones(6))
     patterns = (copies.long() * 2 ** torch.arange(6)).sum(1)
-    found = counts(patterns, 64)
-    assert agrees(found[found > 0], np.ones(20))  # 6 choose 3 orders
+    counted = counts(patterns, 64)
+    assert agrees(counted[counted > 0], np.ones(20))  # 6 choose 3 orders
 
 
 def test_query_and_distractor_are_equally_often_any_pair():

@@ -127,9 +127,9 @@ def test_seeds_are_given_once():
 
 
 def test_every_sweep_among_the_examples_can_be_read():
-    found = [path for path in (ROOT / "examples").glob("*.yaml") if is_sweep(path)]
-    assert found
-    for path in found:
+    sweeps = [path for path in (ROOT / "examples").glob("*.yaml") if is_sweep(path)]
+    assert sweeps
+    for path in sweeps:
         assert len(read_sweep(path).members) > 1
 
 

@@ -48,13 +48,13 @@ def _stored(path: Path, path_in_file: str) -> NDArray[np.float32]:
 
         with h5py.File(path, "r") as file:
             if path_in_file not in file or not isinstance(file[path_in_file], h5py.Dataset):
-                found: list[str] = []
+                names: list[str] = []
                 file.visititems(
                     lambda name, item: (
-                        found.append(name) if isinstance(item, h5py.Dataset) else None
+                        names.append(name) if isinstance(item, h5py.Dataset) else None
                     )
                 )
-                raise LogError(f"{path} has no data set {path_in_file!r}, only {found}")
+                raise LogError(f"{path} has no data set {path_in_file!r}, only {names}")
             return np.asarray(file[path_in_file][()], dtype=np.float32)
     except (OSError, ValueError) as error:
         raise LogError(f"{path} is no readable .npy or HDF5 file: {error}") from error

@@ -9,24 +9,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-ALIGNMENT = 16  # bytes: of what addresses of batches that kernels read are multiples
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Sequences of every member of an ensemble; a single run is an ensemble of one.
+    """Sequences of every member of an ensemble; a single run is an ensemble of one."""
 
-    Parameters
-    ----------
-    examples
-        Exemplars in context and the query last, float32, shape
-        ``(members, batch, context_len + 1, input_dim)``.
-    labels
-        Labels of the exemplars in context, int64, shape ``(members, batch, context_len)``.
-    target
-        The query's label, int64, shape ``(members, batch)``.
-    """
-
+    # exemplars in context and the query last, float32 (members, batch, context_len + 1, input_dim)
     examples: Tensor
-    labels: Tensor
-    target: Tensor
+    labels: Tensor  # of the exemplars in context, int64 (members, batch, context_len)
+    target: Tensor  # the query's label, int64 (members, batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,10 +11,6 @@ from torch import Tensor
 from ..data import Dataset
 from .batch import Batch
 from .draws import Drawn
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 ALIGNMENT = 16  # bytes: of what addresses of batches that kernels read are multiples
 
