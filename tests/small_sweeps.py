@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import time
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from coopetition.settings.training import TrainingSettings
 from coopetition.train.sweeps.sweep import make_sweep
 from coopetition.train.sweeps.sweep_run import train_sweep
+from coopetition.train.sweeps.task_process import train_here
 from coopetition.train.sweeps.tasks import ATTEMPTS
 
 PATIENCE = 120  # seconds until a test gives up waiting for another process
@@ -22,6 +24,15 @@ COMMON = {
     "run": {"sequences": 4_800, "checkpoint_every": 200, "block": 16, "per_sequence": False},
 }
 GRID = {"sequences.match_probability": [0.0, 1.0], "run.seed": [0, 1]}
+
+
+class InThisProcess(Executor):
+    """Trains at once and here, for tests that are not about processes."""
+
+    def submit(self, fn, task):
+        future = Future()
+        future.set_result(train_here(task))
+        return future
 
 
 def sweep(**more):

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_sweeps import COMMON, alive, attempts, curves, eventually, go, half_way, sweep
+from small_sweeps import (
+    COMMON,
+    InThisProcess,
+    alive,
+    attempts,
+    curves,
+    eventually,
+    go,
+    half_way,
+    sweep,
+)
 
 from coopetition.errors import TrainingError
 from coopetition.logs import read_curves
@@ -67,10 +77,10 @@ def test_what_is_finished_is_not_touched_again(undisturbed, workers):
         go(undisturbed, workers)
 
 
-def test_a_sweep_that_grows_trains_what_is_new(undisturbed, tmp_path, workers):
-    go(tmp_path / "sweep", workers, wanted=make_sweep(base(), grid={"run.seed": [0]}))
+def test_a_sweep_that_grows_trains_what_is_new(tmp_path):
+    go(tmp_path / "sweep", InThisProcess(), wanted=make_sweep(base(), grid={"run.seed": [0]}))
     grown = make_sweep(base(), grid={"run.seed": [0, 1]})
-    result = go(tmp_path / "sweep", workers, wanted=grown, resume=True, largest=8)
+    result = go(tmp_path / "sweep", InThisProcess(), wanted=grown, resume=True, largest=8)
     assert [run.attempts for run in result.runs] == [1, 1]
     assert [len(attempts(run.folder)) for run in result.runs] == [1, 1]
 
@@ -80,10 +90,10 @@ def base(**run):
     return TrainingSettings(name="short", **{**COMMON, "run": short})
 
 
-def test_a_failure_is_told_and_stops_nobody(tmp_path, workers):
+def test_a_failure_is_told_and_stops_nobody(tmp_path):
     explode = {"optimisation.optimizer": "sgd", "optimisation.lr": 1e30}
     wanted = make_sweep(base(), runs=[{"name": "bad", **explode}, {"name": "good"}])
-    result = go(tmp_path / "sweep", workers, wanted=wanted)
+    result = go(tmp_path / "sweep", InThisProcess(), wanted=wanted)
     bad, good = result.runs
     assert (bad.status, good.status) == ("failed", "finished")
     assert bad.attempts == 1  # it would fail again
@@ -95,31 +105,31 @@ def test_a_failure_is_told_and_stops_nobody(tmp_path, workers):
     assert rows.loc["bad", "optimisation.lr"] == 1e30
 
 
-def test_a_damaged_record_is_told(tmp_path, workers):
+def test_a_damaged_record_is_told(tmp_path):
     (tmp_path / RECORD).write_text("{")
     with pytest.raises(TrainingError.__base__, match="damaged"):
-        go(tmp_path, workers, resume=True)
+        go(tmp_path, InThisProcess(), resume=True)
 
 
-def test_an_ensemble_is_one_task_with_a_member_that_diverges(tmp_path, workers):
+def test_an_ensemble_is_one_task_with_a_member_that_diverges(tmp_path):
     sgd = {"optimisation.optimizer": "sgd"}
     runs = [{"name": "a", **sgd}, {"name": "b", **sgd, "optimisation.lr": 1e30}]
     wanted = make_sweep(base(), runs=runs)
-    result = go(tmp_path / "sweep", workers, wanted=wanted, largest=2)
+    result = go(tmp_path / "sweep", InThisProcess(), wanted=wanted, largest=2)
     assert [run.status for run in result.runs] == ["finished", "diverged"]
     assert {run.folder.parent.name for run in result.runs} == {"a_and_1_more"}
     assert result.runs[0].curves.last_sequence == 400
 
 
 @pytest.mark.parametrize("more", [{}, {"run.sequences": 800}])
-def test_a_group_is_kept_where_one_of_its_runs_is_wanted_no_more(tmp_path, workers, more):
+def test_a_group_is_kept_where_one_of_its_runs_is_wanted_no_more(tmp_path, more):
     def wanted(*names, **changes):
         return make_sweep(base(), runs=[{"name": name, **changes} for name in names])
 
     folder = tmp_path / "sweep"
-    first = go(folder, workers, wanted=wanted("a", "b"), largest=2)
+    first = go(folder, InThisProcess(), wanted=wanted("a", "b"), largest=2)
     for names in (("a", "c"), ("c", "a", "b")):
-        result = go(folder, workers, wanted=wanted(*names, **more), largest=2, resume=True)
+        result = go(folder, InThisProcess(), wanted=wanted(*names, **more), largest=2, resume=True)
         assert [run.status for run in result.runs] == ["finished"] * len(names), result.summary()
         of_name = {run.settings.name: run for run in result.runs}
         assert of_name["a"].folder == first.runs[0].folder
@@ -247,6 +257,7 @@ def test_a_second_ctrl_c_stops_what_runs_as_well(tmp_path, workers):
     def interrupt_twice():
         eventually(lambda: half_way(first))
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)  # two at once would be one
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt_twice)

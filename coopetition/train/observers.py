@@ -25,6 +25,7 @@ class Observer(Protocol):
 
     def advanced(self, sequences: int) -> None:
         """Take note that so many sequences have been seen in all."""
+        return
 
     def note(self, text: str) -> None:
         """Say a sentence to the user."""

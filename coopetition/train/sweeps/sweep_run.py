@@ -151,9 +151,9 @@ def train_sweep(
         made = provenance("train", {"sweep": sweep.name, **(about or {})}, inputs=inputs)
         write_atomically(folder / RECORD, json.dumps({**made, "groups": groups}, indent=1))
         results = {
-            task.folder: TaskResult(runs=tuple(runs))
+            task.folder: TaskResult(runs=tuple(ended))
             for task in tasks
-            if (runs := finished_runs(Path(task.folder), task.members))
+            if (ended := finished_runs(Path(task.folder), task.members))
         }
         missing = [task for task in tasks if task.folder not in results]
         with contextlib.closing(SweepBar(len(names), sweep.name, shown=progress)) as bar:
