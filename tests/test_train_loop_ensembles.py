@@ -59,7 +59,7 @@ def test_an_ensemble_touches_nothing_where_a_members_folder_holds_a_run(tmp_path
 
 
 def test_runs_that_cannot_share_a_step_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="network differs"):
+    with pytest.raises(ValueError, match=r"network\.width differs"):
         go([small("a"), small("b", network={"width": 16})], tmp_path / "run")
     with pytest.raises(ValueError, match="two runs of an ensemble are named 'a'"):
         go([small("a"), small("a")], tmp_path / "run")
