@@ -31,7 +31,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from coopetition.curves.curve import Curves
-from coopetition.curves.verdicts import verdict
+from coopetition.curves.verdicts import VERDICTS, verdict
 from coopetition.forecasting import forecast, forecast_settings
 from coopetition.forecasting.scores import brier
 from coopetition.forecasting.settings_map import SettingsMap, calibrate, small_map
@@ -40,7 +40,6 @@ from coopetition.logs import read_curves, small_runs
 from coopetition.proposal import regress_outcomes
 from coopetition.settings.covariates import covariates
 
-VERDICTS = ("persistent", "transient", "never")
 CLEAR = (0.45, 0.55)
 DRAWS = 1000
 SHARES = (0.25, 0.5)  # of a log
@@ -103,10 +102,10 @@ class Runs:
 
     def regression(self, learnt: list[str], name: str) -> Mapping[str, float]:
         """Logistic regression on the settings."""
-        found = regress_outcomes(
+        regression = regress_outcomes(
             [self.settings[run] for run in learnt], [self.verdict[run] for run in learnt]
         )
-        return found.predict(self.settings[name])
+        return regression.predict(self.settings[name])
 
     def unanimous(self, name: str) -> bool:
         """Whether there are runs that differ in their seed only, and all ended alike."""
@@ -118,7 +117,7 @@ class Runs:
     ) -> Predictor:
         """Forecasts from settings by a map without the runs of those settings.
 
-        Put right by what became of the map's other runs, or the theory's own.
+        ``corrected`` on the map's other runs, or the theory's own.
         """
         first = {run.run: run.optimum for run in settings_map.runs}  # saves time, nothing else
 

@@ -158,6 +158,6 @@ def _verified(output: Path, starts: int, seed: int) -> None:
     """The best proposal trained, and what was predicted compared with what came."""
     from coopetition.proposal.verification import verify
 
-    found = verify(output / "proposals")
-    click.echo(found.summary())
-    found.require()
+    verification = verify(output / "proposals")
+    click.echo(verification.summary())
+    verification.require()

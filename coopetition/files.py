@@ -129,8 +129,9 @@ def read_stored(
         return pydantic.TypeAdapter(schema).validate_json(content, strict=True)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
         place = ".".join(str(part) for part in first["loc"])
-        what = f"{place:.100}: {first['msg']}" if place else first["msg"]
+        what = f"{place:.100}: {message}" if place else message
         raise CoopetitionError(f"{file} is damaged ({what:.300}); {remedy}") from error
 
 

@@ -247,16 +247,16 @@ class Asked:
 def test_what_a_run_would_teach_ends_with_the_run(base):
     start = 4e6
     asked = Asked(default_map().the_theory())
-    knobs = dataclasses.replace(default_map(), declared=asked)
+    settings_map = dataclasses.replace(default_map(), declared=asked)
     late = {**base, "start": f"ciwl_only at {start:g}"}
     alone = []
     for settings, length in ((late, HORIZON - start), (base, HORIZON)):
         asked.furthest.clear()
-        alone += gains(knobs, [settings], budget=HORIZON)
+        alone += gains(settings_map, [settings], budget=HORIZON)
         assert max(asked.furthest) == length
-    assert gains(knobs, [late, base], budget=HORIZON) == pytest.approx(alone)
+    assert gains(settings_map, [late, base], budget=HORIZON) == pytest.approx(alone)
     with pytest.raises(ValueError, match="head start of 4,000,000"):
-        gains(knobs, [late], budget=start)
+        gains(settings_map, [late], budget=start)
 
 
 def test_every_parameter_of_the_papers_theory_is_told_in_words():

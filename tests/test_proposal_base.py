@@ -45,17 +45,18 @@ def test_what_the_log_of_the_base_shows_is_said():
 
 def test_settings_of_our_trainer_are_the_same_base_as_their_short_names():
     full = preset("cpu-transient")
-    short, knobs = settings_of_ours(as_plain(full)), map_for(full)
-    assert knobs is map_for(short)
+    short, settings_map = settings_of_ours(as_plain(full)), map_for(full)
+    assert settings_map is map_for(short)
     assert default_moves(full) == default_moves(short)
     one, other = (
-        forecast_settings(s, knobs, horizon=8e5, draws=100).verdict_probability
+        forecast_settings(s, settings_map, horizon=8e5, draws=100).verdict_probability
         for s in (full, short)
     )
     assert one == other
     move = Move(setting="match_probability", lower=0.0, upper=1.0)
     one, other = (
-        propose(s, knobs, budget=8e5, moves=[move], looked_at=2, count=1) for s in (full, short)
+        propose(s, settings_map, budget=8e5, moves=[move], looked_at=2, count=1)
+        for s in (full, short)
     )
     assert one.base == other.base
     assert [p.changes for p in one.proposals] == [p.changes for p in other.proposals]

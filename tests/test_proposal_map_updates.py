@@ -29,7 +29,9 @@ def test_runs_already_known_change_nothing_and_new_ones_are_learnt_from():
 def test_a_run_learnt_of_later_leads_to_the_map_calibrated_with_it(name):
     (run,) = read_curves(f"published:{name}")
     again = with_runs(default_map().without(name), [run])
-    learnt, known = (knobs.predict(run.settings).mean for knobs in (again, default_map()))
+    learnt, known = (
+        settings_map.predict(run.settings).mean for settings_map in (again, default_map())
+    )
     apart = (learnt - known) / np.sqrt(default_map().deviation)
     assert np.linalg.norm(apart) < LATER
 

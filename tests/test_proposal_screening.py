@@ -93,10 +93,10 @@ class Watching:
 
 def test_small_matrices_are_left_to_one_thread(base):
     watching = Watching(default_map().the_theory())
-    knobs = dataclasses.replace(default_map(), declared=watching)
+    settings_map = dataclasses.replace(default_map(), declared=watching)
     (match,) = default_moves(base, ["match_probability"])
     with threadpool_limits(limits=2, user_api="blas"):
-        propose(base, knobs, budget=HORIZON, moves=[match], looked_at=4, count=1)
-        gains(knobs, [base], budget=HORIZON)
+        propose(base, settings_map, budget=HORIZON, moves=[match], looked_at=4, count=1)
+        gains(settings_map, [base], budget=HORIZON)
         calibrate(read_curves("published:mq"), theory=watching, points=12)
     assert watching.seen == {1}

@@ -8,6 +8,7 @@ import pytest
 from made_proposals import BUDGET, POINTS, lasting, passing, proposals_in, runs_of
 
 from coopetition.errors import CoopetitionError, Interrupted, TrainingError
+from coopetition.files import sha256_of
 from coopetition.forecasting.settings_map import default_map
 from coopetition.logs import read_curves, write_curves
 from coopetition.proposal.proposals_folder import (
@@ -264,6 +265,14 @@ def test_damaged_verdicts_are_refused_in_one_line(folder, place, value):
     changed_file(folder / VERDICTS, place, value)
     with pytest.raises(CoopetitionError, match=rf"{VERDICTS} is damaged \({place[0]}"):
         verify(folder, train_missing=False)
+
+
+def test_a_table_that_holds_no_predicted_curves_is_refused(folder):
+    table = folder / "proposal-01.curves.csv"
+    table.write_text("evaluator,sequences\nflip,0\n")
+    changed_file(folder / PREDICTIONS, ["proposals", 0, "curves_sha256"], sha256_of(table))
+    with pytest.raises(CoopetitionError, match="holds no predicted curves"):
+        verify(folder, trainer=runs_of([lasting, passing])).require()
 
 
 def test_other_settings_than_predicted_are_refused(folder):

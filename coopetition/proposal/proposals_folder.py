@@ -104,7 +104,7 @@ class StoredPrediction:
 
     name: str
     settings: Path  # its settings file
-    curves: Path  # its predicted curves: a table evaluator, sequences, value, lower, upper
+    curves: Path  # its predicted curves: evaluator, metric, sequences, value, lower, upper
     budget: float  # sequences at which ICL is to be there
     level: float  # of the bands
     verdict_probability: Mapping[Verdict, float]
@@ -121,7 +121,14 @@ class StoredPrediction:
         """The predicted curves."""
         import pandas as pd
 
-        return pd.read_csv(self.curves)
+        numbers = ("sequences", "value", "lower", "upper")
+        kinds = {"evaluator": str, "metric": str, **dict.fromkeys(numbers, float)}
+        try:
+            return pd.read_csv(self.curves, usecols=list(kinds), dtype=kinds)
+        except ValueError as error:
+            raise CoopetitionError(
+                f"{self.curves} holds no predicted curves ({error}); propose anew elsewhere"
+            ) from error
 
 
 def require_new(folder: str | os.PathLike[str]) -> None:
@@ -206,7 +213,7 @@ def write_proposals(
 def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, ...]:
     """The predictions in a folder; a `CoopetitionError` where they were changed since, or none."""
     folder = Path(folder).expanduser()
-    remedy = "make them with coopetition propose -o, in another folder where some are left"
+    remedy = "propose anew, with coopetition propose -o and another folder"
     stored = read_stored(
         folder / PREDICTIONS, _Predictions, kind="proposals", number=FORMAT, remedy=remedy
     )
