@@ -80,7 +80,7 @@ def train(
         click.echo(presets_listed())
         return
     settings += named
-    how = {"resume": resume, "device": device, "as_json": as_json, "quiet": quiet}
+    how: dict[str, Any] = {"resume": resume, "device": device, "as_json": as_json, "quiet": quiet}
     if wants_sweep(settings, spread["executor"]):
         sweep = sweep_of(settings, changes, seeds)
         tell_unused(sweep.members)

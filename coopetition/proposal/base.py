@@ -21,21 +21,11 @@ REMEDY = "describe the base that you will train in a file, --settings BASE.yaml"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaseLog:
-    """The verdict of the base's own log.
-
-    Parameters
-    ----------
-    run
-        Its name.
-    verdict
-        At the end of its flip curve.
-    sequences
-        Where that is.
-    """
+    """The verdict of the base's own log."""
 
     run: str
-    verdict: Verdict
-    sequences: float
+    verdict: Verdict  # at the end of its flip curve
+    sequences: float  # where that is
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -17,18 +17,10 @@ Array = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Changes to a base, and what they cost.
+    """Changes to a base, and what they cost."""
 
-    Parameters
-    ----------
-    changes
-        New values by setting; a setting that stays is not among them.
-    cost
-        In the units of `Move.price`.
-    """
-
-    changes: Mapping[str, float]
-    cost: float
+    changes: Mapping[str, float]  # new values by setting; a setting that stays is not among them
+    cost: float  # in the units of `Move.price`
 
     def settings(self, base: Mapping[str, Any]) -> dict[str, Any]:
         """The base with the changes."""

@@ -41,18 +41,10 @@ USUAL = 1  # index of λ = 1 among the discrepancy's scales
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A run and what it would teach.
+    """A run and what it would teach."""
 
-    Parameters
-    ----------
-    candidate
-        Its settings' changes.
-    gain
-        Fall of the entropy of the map's effects, in nats.
-    """
-
-    candidate: Candidate
-    gain: float
+    candidate: Candidate  # its settings' changes
+    gain: float  # fall of the entropy of the map's effects, in nats
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

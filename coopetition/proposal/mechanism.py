@@ -54,22 +54,12 @@ class Shift:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mechanism:
-    """How a change of settings acts, along the medians of the parameters.
+    """How a change of settings acts, along the medians of the parameters."""
 
-    Parameters
-    ----------
-    flip_before, flip_after
-        Flip accuracy at the budget.
-    shifts
-        Of every parameter, the one that matters most first.
-    budget
-        In sequences.
-    """
-
-    flip_before: float
+    flip_before: float  # accuracy at the budget
     flip_after: float
-    shifts: tuple[Shift, ...]
-    budget: float
+    shifts: tuple[Shift, ...]  # of every parameter, the one that matters most first
+    budget: float  # in sequences
 
     def in_words(self, changes: Mapping[str, tuple[float, float]]) -> str:
         """A sentence or two."""

@@ -38,21 +38,11 @@ BEYOND = 2.0  # factor outside the horizons of the runs up to which their verdic
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class OutcomeRegression(ReadOnlyArrays):
-    """A fitted regression.
+    """A fitted regression."""
 
-    Parameters
-    ----------
-    scaling
-        Of the covariates used.
-    weights
-        Shape ``(verdicts, names + 1)``, the constant's last.
-    horizons
-        Shortest and longest of the runs it learnt from; None where they did not say.
-    """
-
-    scaling: Scaling
-    weights: Array
-    horizons: tuple[float, float] | None = None
+    scaling: Scaling  # of the covariates used
+    weights: Array  # (verdicts, covariates + 1), the constant's last
+    horizons: tuple[float, float] | None = None  # least and greatest of its runs, if they say
 
     def knows(self, horizon: float) -> bool:
         """Whether the horizon is no further than a factor of 2 outside those of the runs."""

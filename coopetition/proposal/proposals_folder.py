@@ -107,7 +107,7 @@ class StoredPrediction:
     curves: Path  # its predicted curves: evaluator, metric, sequences, value, lower, upper
     budget: float  # sequences at which ICL is to be there
     level: float  # of the bands
-    verdict_probability: Mapping[Verdict, float]
+    verdict_probability: Mapping[str, float]
     changes: Mapping[str, tuple[float, float]]  # from and to, by setting
     cost: float
     mechanism: str  # why, in words and numbers
@@ -232,7 +232,7 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, 
                 curves=curves,
                 budget=stored.budget,
                 level=entry.forecast.level,
-                verdict_probability=entry.verdict_probability,
+                verdict_probability={str(v): p for v, p in entry.verdict_probability.items()},
                 changes=entry.changes,
                 cost=entry.cost,
                 mechanism=entry.mechanism,

@@ -83,15 +83,7 @@ class Proposal:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Screened:
-    """A candidate and what a quick look says of it.
-
-    Parameters
-    ----------
-    candidate
-        The changes.
-    verdict_probability
-        Of each verdict.
-    """
+    """A candidate and what a quick look says of it."""
 
     candidate: Candidate
     verdict_probability: Mapping[str, float]

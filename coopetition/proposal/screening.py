@@ -85,29 +85,15 @@ def _verdicts(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Boundary(ReadOnlyArrays):
-    """Probability of persistent ICL over two settings.
-
-    Parameters
-    ----------
-    first, second
-        The two moves.
-    first_values, second_values
-        Values of the settings, shapes ``(m,)`` and ``(n,)``.
-    persistent
-        Probability, shape ``(m, n)``.
-    base
-        Values of both settings at the base.
-    budget
-        In sequences.
-    """
+    """Probability of persistent ICL over two settings."""
 
     first: Move
     second: Move
-    first_values: Array
-    second_values: Array
-    persistent: Array
-    base: tuple[float, float]
-    budget: float
+    first_values: Array  # of the first setting, (m,)
+    second_values: Array  # of the second, (n,)
+    persistent: Array  # probability, (m, n)
+    base: tuple[float, float]  # values of both settings at the base
+    budget: float  # in sequences
 
 
 def boundary(

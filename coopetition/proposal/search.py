@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -107,11 +108,9 @@ def propose(
     if not screened:
         raise CoopetitionError(f"no candidate could be simulated; the first: {failures[0]}")
 
-    def forecast(settings: Mapping[str, Any], **name: str) -> Forecast:
-        return forecast_settings(
-            settings, settings_map, horizon=budget, draws=DRAWS, seed=seed, **name
-        )
-
+    forecast = functools.partial(
+        forecast_settings, settings_map=settings_map, horizon=budget, draws=DRAWS, seed=seed
+    )
     own = forecast(base, run="base")
     threshold = 0.0 if isinstance(at_base, CoopetitionError) else at_base["persistent"]
     better = [one for one in screened if one.persistent > threshold]

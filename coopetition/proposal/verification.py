@@ -218,8 +218,8 @@ def _verify(
         )
 
     pairs = [(prediction, folder / RUNS / prediction.name) for prediction in predictions]
-    for prediction, run in pairs:
-        require_as_predicted(prediction, run)
+    for pair in pairs:
+        require_as_predicted(*pair)
     # what is finished first: verdicts that were written before stay written, come what may
     for prediction, run in pairs:
         curves = finished(run, prediction.budget)
@@ -310,9 +310,9 @@ def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verifie
         if curve is None:
             continue
         curve = curve.take((curve.sequences > 0) & (curve.sequences <= horizon))
+        x = curve.sequences
         median, lower, upper = (
-            np.interp(curve.sequences, rows["sequences"], rows[name])
-            for name in ("value", "lower", "upper")
+            np.interp(x, rows["sequences"], rows[name]) for name in ("value", "lower", "upper")
         )
         inside.append(coverage(lower, upper, curve.values))
         rmse[str(evaluator)] = float(np.sqrt(np.mean((curve.values - median) ** 2)))
