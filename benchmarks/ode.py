@@ -87,17 +87,17 @@ def tight(
     times: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """The solution to about 1e-12, shape ``(time, state)``."""
-    from ode_peers_scipy import compiled
+    from ode_peers_scipy import numba_rhs
     from scipy.integrate import ode as fortran
 
-    rhs = _COMPILED.setdefault(len(state), compiled(expressions, state))
+    rhs = _RHS.setdefault(len(state), numba_rhs(expressions, state))
     solver = fortran(lambda t, y: rhs(y, t, p))
     solver.set_integrator("dop853", rtol=1e-13, atol=1e-16, nsteps=10**6)
     solver.set_initial_value(y0, 0.0)
     return np.array([solver.integrate(time) for time in times])
 
 
-_COMPILED: dict[int, Callable] = {}
+_RHS: dict[int, Callable] = {}
 
 
 def references(task: str) -> np.ndarray:

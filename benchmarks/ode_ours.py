@@ -61,12 +61,12 @@ def _sensitivities(tighter: float) -> Call:
     still = np.zeros((len(given.start.state), len(VARIED)))
 
     def call() -> np.ndarray:
-        made = integrate_sensitivities(
+        run = integrate_sensitivities(
             MODEL, times=given.times, start=given.start.state, start_sensitivities=still,
             parameters=given.parameters, parameter_sensitivities=directions, rtol=RTOL / tighter,
             atol=ATOL / tighter,
         )  # fmt: skip
-        return np.concatenate([made.states[..., None], made.sensitivities], axis=-1)
+        return np.concatenate([run.states[..., None], run.sensitivities], axis=-1)
 
     return call
 
@@ -86,8 +86,8 @@ def _descent(every: int) -> Call:
     given = problem()
 
     def call() -> np.ndarray:
-        made = descend(MODEL, start=given.start, until=UNTIL, stop_below=STOP_BELOW, every=every)
-        return np.array([made.steps, *made.states[-1]])
+        run = descend(MODEL, start=given.start, until=UNTIL, stop_below=STOP_BELOW, every=every)
+        return np.array([run.steps, *run.states[-1]])
 
     return call
 

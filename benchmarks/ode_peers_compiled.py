@@ -27,12 +27,12 @@ def _address(expressions: Sequence[sp.Expr], state: Sequence[sp.Symbol]) -> int:
     import numba
     from numbalsoda import lsoda_sig
 
-    plain = straight_line(
+    rhs = straight_line(
         expressions, state, head="(t, y, out, p)", into="out", namespace={"sqrt": math.sqrt}
     )
-    made = numba.cfunc(lsoda_sig)(plain)
-    _ALIVE.append(made)
-    return made.address
+    callback = numba.cfunc(lsoda_sig)(rhs)
+    _ALIVE.append(callback)
+    return callback.address
 
 
 _ALIVE: list[Any] = []  # compiled callbacks must outlive their addresses

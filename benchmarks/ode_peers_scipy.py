@@ -27,14 +27,14 @@ def _lambdified(expressions: Sequence[sp.Expr], state: Sequence[sp.Symbol]) -> C
     return lambda t, y, p: function(y, p)
 
 
-def compiled(expressions: Sequence[sp.Expr], state: Sequence[sp.Symbol]) -> Callable:
+def numba_rhs(expressions: Sequence[sp.Expr], state: Sequence[sp.Symbol]) -> Callable:
     """``f(y, t, p)`` by numba."""
     import numba
 
-    plain = straight_line(
+    loop = straight_line(
         expressions, state, head="(y, t, p, out)", into="out", namespace={"sqrt": math.sqrt}
     )
-    inner = numba.njit(plain)
+    inner = numba.njit(loop)
     size = len(state)
 
     @numba.njit
@@ -70,12 +70,12 @@ def single_lsoda() -> Call:
 
 
 def single_odeint() -> Call:
-    given, rhs = problem(), compiled(ode().rhs, ode().state)
+    given, rhs = problem(), numba_rhs(ode().rhs, ode().state)
     return lambda: _odeint(rhs, given.start.state, given.parameters, given.times)
 
 
 def batch_odeint() -> Call:
-    given, rhs = problem(), compiled(ode().rhs, ode().state)
+    given, rhs = problem(), numba_rhs(ode().rhs, ode().state)
     end = np.array([UNTIL])
     return lambda: np.concatenate(
         [_odeint(rhs, given.start.state, p, end) for p in given.members[:SOME]]
@@ -94,7 +94,7 @@ def sensitivities_lsoda() -> Call:
 
 
 def sensitivities_odeint() -> Call:
-    given, rhs, y0 = problem(), compiled(*extended()), _extended_start()
+    given, rhs, y0 = problem(), numba_rhs(*extended()), _extended_start()
     return lambda: states_and_sensitivities(_odeint(rhs, y0, given.parameters, given.times))
 
 

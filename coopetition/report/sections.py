@@ -70,7 +70,7 @@ def _picture(
     return _png(figure)
 
 
-def _listed(probabilities: Mapping[str, float]) -> str:
+def _listed(probabilities: Mapping[Any, float]) -> str:
     """Verdicts with their probabilities, in words."""
     return ", ".join(f"{name} {share:.2f}" for name, share in probabilities.items())
 

@@ -48,7 +48,7 @@ def plot_fit(
         if metric == "loss":
             continue
         tone = colour(name)
-        points = {"color": tone, "alpha": 0.35, "markersize": 3}
+        points: dict[str, Any] = {"color": tone, "alpha": 0.35, "markersize": 3}
         ax.plot(data.sequences[target.at] / MILLION, target.values, ".", **points)
         curve = fitted.curves[target.key]
         style = {"color": tone, "label": f"{name} (rmse {fit.rmse[name]:.3f})", **line_kws}

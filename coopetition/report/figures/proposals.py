@@ -30,7 +30,7 @@ def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any
         levels = [level for level in (0.2, 0.5, 0.8) if least < level < most]
         if levels:
             ax.clabel(ax.contour(x, y, boundary.persistent.T, levels=levels, **style))
-    star = {"color": "gold", "markeredgecolor": "black", "markersize": 14}
+    star: dict[str, Any] = {"color": "gold", "markeredgecolor": "black", "markersize": 14}
     ax.plot(*boundary.base, "*", **star, label="base")
     ax.set(
         xlabel=boundary.first.setting,
