@@ -46,8 +46,8 @@ def central_differences(function, at, h=1e-6):
     return np.stack(columns, axis=-1)
 
 
-def assert_close(found, expected, relative):
-    assert np.abs(found - expected).max() <= relative * max(1.0, np.abs(expected).max())
+def assert_close(result, expected, relative):
+    assert np.abs(result - expected).max() <= relative * max(1.0, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

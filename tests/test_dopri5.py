@@ -29,13 +29,13 @@ def start_of(model, seed=0):
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_solutions_are_met_within_the_tolerance(name):
     problem, rtol = EXACT[name], 1e-8
-    found = integrate(problem.ode, start=problem.start, until=problem.until, rtol=rtol, atol=rtol)
-    assert found.status is Status.REACHED
-    assert found.times[-1] == problem.until
+    run = integrate(problem.ode, start=problem.start, until=problem.until, rtol=rtol, atol=rtol)
+    assert run.status is Status.REACHED
+    assert run.times[-1] == problem.until
     # between steps the interpolant is of one order less
-    for times, units in ((found.times, 1), (np.linspace(0, problem.until, 301), 5)):
+    for times, units in ((run.times, 1), (np.linspace(0, problem.until, 301), 5)):
         exact = problem.exact(times)
-        error = np.abs(found(times) - exact) / (rtol * (1 + np.abs(exact)))
+        error = np.abs(run(times) - exact) / (rtol * (1 + np.abs(exact)))
         assert error.max() < units * TOLERANCE_UNITS
 
 

@@ -26,11 +26,11 @@ def oracle(ode, p, y0, times, rtol=1e-12):
     import sympy as sp
 
     rhs = sp.lambdify((*ode.state, *ode.parameters), list(ode.rhs), "math", cse=True)
-    found = solve_ivp(
+    solution = solve_ivp(
         lambda t, y: rhs(*y, *p), (0.0, times[-1]), y0, "DOP853", rtol=rtol, atol=1e-14,
         dense_output=True,
     )  # fmt: skip
-    return found.sol(times).T
+    return solution.sol(times).T
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

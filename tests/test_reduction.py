@@ -125,10 +125,10 @@ def test_conserved_quantities_are_those_worked_out_by_hand(name, quantities):
             for v in model.vectors
         ]
 
-    found = sp.Matrix([coordinates(q) for q in ode.conserved] or [[0] * len(terms)])
+    conserved = sp.Matrix([coordinates(q) for q in ode.conserved] or [[0] * len(terms)])
     wanted = sp.Matrix([coordinates(q) for q in expected] or [[0] * len(terms)])
     assert len(ode.conserved) == len(quantities) == wanted.rank()
-    assert found.rank() == wanted.rank() == found.col_join(wanted).rank()
+    assert conserved.rank() == wanted.rank() == conserved.col_join(wanted).rank()
 
 
 @settings(max_examples=6, deadline=None)

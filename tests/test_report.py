@@ -71,8 +71,8 @@ def fitted(folder: Path, **entry: object) -> Path:
     """A file of one fit, with an entry of its own."""
     curves = noisy(made_by(TRUTH, points=25), 0.01, seed=0)
     quick = FitSettings(starts=1, screened=64)
-    found = [fit(curves, get("coopetition"), settings=quick)]
-    return write_fits(folder / "fit.json", found, entries=[entry])
+    fits = [fit(curves, get("coopetition"), settings=quick)]
+    return write_fits(folder / "fit.json", fits, entries=[entry])
 
 
 def pictures(page: str) -> int:
@@ -106,17 +106,17 @@ def test_a_forecast_without_flip_is_shown_without_odds(tmp_path: Path) -> None:
 
 
 def test_proposals_are_shown_before_and_after_they_are_verified(tmp_path: Path) -> None:
-    found = proposals_in(tmp_path).proposals
+    proposals = proposals_in(tmp_path).proposals
     before = report([tmp_path])
     assert "not verified yet" in before
-    assert pictures(before) == len(found)
-    chances = (proposal.forecast.verdict_probability["persistent"] for proposal in found)
+    assert pictures(before) == len(proposals)
+    chances = (proposal.forecast.verdict_probability["persistent"] for proposal in proposals)
     assert all(f"persistent {chance:.2f}" in before for chance in chances)
     verified = verify(tmp_path, trainer=runs_of([lasting, passing]))
     after = report([tmp_path])
     assert f"{verified.score['hits']} of {verified.score['total']} verified came true" in after
     assert f"Brier score {verified.score['brier']:.3f}" in after
-    assert after.count("grey: measured") == 2 * len(found)  # as words and for those who listen
+    assert after.count("grey: measured") == 2 * len(proposals)  # as words and for those who listen
     (tmp_path / "proposals.json").write_text(
         (tmp_path / "proposals.json").read_text().replace('"sure": 0.8', '"sure": 0.7')
     )

@@ -107,10 +107,10 @@ def test_waterfall_and_profile(fitted: Fit) -> None:
     assert len(heights) == len(fitted.starts)
     assert heights[0] == 1.0
     assert np.all(np.diff(heights) >= 0)
-    found = profile(fitted, "gain_icl")
-    drawn = plot_profile(found)
-    assert drawn.lines[0].get_xdata() == pytest.approx(found.values)
-    assert drawn.get_title() == found.verdict
+    profiled = profile(fitted, "gain_icl")
+    drawn = plot_profile(profiled)
+    assert drawn.lines[0].get_xdata() == pytest.approx(profiled.values)
+    assert drawn.get_title() == profiled.verdict
     assert "gain_icl" in drawn.get_xlabel()
 
 

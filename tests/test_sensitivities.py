@@ -62,10 +62,10 @@ def interior(given):
     return {**given, "parameters": np.maximum(given["parameters"], 0.05)}
 
 
-def assert_close(found, expected, relative):
+def assert_close(result, expected, relative):
     for k in range(expected.shape[-1]):
         scale = np.abs(expected[..., k]).max()
-        assert np.abs(found[..., k] - expected[..., k]).max() <= relative * scale + FLOAT64
+        assert np.abs(result[..., k] - expected[..., k]).max() <= relative * scale + FLOAT64
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -212,7 +212,7 @@ def test_sensitivities_stay_bounded_where_stability_limits_the_steps(rtol):
         "parameter_sensitivities": np.eye(len(p))[:, moved],
     }
     times = np.linspace(0.0, 183.0, 40)
-    found = integrate_sensitivities(ode, times=times, rtol=rtol, atol=1e-8, **given)
+    stiff = integrate_sensitivities(ode, times=times, rtol=rtol, atol=1e-8, **given)
 
     def run(y0, q):
         values = dict(zip(ode.parameter_names, q, strict=True))
@@ -221,8 +221,8 @@ def test_sensitivities_stay_bounded_where_stability_limits_the_steps(rtol):
         ).states
 
     expected = by_differences(run, given, h=1e-4)
-    assert found.status.ok
-    np.testing.assert_allclose(found.sensitivities, expected, atol=0.01 * np.abs(expected).max())
+    assert stiff.status.ok
+    np.testing.assert_allclose(stiff.sensitivities, expected, atol=0.01 * np.abs(expected).max())
 
 
 def test_times_that_give_no_horizon_are_named():
