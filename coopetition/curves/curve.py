@@ -25,6 +25,7 @@ TABLE_COLUMNS = ("run", "evaluator", "metric", "sequences", "value", "sem", "n")
 ACCURACIES = ("in_context_acc", "acc", "out_context_acc")
 PROBABILITIES = ("in_context_prob", "prob", "out_context_prob", "use_context_prob")
 METRICS = (*ACCURACIES, *PROBABILITIES, "loss", "batch_loss")
+_ARRAYS = ("sequences", "values", "sem", "n")  # fields of a curve
 
 
 def headline_metric(evaluator: str) -> str:
@@ -83,7 +84,7 @@ class Curve(ReadOnlyArrays):
     def __post_init__(self) -> None:
         name = f"curve {self.evaluator}/{self.metric}"
         points = (np.size(self.sequences),)
-        for field in ("sequences", "values", "sem", "n"):
+        for field in _ARRAYS:
             if getattr(self, field) is None:
                 continue
             array = read_only(getattr(self, field))
@@ -117,13 +118,9 @@ class Curve(ReadOnlyArrays):
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Curve:
         """The points that ``keep`` (a mask or increasing indices) selects."""
-        return dataclasses.replace(
-            self,
-            sequences=self.sequences[keep],
-            values=self.values[keep],
-            sem=None if self.sem is None else self.sem[keep],
-            n=None if self.n is None else self.n[keep],
-        )
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        kept = {name: array[keep] for name, array in arrays.items() if array is not None}
+        return dataclasses.replace(self, **kept)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
