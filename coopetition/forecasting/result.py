@@ -99,9 +99,9 @@ class Forecast(ReadOnlyArrays):
 
         blocks = []
         for evaluator, band in self.bands.items():
-            block = {"run": self.run, "evaluator": evaluator, "metric": ACCURACY}
-            block |= {"sequences": self.sequences, "value": band.median}
-            blocks.append(pd.DataFrame({**block, "lower": band.lower, "upper": band.upper}))
+            names = {"run": self.run, "evaluator": evaluator, "metric": ACCURACY}
+            numbers = {"value": band.median, "lower": band.lower, "upper": band.upper}
+            blocks.append(pd.DataFrame({**names, "sequences": self.sequences, **numbers}))
         return pd.concat(blocks, ignore_index=True)
 
     def as_dict(self, curves: str | None = None) -> dict[str, Any]:

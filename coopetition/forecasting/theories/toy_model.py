@@ -68,7 +68,7 @@ class ToyTheory:
         self.evaluators = tuple(e for e, need in NEEDS.items() if need <= set(self._strategies))
         self._table = OutputTable(self._ode, [(e, ACCURACY) for e in self.evaluators])
         held = gauge(model, [f"S_{v}" for v in model.vectors])
-        moved = {RATE: (RATE,)}  # what each parameter of θ moves
+        moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}  # what each parameter of θ moves
         groups = interchangeable(model)
         for alike in groups:
             free = tuple(f"n_{v}" for v in alike if f"n_{v}" not in held)
