@@ -8,7 +8,7 @@ from tolerances import FINITE_DIFFERENCES, FLOAT64
 
 from coopetition.dynamics.catalogue import CATALOGUE, get
 from coopetition.dynamics.reduction import reduce
-from coopetition.dynamics.solver.arithmetic import Dual, Lanes
+from coopetition.dynamics.solver.arithmetic import Arithmetic
 from coopetition.dynamics.solver.compilation import compile_ode
 from coopetition.dynamics.starts import project
 from coopetition.errors import ModelError
@@ -123,7 +123,7 @@ def test_rows_share_parameters_or_have_their_own():
 
 
 def test_outputs_over_dual_numbers_carry_exact_derivatives():
-    ode = compile_ode(get("coopetition"), Dual(8))
+    ode = compile_ode(get("coopetition"), Arithmetic(directions=8))
     plain = compile_ode(get("coopetition"))
     states, parameters = draw_points(plain, 1)
     y, p = np.zeros((8, 9)), np.zeros((len(plain.parameter_names), 9))
@@ -154,7 +154,7 @@ def test_names_and_defaults_come_with_the_code():
 
 
 def test_subnormal_numbers_are_zero_between_flush_and_restore_only():
-    ode = compile_ode(get("coopetition"), Lanes(1))
+    ode = compile_ode(get("coopetition"))
     tiny = np.full(8, 2.0**-1030)
     mode = ode.functions["flush"](0)
     flushed = np.multiply(tiny, 0.5)

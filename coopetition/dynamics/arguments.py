@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ..errors import unknown_name
 from .catalogue import get
 from .model import Model
-from .solver.arithmetic import Dual
+from .solver.arithmetic import Arithmetic
 from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start, seeded_start
 from .trajectory import Floats
@@ -192,7 +192,7 @@ def dual_arguments(
         )
     directions = shapes[0][1]
     padded = max(8, -(-directions // 8) * 8)
-    ode = compile_ode(declared(model), Dual(padded), form=form)
+    ode = compile_ode(declared(model), Arithmetic(directions=padded), form=form)
     y = _dual_numbers("start", *start, len(ode.state_names), padded)
     p = _dual_numbers("parameters", *parameters, len(ode.parameter_names), padded)
     return ode, y, p, directions

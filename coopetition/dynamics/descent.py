@@ -22,7 +22,6 @@ from .arguments import (
     state_values,
 )
 from .model import Model
-from .solver.arithmetic import Lanes
 from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start
 from .trajectory import Floats, SensitivityTrajectory, Status, Trajectory
@@ -88,7 +87,7 @@ def descend(
         raise ValueError(f"every must be at least 1, not {every!r}")
     check_positive("stop_below", stop_below, "a positive loss")
     model = declared(model)
-    ode = compile_ode(model, Lanes(1))
+    ode = compile_ode(model)
     start = given_start(model, start)
     p, y = parameter_values(ode, parameters, start), state_values(ode, start)
     _require_room(count, every, y.nbytes)

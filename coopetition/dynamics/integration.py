@@ -31,7 +31,7 @@ from .arguments import (
 )
 from .events import cut_where_below
 from .model import Model
-from .solver.arithmetic import Lanes
+from .solver.arithmetic import Arithmetic
 from .solver.compilation import compile_ode
 from .solver.dopri5 import integrate_members, integrate_recorded, integrate_sampled
 from .starts import Start
@@ -105,7 +105,7 @@ def integrate(
         raise unknown_name("method", method, METHODS)
     tolerances = checked_tolerances(rtol, atol, max_steps)
     model = declared(model)
-    ode = compile_ode(model, Lanes(1), form=form)
+    ode = compile_ode(model, form=form)
     start = given_start(model, start)
     p, y0 = parameter_values(ode, parameters, start), state_values(ode, start)
     samples = None if times is None else checked_times(times, until)
@@ -180,8 +180,8 @@ def integrate_many(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers!r}")
     model = declared(model)
-    ode = compile_ode(model, Lanes(LANES), form=form)
-    tables = compile_ode(model, Lanes(1), form=form)
+    ode = compile_ode(model, Arithmetic(lanes=LANES), form=form)
+    tables = compile_ode(model, form=form)
     starts = given_start(model, starts)
     p, y0 = parameter_rows(ode, parameters, starts), state_rows(ode, starts)
     members = max(len(p), len(y0))

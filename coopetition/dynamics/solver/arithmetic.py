@@ -1,9 +1,8 @@
 """The kinds of number a generated kernel can compute with, as LLVM instructions.
 
-The same expressions are emitted over `Lanes` (one number for each of several trajectories, in one
-vector register) and over `Dual` (a value with its derivatives in several directions, forward-mode
-differentiation: (u, u̇)(v, v̇) = (uv, u v̇ + v u̇)). Both live in memory as `size` doubles a number,
-`lanes` of them values and the rest derivatives.
+The same expressions are emitted for one number of each of several trajectories, side by side in one
+vector register, and for the value of one trajectory with its derivatives in several directions, by
+forward-mode differentiation: (u, u̇)(v, v̇) = (uv, u v̇ + v u̇).
 """
 
 from __future__ import annotations
@@ -65,109 +64,43 @@ def intrinsic(builder: ir.IRBuilder, name: str, *arguments: ir.Value) -> ir.Valu
 
 
 @dataclasses.dataclass(frozen=True)
-class Lanes:
-    """Plain numbers, ``lanes`` trajectories side by side; 1 for a single trajectory."""
+class Arithmetic:
+    """Numbers of ``lanes`` trajectories, or of one with derivatives in ``directions`` directions.
+
+    A number is a pair (values, derivatives); derivatives are None where all are zero, so that
+    constants cost nothing. It lies in memory as ``size`` doubles, values first.
+    """
 
     lanes: int = 1
+    directions: int = 0
 
     @property
     def name(self) -> str:
         """Part of the cached code's name."""
-        return f"lanes{self.lanes}"
+        return f"dual{self.directions}" if self.directions else f"lanes{self.lanes}"
 
     @property
     def size(self) -> int:
         """Doubles a number takes in memory."""
-        return self.lanes
+        return self.lanes + self.directions
 
     def read(self, b: ir.IRBuilder, pointer: ir.Value, index: Any) -> Any:
         """The number at ``index``."""
-        return load(b, pointer, index, self.lanes)
-
-    def write(self, b: ir.IRBuilder, x: Any, pointer: ir.Value, index: Any) -> None:
-        """Store the number at ``index``."""
-        store(b, x, pointer, index)
-
-    def value(self, x: Any) -> ir.Value:
-        """The values without derivatives, a vector of ``lanes``."""
-        return x
-
-    def literal(self, value: float) -> Any:
-        """A constant."""
-        return constant(value, self.lanes)
-
-    def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Sum, x + y."""
-        return b.fadd(x, y, flags=CONTRACT)
-
-    def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Difference, x − y."""
-        return b.fsub(x, y, flags=CONTRACT)
-
-    def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Product, x y."""
-        return b.fmul(x, y, flags=CONTRACT)
-
-    def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
-        """A vector of ``lanes`` plain factors times x."""
-        return b.fmul(factor, x, flags=CONTRACT)
-
-    def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Quotient, x / y."""
-        return b.fdiv(x, y)
-
-    def negate(self, b: ir.IRBuilder, x: Any) -> Any:
-        """Negative, −x."""
-        return b.fneg(x)
-
-    def function(self, b: ir.IRBuilder, name: str, x: Any) -> Any:
-        """sqrt, exp or log of x."""
-        return intrinsic(b, name, x)
-
-    def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
-        """X where the lanes' condition holds, else y."""
-        return b.select(condition, x, y)
-
-
-@dataclasses.dataclass(frozen=True)
-class Dual:
-    """A value and its derivatives in ``directions`` directions, of one trajectory.
-
-    A number is a pair (value, derivatives); derivatives are None where all are zero, so that
-    constants cost nothing.
-    """
-
-    directions: int
-    lanes: int = 1
-
-    @property
-    def name(self) -> str:
-        """Part of the cached code's name."""
-        return f"dual{self.directions}"
-
-    @property
-    def size(self) -> int:
-        """Doubles a number takes in memory."""
-        return 1 + self.directions
-
-    def read(self, b: ir.IRBuilder, pointer: ir.Value, index: Any) -> Any:
-        """The number at ``index``: the value, then the derivatives."""
+        if not self.directions:
+            return load(b, pointer, index, self.lanes), None
         after = plus(b, index, 1)
         return load(b, pointer, index, 1), load(b, pointer, after, self.directions)
 
     def write(self, b: ir.IRBuilder, x: Any, pointer: ir.Value, index: Any) -> None:
         """Store the number at ``index``."""
-        after = plus(b, index, 1)
+        after = plus(b, index, 1) if self.directions else index
         store(b, x[0], pointer, index)
-        store(b, constant(0.0, self.directions) if x[1] is None else x[1], pointer, after)
-
-    def value(self, x: Any) -> ir.Value:
-        """The value without derivatives."""
-        return x[0]
+        if self.directions:
+            store(b, self._filled(x[1]), pointer, after)
 
     def literal(self, value: float) -> Any:
         """A constant."""
-        return constant(value, 1), None
+        return constant(value, self.lanes), None
 
     def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
         """Sum, x + y."""
@@ -194,17 +127,19 @@ class Dual:
         return b.fmul(x[0], y[0], flags=CONTRACT), total
 
     def scale(self, b: ir.IRBuilder, factor: ir.Value, x: Any) -> Any:
-        """A plain factor times x."""
+        """A vector of ``lanes`` plain factors times x."""
         return self.multiply(b, (factor, None), x)
 
     def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
         """Quotient, x / y, with derivative (ẋ − (x/y) ẏ) / y."""
+        if not self.directions:
+            return b.fdiv(x[0], y[0]), None
         inverse = b.fdiv(constant(1.0, 1), y[0])
         quotient = b.fmul(x[0], inverse)
-        numerator = self.subtract(b, (x[0], x[1]), self.multiply(b, (quotient, None), y))[1]
-        return quotient, (
-            None if numerator is None else b.fmul(self._spread(b, inverse), numerator)
-        )
+        numerator = self.subtract(b, x, self.multiply(b, (quotient, None), y))[1]
+        if numerator is None:
+            return quotient, None
+        return quotient, b.fmul(self._spread(b, inverse), numerator)
 
     def negate(self, b: ir.IRBuilder, x: Any) -> Any:
         """Negative, −x."""
@@ -223,10 +158,11 @@ class Dual:
         return value, b.fmul(self._spread(b, derivative), x[1])
 
     def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
-        """X where the condition holds, else y."""
-        zero = constant(0.0, self.directions)
-        derivatives = [zero if z[1] is None else z[1] for z in (x, y)]
-        return b.select(condition, x[0], y[0]), b.select(condition, *derivatives)
+        """X where the lanes' condition holds, else y."""
+        value = b.select(condition, x[0], y[0])
+        if not self.directions:
+            return value, None
+        return value, b.select(condition, self._filled(x[1]), self._filled(y[1]))
 
     def largest_derivatives(self, b: ir.IRBuilder, numbers: Sequence[Any]) -> list[ir.Value]:
         """The largest absolute derivative among the numbers, direction by direction."""
@@ -238,6 +174,10 @@ class Dual:
             return [largest]
         return [b.extract_element(largest, ir.IntType(32)(j)) for j in range(self.directions)]
 
+    def _filled(self, derivative: ir.Value | None) -> ir.Value:
+        """Derivatives, zeros where there are none."""
+        return constant(0.0, self.directions) if derivative is None else derivative
+
     def _spread(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
         """The scalar x in every direction."""
         if self.directions == 1:
@@ -246,6 +186,3 @@ class Dual:
         one = b.insert_element(ir.Constant(kind, ir.Undefined), x, ir.IntType(32)(0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.directions), None)
         return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
-
-
-Arithmetic = Lanes | Dual

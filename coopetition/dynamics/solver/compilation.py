@@ -26,13 +26,14 @@ from ...errors import unknown_name
 from ...files import write_atomically
 from ...version import __version__
 from ..model import Model
-from .arithmetic import Arithmetic, Lanes
+from .arithmetic import Arithmetic
 from .loop import CONTROLS, DENSE_ROWS, Workspace
 
 if TYPE_CHECKING:
     from ..reduction import ReducedODE
 
 FORMS = ("flow", "modified")
+SINGLE = Arithmetic()
 _FORMAT = 6  # raise it when the generated code changes
 
 
@@ -83,8 +84,8 @@ def functions_of(arithmetic: Arithmetic, form: str) -> tuple[str, ...]:
     if arithmetic.lanes > 1:
         return common
     descent = ("descend",) if form == "flow" else ()
-    plain = ("rhs", "jacobian") if isinstance(arithmetic, Lanes) else ()
-    return (*common, "outputs", *descent, *plain)
+    tables = () if arithmetic.directions else ("rhs", "jacobian")
+    return (*common, "outputs", *descent, *tables)
 
 
 def cache_folder() -> Path:
@@ -98,7 +99,7 @@ def cache_folder() -> Path:
 
 
 def compile_ode(
-    model: Model | ReducedODE, arithmetic: Arithmetic | None = None, *, form: str = "flow"
+    model: Model | ReducedODE, arithmetic: Arithmetic = SINGLE, *, form: str = "flow"
 ) -> CompiledODE:
     """The machine code of a model, made now, or taken from memory or disk.
 
@@ -107,7 +108,6 @@ def compile_ode(
     """
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
-    arithmetic = arithmetic or Lanes(1)
     at_hand = (id(model), form, arithmetic)
     if at_hand in _AT_HAND and _AT_HAND[at_hand][0] is model:
         return _AT_HAND[at_hand][1]

@@ -17,7 +17,7 @@ from llvmlite import ir
 from ...errors import ModelError
 from ..model import Model
 from ..reduction import ReducedODE, reduce
-from .arithmetic import DOUBLE, INT64, POINTER, Arithmetic, Dual, Lanes, constant, store, vector
+from .arithmetic import DOUBLE, INT64, POINTER, Arithmetic, constant, store, vector
 from .codegen import Program, function, read_all, write_all
 from .runge_kutta import add_begin, add_step
 
@@ -121,17 +121,16 @@ def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
     to derive and to run than the symbolic Jacobian; tests hold the two against each other.
     """
     states = len(ode.state)
-    dual, program = Dual(states), Program(ode.rhs, ode.state, ode.parameters)
+    single, dual = Arithmetic(), Arithmetic(directions=states)
+    program = Program(ode.rhs, ode.state, ode.parameters)
     unit = [[float(i == j) for j in range(states)] for i in range(states)]
     directions = [line if states > 1 else line[0] for line in unit]  # one double is no vector
     with _over_rows(module, "jacobian") as (b, row, y, p, p_stride, out):
-        single = Lanes(1)
         values = read_all(b, single, y, b.mul(row, INT64(states)), states)
         seeds = [ir.Constant(vector(states), direction) for direction in directions]
         numbers = read_all(b, single, p, b.mul(row, p_stride), len(ode.parameters))
-        slopes = program.emit(
-            b, dual, list(zip(values, seeds, strict=True)), [(number, None) for number in numbers]
-        )
+        state = [(value, seed) for (value, _), seed in zip(values, seeds, strict=True)]
+        slopes = program.emit(b, dual, state, numbers)
         for i, (_, derivatives) in enumerate(slopes):
             place = b.add(b.mul(row, INT64(states * states)), INT64(states * i))
             store(b, constant(0.0, states) if derivatives is None else derivatives, out, place)
@@ -169,10 +168,10 @@ def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
 
     b.position_at_end(body)
     total, *slopes = program.emit(b, a, state, parameters)
-    not_below = b.fcmp_ordered(">=", a.value(total), threshold)
+    not_below = b.fcmp_ordered(">=", total[0], threshold)
     b.cbranch(not_below, update, check)
     b.position_at_end(check)
-    diverged = b.fcmp_unordered("uno", a.value(total), a.value(total))
+    diverged = b.fcmp_unordered("uno", total[0], total[0])
     code = b.select(diverged, b.sub(INT64(-1), step), step)
     b.branch(end)
 
@@ -201,12 +200,12 @@ def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
 
 
 def _flatten(numbers: Sequence[Any]) -> list[ir.Value]:
-    return [part for n in numbers for part in (n if isinstance(n, tuple) else (n,))]
+    return [part for number in numbers for part in number if part is not None]
 
 
 def _unflatten(values: Sequence[ir.Value], like: Sequence[Any]) -> list[Any]:
     parts = iter(values)
-    return [tuple(next(parts) for _ in n) if isinstance(n, tuple) else next(parts) for n in like]
+    return [tuple(None if part is None else next(parts) for part in number) for number in like]
 
 
 def add_subnormal_switch(module: ir.Module, *, x86: bool) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from llvmlite import ir
 
 from ..reduction import ReducedODE
-from .arithmetic import INT64, POINTER, Arithmetic, Dual, constant, intrinsic, load, store, vector
+from .arithmetic import INT64, POINTER, Arithmetic, constant, intrinsic, load, store, vector
 from .codegen import Program, function, read_all, write_all
 from .loop import DENSE_ROWS, Workspace
 
@@ -110,7 +110,7 @@ class _StepWriter:
         rtol, atol = self.control("rtol"), self.control("atol")
         result = []
         for versions in zip(*states, strict=True):
-            sizes = [intrinsic(self.b, "fabs", self.a.value(v)) for v in versions]
+            sizes = [intrinsic(self.b, "fabs", v[0]) for v in versions]
             largest = sizes[0]
             for size in sizes[1:]:
                 largest = intrinsic(self.b, "maxnum", largest, size)
@@ -118,7 +118,7 @@ class _StepWriter:
         return result
 
     def sensitivity_error(
-        self, a: Dual, h: ir.Value, errors: Sequence[Any], moved: Sequence[Any]
+        self, h: ir.Value, errors: Sequence[Any], moved: Sequence[Any]
     ) -> ir.Value:
         """The largest |error|/(atol + slack · rtol · |sensitivity|) over directions, maximum norms.
 
@@ -128,8 +128,8 @@ class _StepWriter:
         from shortening a step.
         """
         rtol = self.b.fmul(self.control("rtol"), self.plain(SENSITIVITY_SLACK))
-        error = a.largest_derivatives(self.b, errors)
-        size = a.largest_derivatives(self.b, [*self.y, *moved])
+        error = self.a.largest_derivatives(self.b, errors)
+        size = self.a.largest_derivatives(self.b, [*self.y, *moved])
         worst = self.plain(0.0)
         for one, of in zip(error, size, strict=True):
             scale = self.b.fadd(self.control("atol"), self.b.fmul(rtol, of))
@@ -167,14 +167,14 @@ def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     fresh = b.fcmp_ordered(">", e.control("fresh"), e.plain(0.5))
     slope = e.rhs(e.y)
     scales = e.scales(e.y)
-    size = e.norm([a.value(y) for y in e.y], scales)
-    rate = e.norm([a.value(k) for k in slope], scales)
+    size = e.norm([y[0] for y in e.y], scales)
+    rate = e.norm([k[0] for k in slope], scales)
     tiny = b.or_(b.fcmp_ordered("<", size, e.plain(1e-5)), b.fcmp_ordered("<", rate, e.plain(1e-5)))
     guess = b.select(tiny, e.plain(1e-6), b.fdiv(b.fmul(e.plain(0.01), size), rate))
     span = b.fsub(e.control("end"), e.control("time"))
     guess = intrinsic(b, "minnum", guess, span)
     after = e.rhs(e.moved(guess, (F(1),), (slope,)))
-    bend = [b.fsub(a.value(n), a.value(o)) for n, o in zip(after, slope, strict=True)]
+    bend = [b.fsub(n[0], o[0]) for n, o in zip(after, slope, strict=True)]
     bend_rate = b.fdiv(e.norm(bend, scales), guess)
     fastest = intrinsic(b, "maxnum", intrinsic(b, "maxnum", rate, bend_rate), e.plain(1e-15))
     step = e.power(b.fdiv(e.plain(0.01), fastest), 0.2)
@@ -209,10 +209,10 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
         slopes.append(e.rhs(moved))
 
     error_slopes = e.combined(ERROR, slopes)
-    errors = [b.fmul(h, a.value(error)) for error in error_slopes]
+    errors = [b.fmul(h, error[0]) for error in error_slopes]
     error = e.norm(errors, e.scales(e.y, moved))
-    if isinstance(a, Dual):
-        error = intrinsic(b, "maxnum", error, e.sensitivity_error(a, h, error_slopes, moved))
+    if a.directions:
+        error = intrinsic(b, "maxnum", error, e.sensitivity_error(h, error_slopes, moved))
     accepted = b.fcmp_ordered("<=", error, e.plain(1.0))
     _control_step(e, h, last, error, accepted)
     arrival = b.select(last, end, b.fadd(time, h))
