@@ -113,17 +113,17 @@ def read_stored(
         ) from error
     try:
         header = pydantic.TypeAdapter(_Header).validate_json(content)
-        said, _, found = str(header.format).rpartition(" ")
+        said, _, stored = str(header.format).rpartition(" ")
         if said != f"coopetition {kind}" and not isinstance(header.format, int):
             raise CoopetitionError(
                 f"{file} holds no {kind}: its format is not 'coopetition {kind} {number}'; {remedy}"
             )
-        if found != str(number):
+        if stored != str(number):
             origin = header.provenance if isinstance(header.provenance, dict) else {}
             version = header.version or origin.get("version", "of an unknown version")
             made = f"coopetition {version}"
             raise CoopetitionError(
-                f"{file} is of format {found:.20}, made by {made:.40}; coopetition {__version__} "
+                f"{file} is of format {stored:.20}, made by {made:.40}; coopetition {__version__} "
                 f"reads format {number}: {remedy}"
             )
         return pydantic.TypeAdapter(schema).validate_json(content, strict=True)

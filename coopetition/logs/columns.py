@@ -100,17 +100,17 @@ def entries_of(columns: Columns) -> dict[str, str]:
     {'flip': 'eval/flip', 'icl/loss': 'l', 'sequences': 'step*32.0'}
     """
     kinds = (("", columns.curves), ("/sem", columns.sem), ("/n", columns.n))
-    found = {
+    entries = {
         f"{_curve_name(*key)}{ending}": _quoted(column)
         for ending, curves in kinds
         for key, column in curves.items()
     }
-    found |= {field: _quoted(column) for field, column in columns.tidy.items()}
+    entries |= {field: _quoted(column) for field, column in columns.tidy.items()}
     if columns.run is not None:
-        found["run"] = _quoted(columns.run)
+        entries["run"] = _quoted(columns.run)
     times = "" if columns.batch_size == 1 else f"*{float(columns.batch_size)!r}"
     column = columns.sequences
-    return {**found, "sequences": (f'"{column}"' if "*" in column else _quoted(column)) + times}
+    return {**entries, "sequences": (f'"{column}"' if "*" in column else _quoted(column)) + times}
 
 
 def _curve_name(evaluator: str, metric: str) -> str:
@@ -122,7 +122,7 @@ def _from_entries(entries: Mapping[str, str]) -> Columns:
     """The columns that ``key: column`` entries name."""
     if not entries:
         raise ValueError("columns is empty; name at least one, such as flip=eval_flip")
-    found: dict[str, dict[Key, str]] = {"curves": {}, "sem": {}, "n": {}}
+    kinds: dict[str, dict[Key, str]] = {"curves": {}, "sem": {}, "n": {}}
     tidy: dict[str, str] = {}
     sequences, batch_size, run = "sequences", 1.0, None
     for key, column in entries.items():
@@ -134,14 +134,14 @@ def _from_entries(entries: Mapping[str, str]) -> Columns:
             tidy[key] = _unquoted(column)
         else:
             kind, curve = _curve_key(key)
-            found[kind][curve] = _unquoted(column)
+            kinds[kind][curve] = _unquoted(column)
     for kind in ("sem", "n"):
-        for evaluator, metric in found[kind].keys() - found["curves"].keys():
+        for evaluator, metric in kinds[kind].keys() - kinds["curves"].keys():
             raise ValueError(
                 f"columns give {evaluator}/{metric}/{kind} without {evaluator}/{metric} itself; "
                 f"add {evaluator}/{metric}=COLUMN"
             )
-    return Columns(**found, sequences=sequences, batch_size=batch_size, run=run, tidy=tidy)
+    return Columns(**kinds, sequences=sequences, batch_size=batch_size, run=run, tidy=tidy)
 
 
 def named_columns(columns: Columns) -> set[str]:

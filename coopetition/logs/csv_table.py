@@ -228,5 +228,5 @@ def _may_be_cut(lines: Sequence[str], delimiter: str) -> bool:
 
 
 def _decimals(entry: str) -> int:
-    found = _DECIMAL.fullmatch(entry)
-    return len(found[1]) if found else 0
+    match = _DECIMAL.fullmatch(entry)
+    return len(match[1]) if match else 0

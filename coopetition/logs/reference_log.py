@@ -128,10 +128,10 @@ def _groups(log: h5py.File, columns: Columns | None, path: Path) -> dict[Key, st
         if group not in groups:
             raise unknown_name(f"group in {path}", group, groups)
         names = {g: e for g, e in names.items() if e != evaluator} | {group: evaluator}
-    found = {(e, m): g for g, e in names.items() for m in METRICS if m in log[g]}
-    if not found:
+    group_of = {(e, m): g for g, e in names.items() for m in METRICS if m in log[g]}
+    if not group_of:
         raise LogError(f"{path} has no evaluator (groups: {', '.join(groups) or 'none'})")
-    return found
+    return group_of
 
 
 def _restarts(iterations: NDArray[np.float64], log: h5py.File) -> NDArray[np.intp] | None:

@@ -72,10 +72,10 @@ def small_settings(name: str) -> dict[str, Any]:
 @functools.cache
 def _points() -> dict[str, list[dict[str, str]]]:
     """The rows of the curves' table by run."""
-    found: dict[str, list[dict[str, str]]] = {}
+    points: dict[str, list[dict[str, str]]] = {}
     for row in csv.DictReader(io.StringIO(_text(CURVES_TABLE))):
-        found.setdefault(row["run"], []).append(row)
-    return found
+        points.setdefault(row["run"], []).append(row)
+    return points
 
 
 def small_table(name: str) -> str:

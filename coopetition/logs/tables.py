@@ -82,10 +82,10 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
 
 def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     """One column a curve."""
-    for found in _runs_in_columns(table, columns):
-        named = (*found.curves.values(), *found.sem.values(), *found.n.values())
+    for places in _runs_in_columns(table, columns):
+        named = (*places.curves.values(), *places.sem.values(), *places.n.values())
         unread = _unread(table, {columns.sequences, columns.run, *named})
-        for run, rows in _by_run(table, columns, name if found.run is None else found.run):
+        for run, rows in _by_run(table, columns, name if places.run is None else places.run):
             sequences = _sequences(table, columns)[rows]
             curves = tuple(
                 RawCurve(
@@ -93,13 +93,13 @@ def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
                     metric=key[1],
                     sequences=sequences,
                     values=_numbers(table, column)[rows],
-                    sem=_numbers(table, found.sem[key])[rows] if key in found.sem else None,
-                    n=_numbers(table, found.n[key])[rows] if key in found.n else None,
+                    sem=_numbers(table, places.sem[key])[rows] if key in places.sem else None,
+                    n=_numbers(table, places.n[key])[rows] if key in places.n else None,
                     rows=rows,
                 )
-                for key, column in found.curves.items()
+                for key, column in places.curves.items()
             )
-            yield RawRun(name=run, curves=_without_gaps(curves), notes=found.notes, unread=unread)
+            yield RawRun(name=run, curves=_without_gaps(curves), notes=places.notes, unread=unread)
 
 
 def _unread(table: pd.DataFrame, read: Collection[str | None]) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def _unread(table: pd.DataFrame, read: Collection[str | None]) -> pd.DataFrame:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Found:
+class _RunColumns:
     """The columns of one run (None: named elsewhere) in a wide table."""
 
     run: str | None
@@ -118,42 +118,42 @@ class _Found:
     notes: tuple[str, ...] = ()
 
 
-def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
+def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_RunColumns]:
     """Where each run's curves stand: as the columns say, or as their names tell."""
     present = [str(column) for column in table.columns]
     if not columns.curves:
-        found: dict[Key, str] = {}
+        column_of: dict[Key, str] = {}
         for column in present:
             key = recognised(column)
-            if key is not None and key in found:
+            if key is not None and key in column_of:
                 raise LogError(
-                    f"columns {found[key]!r} and {column!r} both seem to hold {'/'.join(key)}; "
+                    f"columns {column_of[key]!r} and {column!r} both seem to hold {'/'.join(key)}; "
                     f"say which does: --columns {'/'.join(key)}={column}"
                 )
             if key is not None:
-                found[key] = column
+                column_of[key] = column
             if key is not None:
                 _refuse_repeated(table, column)
-        if not found:
+        if not column_of:
             raise LogError(
                 f"no evaluator among the columns {', '.join(present[:20])}: a table has the "
                 "columns run, evaluator, metric, sequences, value, or sequences and columns named "
                 f"{', '.join(EVALUATORS)}; if others hold the accuracies, say which: "
                 "--columns flip=COLUMN,icl=COLUMN,sequences=COLUMN"
             )
-        read = (*found.values(), columns.sequences, columns.run)
+        read = (*column_of.values(), columns.sequences, columns.run)
         unread = [column for column in present if column not in read]
-        renamed = {c: "/".join(k) for k, c in found.items() if c != "/".join(k)}
+        renamed = {c: "/".join(k) for k, c in column_of.items() if c != "/".join(k)}
         notes = [f"column {column!r} was read as {name}" for column, name in renamed.items()]
         notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
-        return [_Found(run=None, curves=found, notes=tuple(notes))]
+        return [_RunColumns(run=None, curves=column_of, notes=tuple(notes))]
 
     starred = [c for c in columns.curves.values() if "*" in c and c not in present]
     if not starred:
         for key, column in {**columns.n, **columns.sem, **columns.curves}.items():
             _need(table, column, "/".join(key))
             _refuse_repeated(table, column)
-        return [_Found(run=None, curves=columns.curves, sem=columns.sem, n=columns.n)]
+        return [_RunColumns(run=None, curves=columns.curves, sem=columns.sem, n=columns.n)]
     before, _, after = starred[0].partition("*")
     form = re.compile(rf"{re.escape(before)}(.+){re.escape(after)}( \(\d+\))?")
     matches = (form.fullmatch(column) for column in present)
@@ -171,7 +171,7 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_Found]:
                 _need(table, column, "/".join(key))
         notes = (f"several columns are named {kinds[0][next(iter(kinds[0]))]!r}",) if again else ()
         result.append(
-            _Found(run=run + again, curves=kinds[0], sem=kinds[1], n=kinds[2], notes=notes)
+            _RunColumns(run=run + again, curves=kinds[0], sem=kinds[1], n=kinds[2], notes=notes)
         )
     return result
 

@@ -36,10 +36,10 @@ def event_files(folder: Path) -> tuple[Path, ...]:
 
 def checksum(files: Sequence[Path]) -> str:
     """SHA-256 of the files, one after another."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
-        found.update(file.read_bytes())
-    return found.hexdigest()
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:

@@ -210,8 +210,8 @@ def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str
 
     Examples
     --------
-    >>> found = unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
-    >>> found["data_kind"], found["classes"]
+    >>> differences = unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
+    >>> differences["data_kind"], differences["classes"]
     ('gaussian, not omniglot', '0, not -3 (classes doubled)')
     """
     own = settings_of_ours(as_plain(made))
@@ -219,14 +219,16 @@ def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str
         "data_kind": (data_kind(own), data_kind(settings)),
         "training": (unusable(own) or "plain", unusable(settings) or "plain"),
     }
-    found = {n: f"{mine}, not {theirs}" for n, (mine, theirs) in pairs.items() if mine != theirs}
+    differences = {
+        n: f"{mine}, not {theirs}" for n, (mine, theirs) in pairs.items() if mine != theirs
+    }
     for covariate in COVARIATES:
         mine, theirs = covariate.value(own), covariate.value(settings)
         if theirs is None and covariate.unknown == 0:
             theirs = 0.0
         if mine is not None and theirs is not None and not math.isclose(mine, theirs, abs_tol=1e-9):
-            found[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({covariate.meaning})"
-    return found
+            differences[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({covariate.meaning})"
+    return differences
 
 
 # what covariates, kinds of data and kinds of training are made of

@@ -36,14 +36,14 @@ class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping as it is written, if no key is there twice."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        found: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in found:
+                if (key.tag, key.value) in seen:
                     raise yaml.MarkedYAMLError(
                         problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
                     )
-                found.add((key.tag, key.value))
+                seen.add((key.tag, key.value))
         return node
 
 

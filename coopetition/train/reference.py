@@ -52,11 +52,11 @@ def our_name(name: str) -> str:
     """
     if name in OUTER:
         return OUTER[name]
-    found = BLOCK.fullmatch(name)
-    if found is None or found[2] not in INNER:
+    match = BLOCK.fullmatch(name)
+    if match is None or match[2] not in INNER:
         known = [*OUTER, *(f"transformer.blocks[0].{part}.weight" for part in INNER)]
         raise unknown_name("reference parameter", name, known)
-    return f"blocks.{found[1]}.{INNER[found[2]]}.{found[3]}"
+    return f"blocks.{match[1]}.{INNER[match[2]]}.{match[3]}"
 
 
 def our_parameters(parameters: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
