@@ -193,7 +193,7 @@ def _continuation(
     """How z on the grid follows from z seen with noise: gain ``(times, n)``, covariance."""
     noise = np.diag((record.noise / record.deviation / size) ** 2)
     across = discrepancy.correlation(u, record.log_time)
-    seen = discrepancy.correlation(record.log_time, record.log_time) + noise
-    gain = np.asarray(np.linalg.solve(seen, across.T).T, dtype=np.float64)
+    covariance = discrepancy.correlation(record.log_time, record.log_time) + noise
+    gain = np.asarray(np.linalg.solve(covariance, across.T).T, dtype=np.float64)
     spread = discrepancy.correlation(u, u) - gain @ across.T
     return gain, 0.5 * (spread + spread.T)

@@ -117,11 +117,8 @@ def current_priors(theory: Theory) -> Priors:
     >>> current_priors(toy_theory("coopetition")).directed["matching"]["mu1"]
     (1.0, 0.3)
     """
-    known = {parameter.name for parameter in theory.parameters}
-    directed = {
-        covariate.name: {name: e for name, e in covariate.effects.items() if name in known}
-        for covariate in COVARIATES
-    }
+    names = {parameter.name for parameter in theory.parameters}
+    directed = {c.name: {n: e for n, e in c.effects.items() if n in names} for c in COVARIATES}
     return Priors(
         parameters=theory.parameters,
         reach={c.name: c.reach for c in COVARIATES},
@@ -164,30 +161,23 @@ def effect_prior(
     priors: Priors, kinds: Sequence[str], combinations: Sequence[Combination]
 ) -> EffectPrior:
     """The prior of all effects, for the runs' kinds of data (but the base's) and settings."""
-    columns = (
-        "base",
-        *priors.reach,
-        *(f"data:{kind}" for kind in kinds),
-        *(f"settings:{number}" for number in range(len(combinations))),
-    )
+    reach = {
+        **priors.reach,
+        **{f"data:{kind}": priors.kind_reach for kind in kinds},
+        **{f"settings:{number}": priors.settings_reach for number in range(len(combinations))},
+    }
+    columns = ("base", *reach)
     mean = np.zeros((len(priors.parameters), len(columns)))
     spread = np.zeros_like(mean)
     for row, parameter in enumerate(priors.parameters):
         mean[row, 0], spread[row, 0] = np.log(parameter.centre), parameter.spread
-        for column, name in enumerate(columns[1:], start=1):
-            if name.startswith("data:"):
-                reach = priors.kind_reach
-            elif name.startswith("settings:"):
-                reach = priors.settings_reach
-            else:
-                reach = priors.reach[name]
-            spread[row, column] = reach * parameter.setting_spread
-            if name == "time_scale" and parameter.time_scale:
-                mean[row, column] = parameter.time_scale
-                spread[row, column] = priors.time_scale_spread * abs(parameter.time_scale)
-            effects = priors.directed.get(name, {})
-            if parameter.name in effects:
-                mean[row, column], spread[row, column] = effects[parameter.name]
+        spread[row, 1:] = parameter.setting_spread * np.array([*reach.values()])
+        known = {name: effects.get(parameter.name) for name, effects in priors.directed.items()}
+        if (power := parameter.time_scale) and not known.get("time_scale"):
+            known["time_scale"] = power, priors.time_scale_spread * abs(power)
+        for column, name in enumerate(columns):
+            if effect := known.get(name):
+                mean[row, column], spread[row, column] = effect
     return EffectPrior(
         columns=columns,
         mean=mean,

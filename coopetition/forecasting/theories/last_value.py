@@ -11,16 +11,7 @@ AVERAGED = 3  # last points that are averaged
 
 
 class LastValue:
-    """A random walk from the last value, with the variance per sequence of the curve so far.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> flat = LastValue().paths(np.arange(5.0), np.full(5, 0.7), np.array([9.0]), rng, draws=10)
-    >>> bool(np.allclose(flat, 0.7))
-    True
-    """
+    """A random walk from the last value, with the variance per sequence of the curve so far."""
 
     name = "last value"
 

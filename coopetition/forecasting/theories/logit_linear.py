@@ -15,16 +15,7 @@ FEWEST = 4
 
 
 class LogitLinear:
-    """logit p = a + b t by least squares, with a and b as uncertain as the residuals make them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> t, p = np.arange(8.0), 1 / (1 + np.exp(-0.1 * np.arange(8.0)))
-    >>> float(np.median(LogitLinear().paths(t, p, np.array([20.0]), rng, draws=50)).round(2))
-    0.88
-    """
+    """logit p = a + b t by least squares, with a and b as uncertain as the residuals make them."""
 
     name = "logit-linear"
 
