@@ -27,42 +27,22 @@ SWEEP_EVERY = 64  # steps; a moment without gradients shrinks by no more than 0.
 
 
 class TrainingStep:
-    """Trains a network batch by batch.
+    """Trains a network of M members batch by batch.
 
-    Parameters
-    ----------
-    network
-        M members; moved to ``device``, its weights become views of one buffer.
-    optimisation
-        Settings for all members, or one for each (they may differ in numbers such as ``lr``).
-    device
-        Where to compute.
-    interventions
-        What is done to the network from outside (see `coopetition.train.network.interventions`).
-    seeds
-        Each member's seed; needed only where embeddings are re-initialised.
-    kernels
-        ``auto``, ``fused`` or ``plain``; see `coopetition.train.compute.kernel_choice`.
-    matmul
-        Precision of matrix products; see `coopetition.train.compute.precision`.
+    The network is moved to ``device``, its weights become views of one buffer. Settings are for all
+    members, or one for each (they may differ in numbers such as ``lr``); ``seeds`` are needed only
+    where embeddings are re-initialised. ``kernels`` and ``matmul``: see `kernel_choice` and
+    `precision`. ``choice`` says what computes the step, and why not something faster.
 
-    Attributes
-    ----------
-    choice
-        What computes the step, and why not something faster. All give the same numbers to float
-        tolerance.
+    A call never waits for the device. It changes the network in place, except for rows that may
+    wait: `settle` comes before anything reads weights or moments. `state_tensors` does that, and
+    gives everything a bitwise continuation needs.
 
     Raises
     ------
     ValueError
         If the settings are not one for each member, or ask for kernels or a precision that cannot
         be had here.
-
-    Notes
-    -----
-    Calling it never waits for the device: the loss comes back as a tensor. The update changes the
-    network in place, except for rows that may wait: call `settle` before anything reads weights or
-    moments. `state_tensors` does, and gives everything a bitwise continuation needs.
     """
 
     def __init__(
@@ -106,14 +86,7 @@ class TrainingStep:
         self.last_shape: tuple[int, int] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Take one step.
-
-        Returns
-        -------
-        Tensor
-            Mean loss of each member before the update (nats for cross-entropy), without weight
-            decay, shape ``(members,)``.
-        """
+        """Take one step; each member's mean loss before it, without weight decay, ``(M,)``."""
         if resets_embeddings(self.settings, self.done):
             self.reinitialise_embeddings()
         loss = self.compute(batch)
@@ -187,29 +160,24 @@ class TrainingStep:
                 return members[0].compute(batch, clear)
             parts = (batch.examples, batch.labels, batch.target)
             shares = zip(members, *(part.chunk(len(members)) for part in parts), strict=True)
-            return torch.cat(
-                [
-                    member.compute(Batch(examples=examples, labels=labels, target=target), clear)
-                    for member, examples, labels, target in shares
-                ]
-            )
+            losses_of = [
+                member.compute(Batch(examples=examples, labels=labels, target=target), clear)
+                for member, examples, labels, target in shares
+            ]
+            return torch.cat(losses_of)
 
     def make_gradients(self, batch: int, context: int) -> list[HandWrittenGradients]:
         """Hand-written gradients of each member for batches of a shape.
 
-        A CPU computes members one after the other: what a member's step reads and writes then stays
-        in cache, and its gradients are those of the member alone, bit for bit.
+        Members are computed one after the other: what a step reads and writes stays in cache, and a
+        member's gradients are those of the member alone, bit for bit.
         """
         from .cpu.gradients import HandWrittenGradients
 
-        optimiser = self.optimiser
+        parameters, gradients = self.optimiser.parameters, self.optimiser.gradients
         return [
             HandWrittenGradients(
-                self.network,
-                optimiser.parameters.of_member(i),
-                optimiser.gradients.of_member(i),
-                batch,
-                context,
+                self.network, parameters.of_member(i), gradients.of_member(i), batch, context
             )
             for i in range(self.network.members)
         ]
@@ -220,12 +188,8 @@ class TrainingStep:
         self.optimiser.gradients.flat.zero_()
         parts = self.settings.micro_batches
         total = torch.zeros(self.network.members, device=self.optimiser.steps.device)
-        for examples, labels, target in zip(
-            batch.examples.chunk(parts, 1),
-            batch.labels.chunk(parts, 1),
-            batch.target.chunk(parts, 1),
-            strict=True,
-        ):
+        fields = (batch.examples, batch.labels, batch.target)
+        for examples, labels, target in zip(*(f.chunk(parts, 1) for f in fields), strict=True):
             with autocast(self.matmul, examples.device):
                 logits = self.network(examples, labels, target)
             loss = losses(self.settings.loss, logits.float(), target)

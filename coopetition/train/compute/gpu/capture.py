@@ -95,27 +95,11 @@ def why_not_captured(settings: TrainingSettings, device: torch.device) -> str:
 
 
 class CapturedSteps:
-    """Takes an ensemble's steps in stretches. Mutable: the hot loop's inner part.
+    """Takes an ensemble's steps in stretches of ``length``. Mutable: the hot loop's inner part.
 
-    Parameters
-    ----------
-    step, stream
-        The ensemble's.
-    loss_sum
-        Where each step's losses are added, float64, shape ``(members,)``.
-    length
-        Steps of a stretch.
-    recorder
-        Of the device.
-    report
-        Is told in a sentence where recording fails; steps are taken one by one from then on.
-
-    Attributes
-    ----------
-    replayed
-        Steps that graphs have taken.
-    problem
-        Why nothing is recorded any more; empty where all is well.
+    Losses are added to ``loss_sum`` ``(members,)``, float64. Where recording fails, ``report`` is
+    told in a sentence, ``problem`` keeps why, and steps are taken one by one from then on.
+    ``replayed`` counts the steps that graphs have taken.
     """
 
     def __init__(
@@ -164,13 +148,7 @@ class CapturedSteps:
         return count
 
     def record(self, count: int) -> Callable[[], object] | None:
-        """Record so many steps; None where that fails.
-
-        Raises
-        ------
-        torch.OutOfMemoryError
-            If there is no room for a graph.
-        """
+        """Record so many steps; None where that fails for another reason than too little memory."""
         batches = self.places()
 
         def work() -> None:

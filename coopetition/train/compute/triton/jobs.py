@@ -57,12 +57,8 @@ class Job:
 
     def fields(self) -> list[int]:
         """Integers of the table."""
-        rows = self.rows
-        return [
-            self.is_vector, self.place, self.member_size, self.outputs, self.inputs, self.stride,
-            self.dy, self.dy_member, self.dy_stride, rows.count, rows.period, rows.jump, rows.step,
-            rows.start, self.decay, self.from_examples, self.x, self.x_member, self.x_stride,
-        ]  # fmt: skip
+        *first, rows, decay, from_examples, x, x_member, x_stride = dataclasses.astuple(self)
+        return [*first, *rows, decay, from_examples, x, x_member, x_stride]
 
 
 class JobMaker:

@@ -21,28 +21,16 @@ from .layout import LARGE_TILE, StepMemory, Tiles, power_of_two
 
 PARTS_AT_ONCE = 32  # of the labels, when their sums are put together
 NO_LOG = -1e30  # of 0: finite, so that 0⁰ = 1
-# the kernels' names for weights of a block, and for those around the blocks
-OF_BLOCK = {
-    "attention_norm": "attention_norm.weight",
-    "attention_norm_bias": "attention_norm.bias",
-    "qkv_weight": "attention.qkv.weight",
-    "qkv_bias": "attention.qkv.bias",
-    "projection": "attention.projection.weight",
-    "projection_bias": "attention.projection.bias",
-    "mlp_norm": "mlp_norm.weight",
-    "mlp_norm_bias": "mlp_norm.bias",
-    "inner": "mlp.inner.weight",
-    "inner_bias": "mlp.inner.bias",
-    "outer": "mlp.outer.weight",
-    "outer_bias": "mlp.outer.bias",
-}
-OUTSIDE = {
-    "exemplar": "exemplar.weight",
-    "exemplar_bias": "exemplar.bias",
-    "label_weight": "label.weight",
-    "position": "position",
-    "final_norm": "norm.weight",
-    "final_norm_bias": "norm.bias",
+# the kernels' names for weights, of the first block and around the blocks, and ours
+OURS = {
+    "attention_norm": "blocks.0.attention_norm",
+    "qkv_weight": "blocks.0.attention.qkv",
+    "projection": "blocks.0.attention.projection",
+    "mlp_norm": "blocks.0.mlp_norm",
+    "inner": "blocks.0.mlp.inner",
+    "outer": "blocks.0.mlp.outer",
+    "exemplar": "exemplar",
+    "final_norm": "norm",
 }
 
 
@@ -106,13 +94,16 @@ def trunk_weights(views: Mapping[str, Tensor]) -> dict[str, Any]:
     For what a network lacks any tensor stands in, which its kernels then do not touch.
     """
     anything = views["label.weight"]
-    names = {**{kind: f"blocks.0.{name}" for kind, name in OF_BLOCK.items()}, **OUTSIDE}
-    first, second = (views.get(f"blocks.{layer}.attention_norm.weight") for layer in (0, 1))
-    step = 0
-    if first is not None and second is not None:
-        step = int(second.storage_offset()) - int(first.storage_offset())
-    weights = {kind: views.get(name, anything) for kind, name in names.items()}
-    return {**weights, "block_step": step}
+    weights: dict[str, Any] = {"label_weight": anything}
+    for name, ours in OURS.items():
+        weights[name] = views.get(f"{ours}.weight", anything)
+        weights[name.removesuffix("_weight") + "_bias"] = views.get(f"{ours}.bias", anything)
+    places = [
+        int(views[name].storage_offset())
+        for name in (f"blocks.{layer}.attention_norm.weight" for layer in (0, 1))
+        if name in views
+    ]
+    return {**weights, "block_step": places[-1] - places[0]}
 
 
 def trunk_arguments(
@@ -122,14 +113,14 @@ def trunk_arguments(
     settings = network.settings
     attention = cast(Block, network.blocks[0]).attention
     rotation, anything = attention.rotation, views["label.weight"]
-    arguments = trunk_weights(views)
-    positions_step = 0
+    position, positions_step = anything, 0
     if settings.positions == "learned":
-        positions_step = views["position"][0].numel()
+        position, positions_step = views["position"], views["position"][0].numel()
     elif settings.positions == "sinusoidal":
-        arguments["position"] = network.sinusoids
+        position = network.sinusoids
     return {
-        **arguments,
+        **trunk_weights(views),
+        "position": position,
         "cos": anything if rotation is None else rotation.cos,
         "sin": anything if rotation is None else rotation.sin,
         "n_labels": settings.n_labels,

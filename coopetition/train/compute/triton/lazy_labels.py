@@ -87,36 +87,19 @@ class LazyLabels:
     def before(self, batch: Batch) -> Launch:
         """Brings the rows that a batch shows up to date, before its step."""
         _, count, context = batch.labels.shape
-        return self.launch(
-            count * context,
-            labels=batch.labels,
-            BATCH=count,
-            CONTEXT=context,
-            SHOWN=power_of_two(count * context),
-            LABELS=1,
-            EVERY=False,
-        )
+        shown = power_of_two(count * context)
+        own = {"labels": batch.labels, "BATCH": count, "CONTEXT": context, "SHOWN": shown}
+        return self.launch(count * context, **own, LABELS=1, EVERY=False)
 
     def settle(self) -> Launch:
         """Brings every row up to date."""
-        return self.launch(
-            math.ceil(self.labels / ROWS),
-            labels=self.optimiser.steps,  # of which nothing is read
-            BATCH=1,
-            CONTEXT=1,
-            SHOWN=1,
-            LABELS=ROWS,
-            EVERY=True,
-        )
+        unread = {"labels": self.optimiser.steps, "BATCH": 1, "CONTEXT": 1, "SHOWN": 1}
+        return self.launch(math.ceil(self.labels / ROWS), **unread, LABELS=ROWS, EVERY=True)
 
     def launch(self, programs: int, **own: Tensor | int | bool) -> Launch:
         """A launch with these arguments beside those of both."""
         from .kernels.updates import make_up
 
         arguments = {**self.arguments, **own}
-        return Launch(
-            kernel=make_up,
-            grid=(programs, self.members),
-            arguments={name: arguments[name] for name in make_up.arg_names},
-            warps=2,
-        )
+        chosen = {name: arguments[name] for name in make_up.arg_names}
+        return Launch(kernel=make_up, grid=(programs, self.members), arguments=chosen, warps=2)
