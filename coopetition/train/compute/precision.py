@@ -23,13 +23,7 @@ AMPERE = (8, 0)  # compute capability from which there are tf32 and bf16 product
 
 
 def check_precision(matmul: Matmul, device: torch.device) -> None:
-    """Refuse a precision that the device does not have.
-
-    Raises
-    ------
-    ValueError
-        Naming what it has.
-    """
+    """Refuse a precision that the device does not have."""
     if device.type == "cpu":
         if matmul in ("tf32", "tf32x3"):
             raise ValueError(

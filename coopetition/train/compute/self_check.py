@@ -51,12 +51,8 @@ class CheckedPath:
 def check_paths(step: TrainingStep, stream: BatchStream, recorder: Recorder | None) -> CheckedPath:
     """Put a run's step on the fastest path that agrees with plain PyTorch.
 
-    Parameters
-    ----------
-    step, stream
-        The run's, at its beginning; but for the kernels chosen both are left as they were.
-    recorder
-        Records graphs of steps on the device; None where steps are not captured.
+    Step and stream are a run's at its beginning and, but for the kernels chosen, left as they were.
+    ``recorder`` records graphs of steps on the device; None where steps are not captured.
 
     Raises
     ------

@@ -116,8 +116,8 @@ class ForbiddenPreviousToken(HeadEdit):
 class ForcedMatchingLabel(HeadEdit):
     """The query gives a share `value` of its attention to the labels that match its own.
 
-    Matching labels share it equally, the other labels share the rest. Where no label matches or
-    none differs, what there is gets everything; without labels the pattern stays.
+    Matching labels share it equally, the other labels the rest. Where no label matches or none
+    differs, what there is gets everything; without labels the pattern stays.
     """
 
     def edit_patterns(self, mask: Tensor, patterns: Tensor, first_row: int, shown: Shown) -> Tensor:

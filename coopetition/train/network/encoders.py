@@ -98,14 +98,13 @@ class ResidualEncoder(nn.Module):
             )
         self.first = Convolution(members, 1, CHANNELS[0], 3, 1)
         self.first_norm = ChannelNorm(members, CHANNELS[0])
-        blocks: list[ResidualBlock] = []
+        self.residual = nn.ModuleList()
         inputs = CHANNELS[0]
         for group, channels in enumerate(CHANNELS):
             for block in range(BLOCKS):
                 stride = 2 if group and not block else 1
-                blocks.append(ResidualBlock(members, inputs, channels, stride))
+                self.residual.append(ResidualBlock(members, inputs, channels, stride))
                 inputs = channels
-        self.residual = nn.ModuleList(blocks)
         self.output = Linear(members, inputs, width)
 
     def initialise(self, generators: Sequence[torch.Generator]) -> None:

@@ -42,19 +42,12 @@ EDITS: dict[str, type[HeadEdit]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadIntervention:
-    """One thing done to some heads.
+    """One thing done to some heads, named ``"layer.head"``, both from 0.
 
-    Parameters
-    ----------
-    kind
-        ``"ablate"`` (the head adds nothing), ``"previous_token"`` or ``"matching_label"`` (its
-        attention is put there), ``"forbid_previous_token"`` or ``"forbid_matching_label"`` (never
-        there), ``"temperature"`` (its scores are divided by `value`).
-    heads
-        ``"layer.head"``, both from 0.
-    value
-        The temperature; or the share of attention that is put on the forced token, the rest staying
-        on the token itself (``previous_token``) or on the other labels (``matching_label``).
+    ``kind`` is ``"ablate"`` (the head adds nothing), ``"previous_token"`` or ``"matching_label"``
+    (its attention is put there), ``"forbid_previous_token"`` or ``"forbid_matching_label"`` (never
+    there), ``"temperature"`` (its scores are divided by `value`). Of forced attention `value` is
+    the share put there; the rest stays on the token itself or on the other labels.
     """
 
     kind: str
@@ -66,12 +59,9 @@ class HeadIntervention:
         if self.kind not in EDITS:
             raise unknown_name("intervention", self.kind, EDITS)
         return EDITS[self.kind](
-            head_pairs(network, self.heads),
-            self.value,
-            n_heads=network.settings.heads,
-            length=network.max_tokens,
-            device=network.unembedding.weight.device,
-        )
+            head_pairs(network, self.heads), self.value, n_heads=network.settings.heads,
+            length=network.max_tokens, device=network.unembedding.weight.device,
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,11 +97,11 @@ class Graft:
         if self.below is None and self.above is None:
             raise ValueError("graft: neither below nor above is given; give one of them")
         depth = network.settings.depth
-        for name, layer in (("below", self.below), ("above", self.above)):
-            if layer is not None and not 0 <= layer <= depth:
-                raise ValueError(f"graft {name} = {layer}: the network has layers 0 to {depth - 1}")
         below = 0 if self.below is None else self.below
         above = depth if self.above is None else self.above
+        for name, layer in (("below", below), ("above", above)):
+            if not 0 <= layer <= depth:
+                raise ValueError(f"graft {name} = {layer}: the network has layers 0 to {depth - 1}")
         layers = [layer for layer in range(depth) if layer < below or layer >= above]
         prefixes = [f"blocks.{layer}." for layer in layers]
         prefixes += ["exemplar.", "label.", "position"] if self.below is not None else []
@@ -201,13 +191,10 @@ def from_settings(
 
 def head_pairs(network: Network, heads: Sequence[str]) -> list[tuple[int, int]]:
     """``"layer.head"`` names as numbers, checked against the network."""
-    known = [
-        f"{layer}.{head}"
-        for layer in range(network.settings.depth)
-        for head in range(network.settings.heads)
-    ]
+    settings = network.settings
+    pairs = [(layer, head) for layer in range(settings.depth) for head in range(settings.heads)]
+    known = {f"{layer}.{head}": (layer, head) for layer, head in pairs}
     for name in heads:
         if name not in known:
             raise unknown_name("head", name, known)
-    pairs = [name.split(".") for name in heads]
-    return [(int(layer), int(head)) for layer, head in pairs]
+    return [known[name] for name in heads]

@@ -118,15 +118,9 @@ class Attention(nn.Module):
     later: Tensor
 
     def __init__(
-        self,
-        members: int,
-        width: int,
-        heads: int,
-        bias: bool,
-        length: int,
-        rotation: bool,
+        self, members: int, width: int, heads: int, bias: bool, length: int, rotation: bool,
         time_scale: float,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.heads = heads
         self.scale = (width // heads) ** -0.5

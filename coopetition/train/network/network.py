@@ -40,23 +40,11 @@ class LabelEmbedding(nn.Module):
 
 
 class Network(nn.Module):
-    """M transformers of one architecture.
+    """M transformers of one architecture, whose ``n_labels`` and ``input_dim`` must be given.
 
-    Parameters
-    ----------
-    settings
-        The architecture; ``n_labels`` and ``input_dim`` must be given (not 0).
-    members
-        M, the number of networks computed together.
-
-    Notes
-    -----
     Pre-LayerNorm blocks; tokens are embedded exemplars and labels in turn, the query last; the loss
-    reads the query only, so the last block computes one row. Weights are float32.
-
-    References
-    ----------
-    arXiv 2503.05631, appendix A; arXiv 2205.05055.
+    reads the query only, so the last block computes one row. Weights are float32 (arXiv 2503.05631,
+    appendix A; arXiv 2205.05055).
     """
 
     sinusoids: Tensor
@@ -84,18 +72,11 @@ class Network(nn.Module):
             table = sinusoidal_table(length, width, settings.time_scale)
             self.register_buffer("sinusoids", table, persistent=False)
         rotary, hidden = settings.positions == "rotary", round(width * settings.mlp_ratio)
+        shape = (members, width, settings.heads, settings.bias, length, rotary)
         self.blocks = nn.ModuleList(
-            Block(
-                Attention(
-                    members, width, settings.heads, settings.bias, length, rotary,
-                    settings.time_scale,
-                ),
-                members,
-                width,
-                hidden,
-            )
+            Block(Attention(*shape, settings.time_scale), members, width, hidden)
             for _ in range(settings.depth)
-        )  # fmt: skip
+        )
         self.norm = Norm(members, width) if settings.final_norm else None
         self.unembedding = Linear(members, width, settings.n_labels)
 
@@ -136,22 +117,17 @@ class Network(nn.Module):
         return (query if self.norm is None else self.norm(query)), patterns
 
     def forward(self, examples: Any, labels: Any, target: Any = None) -> Tensor:
-        """Logits of the query's label.
+        """Logits of the query's label, ``(M, B, n_labels)``.
 
         Parameters
         ----------
         examples
-            Exemplars, the query last, shape ``(M, B, L + 1, input_dim)``; or without the members
-            axis, ``(B, L + 1, input_dim)``, where M = 1.
+            Exemplars, the query last, shape ``(M, B, L + 1, input_dim)``. Where M = 1, the members
+            axis may be left out everywhere; it is then left out of the logits too.
         labels
             Labels in context, ``(M, B, L)``; a last column for the query is ignored.
         target
             The query's label, ``(M, B)``; only interventions that look for it need it.
-
-        Returns
-        -------
-        Tensor
-            ``(M, B, n_labels)``, or ``(B, n_labels)`` where the members axis was left out.
         """
         examples, labels, target, single = self.with_members(examples, labels, target)
         query, _ = self.hidden(examples, labels, target, last_only=True)
@@ -216,19 +192,7 @@ def to_tensor(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def build_network(settings: NetworkSettings, generators: Sequence[torch.Generator]) -> Network:
-    """A network with its starting weights, one member for each generator.
-
-    Parameters
-    ----------
-    settings
-        The architecture, with ``n_labels`` and ``input_dim`` given.
-    generators
-        The members' ``init`` streams, on the CPU.
-
-    Returns
-    -------
-    Network
-        On the CPU; move it with ``.to(device)``.
+    """A network with its starting weights on the CPU, one member for each ``init`` stream.
 
     Examples
     --------

@@ -48,16 +48,8 @@ def memory_need(
 ) -> MemoryNeed:
     """What an ensemble holds on a GPU.
 
-    Parameters
-    ----------
-    members
-        Settings of each.
-    network
-        The network, with ``n_labels`` and ``input_dim`` given.
-    data_bytes
-        Bytes of each different data set.
-    stretch
-        Steps in a CUDA graph, which has its own copy of their batches.
+    The network's ``n_labels`` and ``input_dim`` are given; ``data_bytes`` are those of each
+    different data set, ``stretch`` the steps in a CUDA graph, which has its own copy of batches.
     """
     settings = members[0]
     with torch.device("meta"):
@@ -107,13 +99,7 @@ def rows_at_once(
 
 
 def require_memory(need: MemoryNeed, members: int, device: torch.device) -> None:
-    """Refuse an ensemble for which a GPU has not the memory, before anything is begun.
-
-    Raises
-    ------
-    TrainingError
-        Naming what is needed, what is there, and the largest ensemble that fits.
-    """
+    """Refuse an ensemble for which a GPU has not the memory, before anything is begun."""
     free = free_memory(device)
     if free is not None and need.total(members) > free:
         raise TrainingError(too_large(need, members, need.largest(free), device))

@@ -191,13 +191,12 @@ class FusedStep:
                 f"examples of shape {tuple(batch.examples.shape)}: expected ({expected[0]}, batch, "
                 f"context_len + 1, {expected[1]}) and at most {self.network.max_tokens} tokens"
             )
-        if batch.labels.shape != (members, count, shown - 1) or batch.target.shape != (
-            members, count,
-        ):  # fmt: skip
+        shapes = tuple(batch.labels.shape), tuple(batch.target.shape)
+        wanted = (members, count, shown - 1), (members, count)
+        if shapes != wanted:
             raise ValueError(
-                f"labels of shape {tuple(batch.labels.shape)} and targets of shape "
-                f"{tuple(batch.target.shape)}: expected {(members, count, shown - 1)} and "
-                f"{(members, count)}"
+                f"labels of shape {shapes[0]} and targets of shape {shapes[1]}: expected "
+                f"{wanted[0]} and {wanted[1]}"
             )
         shape = count, shown - 1
         if shape not in self.of_shape:
