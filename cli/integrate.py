@@ -107,18 +107,19 @@ def integrate(
     require_consistent(method, step_size=step_size, every=every, modified=modified)
     declared, values = get(model), numbers(split_assignments(parameters))
     begin = start_of(declared, values, seed, start)
-    own: dict[str, Any]  # of the method
+    tuning: dict[str, Any]
     if method == "descent":
-        own = {"step_size": 1.0 if step_size is None else step_size, "every": every or 1}
+        tuning = {"step_size": 1.0 if step_size is None else step_size, "every": every or 1}
     else:
-        own = {"modified": modified, "rtol": rtol, "atol": atol}
+        tuning = {"modified": modified, "rtol": rtol, "atol": atol}
     trajectory = solved(
-        declared, values, begin, method=method, until=until, stop_below=stop_below, **own
+        declared, values, begin, method=method, until=until, stop_below=stop_below, **tuning
     )
     readout = Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl)
     if output is not None:
-        asked = {"stop_below": stop_below, "gain_icl": gain_icl, "gain_ciwl": gain_ciwl, **own}
-        write(trajectory, output, asked, None if start else seed or 0, start)
+        gains = {"gain_icl": gain_icl, "gain_ciwl": gain_ciwl}
+        options = {"stop_below": stop_below, **gains, **tuning}
+        write(trajectory, output, options, None if start else seed or 0, start)
     if plot is not None:
         from coopetition.report.figures import trajectory_figure
 
@@ -189,16 +190,18 @@ def solved(
 
 
 def write(
-    trajectory: Trajectory, path: Path, asked: dict[str, Any], seed: int | None, start: Path | None
+    trajectory: Trajectory,
+    path: Path,
+    options: dict[str, Any],
+    seed: int | None,
+    start: Path | None,
 ) -> None:
     """Losses without floors and strengths against time, and what was asked for."""
     from coopetition.files import provenance, write_table
 
-    told = trajectory.as_dict()
-    settings = {
-        **{name: told[name] for name in ("model", "parameters", "method", "outcome", "stopped_at")},
-        "horizon": trajectory.horizon,
-        **asked,
-    }
+    plain = trajectory.as_dict()
+    names = ("model", "parameters", "method", "outcome", "stopped_at")
+    settings = {name: plain[name] for name in names}
+    settings |= {"horizon": trajectory.horizon, **options}
     about = provenance("integrate", settings, seed=seed, inputs=[start] if start else [])
     write_table(path, trajectory.columns(), about)

@@ -139,13 +139,13 @@ def propose(
     )
     files: dict[str, Path] = {}
     if output is not None:
-        asked = {
+        options = {
             "fits": list(fits), "columns": columns and entries_of(columns), "moves": list(moves),
             "settings": settings and str(settings), "map": map_file and str(map_file),
             "count": count, "candidates": candidates,
         }  # fmt: skip
         files = write_proposals(
-            proposals, output, settings_map, base.full, settings=asked,
+            proposals, output, settings_map, base.full, settings=options,
             inputs=[*(f for f in fits if f.endswith(".json")), *filter(None, (settings, map_file))],
             sources=[curves.source for curves in logs],
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Settings near a base: each setting alone at several levels, and mixtures spread over all."""
+"""Candidates near a base: each setting moved alone, at several levels, and several together."""
 
 from __future__ import annotations
 

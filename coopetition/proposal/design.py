@@ -63,7 +63,7 @@ def gains(
 
     The medians' trajectories of runs with the same head start fill one batch.
     """
-    taught = [0.0] * len(settings)
+    nats = [0.0] * len(settings)
     with one_blas_thread():
         priors = [settings_map.predict(one) for one in settings]
         require_begun(priors, budget)
@@ -74,10 +74,10 @@ def gains(
             curves = settings_map.the_theory().curves(medians, times)
             for row, i in enumerate(members):
                 expected = {name: values[row] for name, values in curves.items()}
-                known = _information(settings_map, priors[i], expected, times)
-                if known is not None:
-                    taught[i] = _gain(settings_map, settings[i], known)
-    return tuple(taught)
+                information = _information(settings_map, priors[i], expected, times)
+                if information is not None:
+                    nats[i] = _gain(settings_map, settings[i], information)
+    return tuple(nats)
 
 
 def _information(
@@ -107,10 +107,10 @@ def _information(
     return np.asarray(jacobian.T @ jacobian)
 
 
-def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], known: Array) -> float:
-    """The fall of the effects' entropy by a log that determines θ with information ``known``."""
+def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], information: Array) -> float:
+    """The fall of the effects' entropy by a log that tells of θ with that information, (k, k)."""
     omega = np.diag(1.0 / settings_map.deviation)
-    through = omega - omega @ np.linalg.inv(known + omega) @ omega
+    through = omega - omega @ np.linalg.inv(information + omega) @ omega
     values, _ = settings_map.nearby(covariates(settings))  # as far as effects are relied on
     _, spread = settings_map.effects.at(settings_map.design(values, data_kind(settings)))
     _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
@@ -141,8 +141,8 @@ def most_informative(
         How many.
     """
     start = base_settings(base)
-    taught = gains(settings_map, [one.settings(start) for one in candidates], budget=budget)
+    nats = gains(settings_map, [one.settings(start) for one in candidates], budget=budget)
     experiments = [
-        Experiment(candidate=one, gain=gain) for one, gain in zip(candidates, taught, strict=True)
+        Experiment(candidate=one, gain=gain) for one, gain in zip(candidates, nats, strict=True)
     ]
     return tuple(sorted(experiments, key=lambda e: -e.gain)[:count])

@@ -53,11 +53,11 @@ class OutcomeRegression(ReadOnlyArrays):
 
     def predict(self, settings: Mapping[str, Any]) -> dict[str, float]:
         """Probabilities of the verdicts at a run's settings."""
-        chances = softmax(self.weights @ self.scaling.z(extended(settings)))
+        chances = softmax(self.weights @ self.scaling.z(features(settings)))
         return {name: float(p) for name, p in zip(VERDICTS, chances, strict=True)}
 
 
-def extended(settings: Mapping[str, Any]) -> dict[str, float]:
+def features(settings: Mapping[str, Any]) -> dict[str, float]:
     """The covariates, unknown ones 0, and log(1 + horizon), 0 where settings do not say."""
     values = {name: value or 0.0 for name, value in covariates(settings).items()}
     horizon = settings.get("horizon")
@@ -98,15 +98,15 @@ def regress_outcomes(
     for one in verdicts:
         if one not in VERDICTS:
             raise unknown_name("verdict", one, VERDICTS)
-    rows = [extended(one) for one in settings]
+    rows = [features(one) for one in settings]
     scaling = Scaling.of(rows)
     z = np.array([scaling.z(row) for row in rows])
-    happened = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
+    observed = np.array([[float(v == name) for name in VERDICTS] for v in verdicts])
     ends = [one["horizon"] for one in settings if isinstance(one.get("horizon"), int | float)]
     tau = np.append(np.full(len(scaling.names), width), CONSTANT_WIDTH)
     return OutcomeRegression(
         scaling=scaling,
-        weights=fit_multinomial(z, happened, tau).weights,
+        weights=fit_multinomial(z, observed, tau).weights,
         horizons=(min(ends), max(ends)) if ends else None,
     )
 

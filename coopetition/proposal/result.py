@@ -1,4 +1,4 @@
-"""Results: a proposal, and all that were found around a base."""
+"""Results of the verb `propose`: a proposal, and all proposals around a base."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ class Proposal:
     mechanism
         Why, in words and numbers.
     second_opinion
-        The probability that ICL is persistent by a regression without a theory, where there is
-        one.
+        Probability that ICL is persistent by a regression without a theory, where there is one.
     notes
-        What is to be known of these settings and not of the base, a sentence each.
+        Warnings that hold for these settings and not for the base, a sentence each.
     """
 
     name: str
@@ -83,7 +82,7 @@ class Proposal:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Screened:
-    """A candidate and what a quick look says of it."""
+    """A candidate with the probabilities of the verdicts from few draws."""
 
     candidate: Candidate
     verdict_probability: Mapping[str, float]
@@ -96,23 +95,22 @@ class Screened:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Proposals:
-    """What was found around a base.
+    """Proposals around a base, and the candidates that they were chosen from.
 
     Parameters
     ----------
     base
         Its settings by short name.
     base_forecast
-        What is expected of the base itself.
+        Of the base itself.
     budget
         Sequences at which ICL is to be there.
     sure
         Probability from which the cheapest is preferred.
     proposals
-        Those that are better than the base, the best first: the sufficiently probable by cost, then
-        the others by probability.
+        The best first: the sufficiently probable by cost, then the others by probability.
     screened
-        All that was looked at, cheapest first.
+        All candidates, the cheapest first.
     notes
         What a reader has to know, a sentence each.
     provenance

@@ -120,8 +120,8 @@ def propose(
     gaining = [f for f in forecasts if f[1].verdict_probability["persistent"] >= before + GAIN]
     gaining.sort(key=lambda f: rank(f[1].verdict_probability["persistent"], f[0], sure))
     chosen = tuple(
-        _proposal(f"proposal-{i:02d}", base, candidate, told, settings_map, opinion)
-        for i, (candidate, told) in enumerate(gaining[:count], start=1)
+        _proposal(f"proposal-{i:02d}", base, *pair, settings_map, opinion)
+        for i, pair in enumerate(gaining[:count], start=1)
     )
     notes = [*own.warnings, *failures]
     best = max((p.probability_persistent for p in chosen), default=None)
