@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .curves_options import log_options, read_logs
-from .options import checked_output, output_file
+from .options import checked_output, output_file, quiet_option, seed_option
 
 if TYPE_CHECKING:
     from coopetition.logs import Columns
@@ -32,13 +32,11 @@ ALL_PUBLISHED, ALL_SMALL = "published:*", "cpu:*"
     help="Use logs up to here only, counted at learning rate 1e-5 and batch 32; others in "
     "proportion to batch size / learning rate.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the fits' starts."
-)
+@seed_option("Of the fits' starts.")
 @click.option(
     "-o", "output", type=output_file, required=True, metavar="MAP.json", help="Where the map goes."
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 def calibrate(
     logs: tuple[str, ...],
     columns: Columns | None,

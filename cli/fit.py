@@ -14,10 +14,13 @@ from .forecast_entry import forecast_entry, map_option, population_forecast
 from .options import (
     checked_figure_path,
     checked_output,
+    count_option,
     json_option,
     numbers,
     output_file,
+    quiet_option,
     save_figure,
+    seed_option,
     split_assignments,
 )
 from .posterior_entry import posterior_entry
@@ -50,13 +53,7 @@ if TYPE_CHECKING:
 )
 @map_option
 @click.option("-p", "fixed", multiple=True, metavar="name=value", help="Hold a parameter.")
-@click.option(
-    "--starts",
-    type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
-    help="Starts polished to an optimum, the best of those screened.",
-)
+@count_option("--starts", "Starts polished to an optimum, the best of those screened.", default=32)
 @click.option("--separate-flip", is_flag=True, help="Give flip gains of its own.")
 @click.option("--losses", is_flag=True, help="Fit loss curves along with the accuracies.")
 @click.option(
@@ -72,9 +69,7 @@ if TYPE_CHECKING:
     metavar="STEPS",
     help="Sample the posterior so many steps with emcee (pip install 'coopetition[posterior]').",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of starts and draws."
-)
+@seed_option("Of starts and draws.")
 @json_option
 @click.option("-o", "output", type=output_file, metavar="FIT.json", help="Keep the fits.")
 @click.option(
@@ -83,7 +78,7 @@ if TYPE_CHECKING:
     help="A picture of a run's best fit: .png, .pdf or .svg; of several runs one each, with the "
     "run's name in the file's.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 def fit(
     logs: tuple[str, ...],
     columns: Columns | None,

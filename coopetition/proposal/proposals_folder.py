@@ -36,7 +36,7 @@ SEEDS = 1000  # proposals are trained with seeds of their own, from here
 
 def _in_folder(name: str) -> str:
     if not FOLDER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of something in this folder")
+        raise ValueError(f"{name!r} is not the name of a file or folder here")
     return name
 
 

@@ -142,13 +142,7 @@ class Verification:
         return "\n".join(lines)
 
     def require(self) -> Verification:
-        """Itself, unless training failed with a proposal.
-
-        Raises
-        ------
-        TrainingError
-            If it did: which, and why.
-        """
+        """Itself; a `TrainingError` says of which proposals the training failed, and why."""
         if self.failed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failed.items())
             total = len(self.results) + len(self.unfinished)
