@@ -94,9 +94,9 @@ def train_owned(
     settings: TrainingSettings | Sequence[TrainingSettings],
     folder: Path,
     *,
-    resume: bool = False,
-    device: str = "auto",
-    progress: bool = True,
+    resume: bool,
+    device: str,
+    progress: bool,
     observers: Sequence[Observer] = (),
     about: Mapping[str, Any] | None = None,
 ) -> tuple[TrainedRun, ...]:

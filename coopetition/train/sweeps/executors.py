@@ -15,16 +15,13 @@ import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from ...errors import TrainingError, unknown_name
 from .task_process import here
 
 KINDS = ("local", "dask:ADDRESS", "slurm")
 DASK_TIMEOUT = 30  # seconds to reach a scheduler
-
-Result = TypeVar("Result")
-Given = ParamSpec("Given")
 
 
 @contextlib.contextmanager
@@ -36,28 +33,12 @@ def open_executor(
     device: str = "auto",
     slurm: Mapping[str, Any] | None = None,
 ) -> Iterator[Executor]:
-    """An executor by name, shut down at the end of the context.
+    """An executor by name (one of `KINDS`), shut down at the end of the context.
 
-    Parameters
-    ----------
-    kind
-        ``local``, ``dask:ADDRESS`` (of a scheduler) or ``slurm``.
-    workers
-        Local processes; jobs in Slurm at one time; dask has the workers it has. By default as many
-        as there are CPUs, or CUDA devices if runs compute on those, and 16 jobs in Slurm.
-    folder
-        Where Slurm's jobs leave scripts and logs.
-    device
-        What the runs compute on.
-    slurm
-        Parameters of submitit's ``AutoExecutor``: ``timeout_min, slurm_partition, mem_gb, …``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such executor, or what it needs is not installed.
-    TrainingError
-        If the scheduler cannot be reached.
+    ``workers`` are local processes, or jobs in Slurm at one time (16 by default); dask has the
+    workers it has. By default there are as many as CPUs, or CUDA devices if runs compute on those
+    (``device``). ``folder`` is for scripts and logs of Slurm's jobs, ``slurm`` has the parameters
+    of submitit's ``AutoExecutor``: ``timeout_min, slurm_partition, mem_gb, …``.
     """
     name, _, address = kind.partition(":")
     if name == "local" and not address:
@@ -129,8 +110,8 @@ def cuda_devices() -> tuple[str, ...]:
     return tuple(visible.split(",")[:count] if visible else map(str, range(count)))
 
 
-class SubmititExecutor(Executor):
-    """Slurm jobs, at most ``jobs`` at one time, as futures of the standard library.
+class SubmititExecutor(ThreadPoolExecutor):
+    """Threads that wait for Slurm jobs, at most ``jobs`` at one time.
 
     ``parameters`` are those of submitit's ``AutoExecutor``; scripts, logs and results go into
     ``folder``; ``cluster="local"`` stands in for Slurm in tests.
@@ -146,23 +127,21 @@ class SubmititExecutor(Executor):
         cluster: str = "slurm",
     ) -> None:
         try:
-            self._submitit: Any = submitit.AutoExecutor(folder, cluster=cluster)
-            self._submitit.update_parameters(**parameters)
+            self._slurm: Any = submitit.AutoExecutor(folder, cluster=cluster)
+            self._slurm.update_parameters(**parameters)
         except RuntimeError as error:
             raise TrainingError(f"executor = 'slurm': {error}; run on a login node") from error
         except (NameError, TypeError, AssertionError) as error:
             raise ValueError(f"slurm = {dict(parameters)}: {error}") from error
-        self._threads = ThreadPoolExecutor(jobs, "coopetition")
         self._jobs: list[Any] = []
+        super().__init__(jobs, "coopetition")
 
-    def submit(
-        self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Future[Result]:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a job and wait for it in a thread."""
-        return self._threads.submit(self._call, lambda: self._submitit.submit(fn, *args, **kwargs))
+        return super().submit(self._result, fn, args, kwargs)
 
-    def _call(self, submit: Callable[[], Any]) -> Any:
-        job = submit()
+    def _result(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        job = self._slurm.submit(fn, *args, **kwargs)
         self._jobs.append(job)
         try:
             return job.result()
@@ -173,7 +152,3 @@ class SubmititExecutor(Executor):
         """Cancel what is queued or runs; a run goes on from its newest checkpoint."""
         for job in tuple(self._jobs):
             job.cancel()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls, and wait for those accepted."""
-        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
