@@ -37,11 +37,13 @@ here = threading.local()  # ``device``: the CUDA device that this thread's proce
 def train_task(task: Task) -> TaskResult:
     """Train a task in a process of its own, from its newest checkpoint on, and wait for its end."""
     device = getattr(here, "device", None)
+    # modules are looked for where this process finds them, not first in the working directory
+    program = f"import sys; sys.path[:] = {sys.path}; from {__name__} import main; main()"
     line, stopped = "", False
     with (
         contextlib.suppress(BrokenPipeError),  # it died before it had read its task
         subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-c", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
@@ -149,7 +151,3 @@ def record_attempt(folder: Path) -> None:
     }
     with (folder / ATTEMPTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(attempt) + "\n")
-
-
-if __name__ == "__main__":
-    main()
