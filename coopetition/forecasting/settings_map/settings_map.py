@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import ReadOnlyArrays
+from ...arrays import ReadOnlyArrays, StoredArray
 from ...curves.curve import Curves
 from ...curves.runs import same_run
 from ...errors import unknown_name
@@ -45,6 +45,15 @@ BEYOND = 0.5  # of the runs' range of a covariate: how far outside it effects ar
 GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
+class NotStored:
+    """Tells pydantic that a field is in no file."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.none_schema()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SettingsMap(ReadOnlyArrays):
     """A calibrated map from settings to the distribution of a theory's parameters.
@@ -73,13 +82,13 @@ class SettingsMap(ReadOnlyArrays):
 
     theory: str
     parameters: tuple[str, ...]
-    deviation: Array
+    deviation: StoredArray
     runs: tuple[RunInformation, ...]
     excluded: Mapping[str, str]
     discrepancy: Discrepancy
     priors: Priors
     provenance: Mapping[str, Any]
-    declared: Theory | None = None
+    declared: Annotated[Theory | None, NotStored()] = None
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...arrays import StoredArray
 from ...errors import CoopetitionError
 from ...files import jsonable, read_stored, write_atomically
 from ...settings.covariates import data_kind
 from ...settings.names import short_names
 from ...version import __version__
-from ..discrepancy import Discrepancy
 from ..theories.theory import parameter_names
 from ..theories.toy_model import toy_theory
-from .priors import Priors, completed, current_priors
-from .run_information import RunInformation
+from .priors import completed, current_priors
 from .settings_map import SettingsMap
 
 if TYPE_CHECKING:
@@ -35,20 +32,6 @@ if TYPE_CHECKING:
 KIND, FORMAT = "settings map", 2
 REMEDY = "calibrate a map anew (coopetition calibrate)"
 _DIGITS = 10  # of a number in the file; the optimum itself is known to about five
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class StoredMap:
-    """What a map's file holds beside its format: the fields of a `SettingsMap`."""
-
-    theory: str
-    parameters: tuple[str, ...]
-    deviation: StoredArray
-    discrepancy: Discrepancy
-    excluded: dict[str, str]
-    provenance: dict[str, Any]
-    priors: Priors
-    runs: tuple[RunInformation, ...]
 
 
 def save_map(settings_map: SettingsMap, path: str | os.PathLike[str]) -> Path:
@@ -70,9 +53,8 @@ def save_map(settings_map: SettingsMap, path: str | os.PathLike[str]) -> Path:
     """
     if settings_map.declared is not None:
         raise ValueError(f"a map of theory {settings_map.theory!r} is of no use without its code")
-    fields = (field.name for field in dataclasses.fields(StoredMap))
-    content = {"format": f"coopetition {KIND} {FORMAT}"}
-    content |= {name: _stored(getattr(settings_map, name)) for name in fields}
+    content = {"format": f"coopetition {KIND} {FORMAT}", **_stored(settings_map)}
+    del content["declared"]
     return write_atomically(path, json.dumps(content, separators=(",", ":")))
 
 
@@ -85,7 +67,7 @@ def load_map(path: str | os.PathLike[str]) -> SettingsMap:
         If the file is missing, damaged, of another format, or was made for other parameters of the
         theory.
     """
-    stored = read_stored(path, StoredMap, kind=KIND, number=FORMAT, remedy=REMEDY)
+    stored = read_stored(path, SettingsMap, kind=KIND, number=FORMAT, remedy=REMEDY)
     try:
         theory = toy_theory(stored.theory)
         priors, new = completed(stored.priors, current_priors(theory))
@@ -94,13 +76,11 @@ def load_map(path: str | os.PathLike[str]) -> SettingsMap:
     own = tuple(parameter.name for parameter in stored.priors.parameters)
     if not stored.parameters == own == parameter_names(theory):
         raise CoopetitionError(f"{path} is of other parameters of {theory.name}; {REMEDY}")
-    notes = {}
+    provenance = stored.provenance
     if new:
-        notes["priors"] = (
-            f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
-        )
-    provenance = {**stored.provenance, **notes}
-    return SettingsMap(**{**vars(stored), "priors": priors, "provenance": provenance})
+        taken = f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
+        provenance = {**provenance, "priors": taken}
+    return dataclasses.replace(stored, priors=priors, provenance=provenance)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Other ways to forecast a run, so that the toy model can be seen to win or lose.
+"""Theories of a run: the toy models, their rivals, and extrapolations of a single curve.
 
 `THEORIES` are calibrated on other runs as the toy models are; `EXTRAPOLATIONS` know the one curve
 only.
