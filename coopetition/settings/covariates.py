@@ -70,13 +70,7 @@ class Covariate:
 
 
 def number(settings: Mapping[str, Any], name: str) -> float | None:
-    """A setting that is a number, None where settings do not say it.
-
-    Raises
-    ------
-    ValueError
-        If it is no number (text, a list, not finite), or outside its range.
-    """
+    """A setting that is a number, None where settings do not say it; refused outside its range."""
     value = settings.get(name)
     if value is None:
         return None
@@ -253,15 +247,7 @@ def covariate(name: str) -> Covariate:
 
 
 def time_scale_of(settings: Mapping[str, Any]) -> float:
-    """Time scale of the settings in units of the base's: batch size/32 · 1e-5/learning rate.
-
-    1 where settings do not say.
-
-    Examples
-    --------
-    >>> round(time_scale_of({"lr": 3e-4, "batch_size": 16}), 4)
-    0.0167
-    """
+    """Batch size/32 · 1e-5/learning rate, the time scale in the base's; 1 where not said."""
     return math.exp(_time_scale(settings) or 0.0)
 
 
@@ -270,11 +256,6 @@ def data_kind(settings: Mapping[str, Any]) -> str:
 
     Settings that say something, but not what the data are, are taken to be of the base's kind;
     those that say nothing are ``unknown``.
-
-    Examples
-    --------
-    >>> data_kind({"data_kind": "gaussian"}), data_kind({"n_classes": 1600}), data_kind({})
-    ('gaussian', 'omniglot', 'unknown')
     """
     if "data_kind" in settings:
         return str(settings["data_kind"])
@@ -293,13 +274,7 @@ def data_kind(settings: Mapping[str, Any]) -> str:
 
 
 def unusable(settings: Mapping[str, Any]) -> str | None:
-    """Why a run's training is not of the kind that the map describes; None if it is.
-
-    Examples
-    --------
-    >>> unusable({"data": "icl_only"})
-    'trained on icl_only sequences, not on bursty ones'
-    """
+    """Why a run's training is not of the kind that the map describes; None if it is."""
     data = settings.get("data", "bursty")
     if isinstance(data, str) and data != "bursty":
         return f"trained on {data} sequences, not on bursty ones"

@@ -26,16 +26,7 @@ _REFERENCE_SEEDS = ("init_seed", "train_seed")  # ours is one
 
 
 def settings_of_reference(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in a ``config.json`` of the reference, under our names.
-
-    Everything it holds stands under ``original`` as well.
-
-    Examples
-    --------
-    >>> settings = settings_of_reference({"d_model": 64, "mlp_ratio": None, "train_bs": 32})
-    >>> settings["width"], settings["mlp_ratio"], settings["batch_size"]
-    (64, 0.0, 32)
-    """
+    """The settings in a reference's ``config.json`` by short names; it stays as ``original``."""
     settings: dict[str, Any] = {}
     for short, setting in BY_SHORT_NAME.items():
         theirs = setting.reference
@@ -55,15 +46,9 @@ def settings_of_reference(config: Mapping[str, Any]) -> dict[str, Any]:
 def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in a ``settings.yaml`` of our trainer, under the short names.
 
-    What stands in the file is kept under ``original``; what does not has its default there. As of
-    published runs, ``data`` says what the training sequences are and ``start`` where the weights
-    come from; ``intervention``, where there is one, names what else was done to the network.
-
-    Examples
-    --------
-    >>> settings = settings_of_ours({"network": {"width": 32}, "sequences": {"labels": "random"}})
-    >>> settings["width"], settings["data"], settings["start"]
-    (32, 'icl_only', 'scratch')
+    What stands in the file is kept under ``original``. As of published runs, ``data`` says what the
+    training sequences are and ``start`` where the weights come from; ``intervention``, where there
+    is one, names what else was done to the network.
     """
     settings: dict[str, Any] = {}
     for short, setting in BY_SHORT_NAME.items():
@@ -84,19 +69,7 @@ def settings_of_ours(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def short_names(settings: Mapping[str, Any] | TrainingSettings) -> Mapping[str, Any]:
-    """Settings by short names: those of our trainer translated, such as a preset, others as given.
-
-    Raises
-    ------
-    ValueError
-        If they are neither.
-
-    Examples
-    --------
-    >>> from coopetition.train import preset
-    >>> short_names(preset("cpu-never"))["n_classes"], short_names({"n_classes": 1600})
-    (3200, {'n_classes': 1600})
-    """
+    """Settings by short names: those of our trainer translated, others as given."""
     if isinstance(settings, Mapping):
         return settings
     if not isinstance(settings, TrainingSettings):
@@ -137,18 +110,7 @@ def _sequences(given: Mapping[str, Any]) -> str:
 
 
 def with_short_names(base: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
-    """A run's settings with changes under short names.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, or a value not allowed.
-
-    Examples
-    --------
-    >>> with_short_names(TrainingSettings(), {"n_classes": 1600.0}).data.n_classes
-    1600
-    """
+    """A run's settings with changes under short names; whole numbers may come as ``1600.0``."""
     tree = as_plain(base)
     for name, value in changes.items():
         if name not in BY_SHORT_NAME:
@@ -164,13 +126,7 @@ def with_short_names(base: TrainingSettings, changes: Mapping[str, Any]) -> Trai
 def from_short_names(settings: Mapping[str, Any]) -> TrainingSettings:
     """Settings of a run known by short names only, such as a published one; else the defaults.
 
-    Its data are Gaussian classes unless ``data_kind`` names another kind that the trainer has and
-    can make without a file.
-
-    Examples
-    --------
-    >>> from_short_names({"lr": 1e-5, "n_classes": 12800, "data_kind": "omniglot"}).data.kind
-    'gaussian'
+    Its data are Gaussian classes unless ``data_kind`` names another kind that needs no file.
     """
     original = settings.get("original")
     if isinstance(original, Mapping) and set(original) <= set(TrainingSettings.model_fields):
@@ -187,32 +143,9 @@ def from_short_names(settings: Mapping[str, Any]) -> TrainingSettings:
 def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str]:
     """In what a run would differ from one of the settings by short names, as maps see them.
 
-    Not every run can be written down as settings of our trainer: of published runs, the data are
-    not those that it makes, and training from another run's weights takes these weights.
-
-    Parameters
-    ----------
-    settings
-        By short names, as in `Curves.settings`. What they leave open is met by any value.
-    made
-        What would be trained.
-
-    Returns
-    -------
-    dict
-        What is trained and what the settings say, in words, by ``data_kind``, ``training`` (plain
-        or not) and covariate.
-
-    Raises
-    ------
-    ValueError
-        If a setting has a value outside its range.
-
-    Examples
-    --------
-    >>> differences = unlike({"n_classes": 1600, "data_kind": "omniglot"}, TrainingSettings())
-    >>> differences["data_kind"], differences["classes"]
-    ('gaussian, not omniglot', '0, not -3 (classes doubled)')
+    Not every run can be written down as settings of our trainer (published runs have other data,
+    some start from weights). Differences are told in words, such as ``gaussian, not omniglot``, by
+    ``data_kind``, ``training`` and covariate; what settings leave open is met by any value.
     """
     own = settings_of_ours(as_plain(made))
     pairs = {
@@ -227,7 +160,8 @@ def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str
         if theirs is None and covariate.unknown == 0:
             theirs = 0.0
         if mine is not None and theirs is not None and not math.isclose(mine, theirs, abs_tol=1e-9):
-            differences[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({covariate.meaning})"
+            meaning = covariate.meaning
+            differences[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({meaning})"
     return differences
 
 
@@ -244,24 +178,11 @@ BEGINNING = 7  # letters that a name cut short has at least, and half of the who
 
 
 def not_read(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """A sentence for each name that is not read but looks like a setting's.
-
-    Parameters
-    ----------
-    settings
-        As in `Curves.settings`. Sections of a settings file of our trainer are looked into.
-
-    Examples
-    --------
-    >>> not_read({"n_class": 1600, "sequences.match_probability": 1.0, "epochs": 3})[0]
-    "setting 'n_class' is not read: did you mean n_classes?"
-    >>> not_read({"sequences": {"match_probability": 1.0}})
-    ("setting 'sequences.match_probability' is not read: write it as match_probability",)
-    """
-    return tuple(_found(settings))
+    """A sentence for each name that is not read but looks like a setting's, also in sections."""
+    return tuple(_sentences(settings))
 
 
-def _found(settings: Mapping[str, Any]) -> Iterator[str]:
+def _sentences(settings: Mapping[str, Any]) -> Iterator[str]:
     for name, value in settings.items():
         inside = {f"{name}.{n}": v for n, v in value.items()} if isinstance(value, Mapping) else {}
         for dotted, said in {str(name): value, **inside}.items():

@@ -11,20 +11,8 @@ from .training import SETTINGS, TrainingSettings
 def without_effect(runs: Sequence[TrainingSettings]) -> tuple[str, ...]:
     """A sentence for each setting that has another value than its default, for nothing.
 
-    Parameters
-    ----------
-    runs
-        Of one ensemble or sweep. What has an effect in any of them is not named.
-
-    Returns
-    -------
-    tuple of str
-        Each names the setting, its value and what it would need.
-
-    Examples
-    --------
-    >>> without_effect([TrainingSettings(network={"time_scale": 30})])[0]
-    'network.time_scale = 30.0 has no effect: it needs network.positions = sinusoidal or rotary'
+    It names the setting, its value and what it would need. What has an effect in any run of an
+    ensemble or sweep is not named.
     """
     first, *others = (_of_one(run) for run in runs)
     return tuple(said for path, said in first.items() if all(path in other for other in others))

@@ -27,23 +27,19 @@ CHANGEABLE = tuple(setting.name for setting in SETTINGS if setting.changeable)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader with two repairs.
-
-    ``3e-4`` and ``2e7`` are numbers, not text; and a key given twice, which YAML forbids, is an
-    error instead of the last value.
-    """
+    """YAML's safe loader, but ``3e-4`` is a number and a key given twice an error, as YAML says."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping as it is written, if no key is there twice."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen: set[tuple[str, str]] = set()
+        keys: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
+                if (key.tag, key.value) in keys:
                     raise yaml.MarkedYAMLError(
                         problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
                     )
-                seen.add((key.tag, key.value))
+                keys.add((key.tag, key.value))
         return node
 
 
@@ -51,13 +47,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456
 
 
 def load_yaml(text: str, source: str) -> Any:
-    """The content of YAML text.
-
-    Raises
-    ------
-    ValueError
-        If it is no YAML; the message names ``source`` and the line.
-    """
+    """The content of YAML text; ValueError names ``source`` and the line if it is none."""
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
@@ -68,13 +58,7 @@ def load_yaml(text: str, source: str) -> Any:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """The content of a settings file.
-
-    Raises
-    ------
-    ValueError
-        If the file does not exist, is no text or no YAML; the message names it.
-    """
+    """The content of a settings file; ValueError names it if it is missing or no YAML."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise ValueError(f"settings file {str(path)!r} does not exist")
@@ -103,13 +87,7 @@ def as_plain(settings: Settings) -> dict[str, Any]:
 
 
 def from_plain(values: Mapping[str, Any]) -> TrainingSettings:
-    """Settings from nested dictionaries, which may name a ``preset`` to start from.
-
-    Raises
-    ------
-    ValueError
-        For unknown names and values that are not allowed; the message names them.
-    """
+    """Settings from nested dictionaries, which may name a ``preset`` to start from."""
     if not isinstance(values, Mapping):
         raise ValueError(f"expected sections such as 'network:', not {values!r}")
     values = dict(values)
@@ -133,13 +111,7 @@ def read_settings(path: str | Path) -> TrainingSettings:
 
 
 def read_whole_settings(path: str | Path) -> TrainingSettings:
-    """The settings in a file that `write_settings` wrote: what is missing was lost, not left out.
-
-    Raises
-    ------
-    ValueError
-        As `read_settings` does, and if a section is missing.
-    """
+    """The settings in a file that `write_settings` wrote; a section that is missing was lost."""
     values = read_yaml(path)
     held = values if isinstance(values, Mapping) else {}
     missing = [name for name in SECTIONS if name not in held]
@@ -163,14 +135,7 @@ def write_settings(settings: TrainingSettings, path: str | Path) -> None:
 def another_run(stored: TrainingSettings, wanted: TrainingSettings) -> str | None:
     """The section in which the wanted settings make another run than the stored, or None.
 
-    Where they come from, and what may be changed when a run is continued, makes no other run.
-
-    Examples
-    --------
-    >>> stored = TrainingSettings()
-    >>> another_run(stored, with_overrides(stored, ["run.threads=1"]))
-    >>> another_run(stored, with_overrides(stored, ["data.n_classes=800"]))
-    'data'
+    Their source, and what may be changed when a run is continued, makes no other run.
     """
     changes = {name: getattr(wanted.run, name) for name in CHANGEABLE}
     expected = as_plain(stored.replace(run=stored.run.replace(**changes)))

@@ -1,4 +1,4 @@
-"""Settings: validation, YAML, overrides, presets."""
+"""Settings: validation, YAML, overrides, presets, short names."""
 
 import os
 import subprocess
@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.logs import read_curves, small_runs
-from coopetition.settings.names import from_short_names, settings_of_ours, unlike
+from coopetition.settings.names import (
+    from_short_names,
+    settings_of_ours,
+    unlike,
+    with_short_names,
+)
 from coopetition.settings.presets import preset, preset_names
 from coopetition.settings.training import (
     DataSettings,
@@ -290,3 +295,18 @@ def test_settings_that_are_trained_are_those_of_the_run_or_the_difference_is_tol
     assert "head_start" in unlike(later.settings, from_short_names(later.settings))
     slower = TrainingSettings(optimisation={"lr": 1e-6})
     assert "time_scale" in unlike({"lr": 1e-5, "batch_size": 32}, slower)
+
+
+def test_short_names_reach_their_sections():
+    changed = with_short_names(TrainingSettings(), {"n_classes": 1600.0, "lr": 3e-4})
+    assert (changed.data.n_classes, changed.optimisation.lr) == (1600, 3e-4)
+    with pytest.raises(ValueError, match="n_clases"):
+        with_short_names(TrainingSettings(), {"n_clases": 3})
+
+
+def test_settings_of_published_runs_can_be_trained_on_gaussian_classes():
+    (mq,) = read_curves("published:mq")
+    settings = from_short_names(mq.settings)
+    assert settings.sequences.match_probability == 1
+    assert settings.data.kind == "gaussian"
+    assert settings.optimisation.lr == mq.settings["lr"]
