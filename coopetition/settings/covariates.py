@@ -239,6 +239,11 @@ def covariates(settings: Mapping[str, Any]) -> dict[str, float | None]:
     return {n: value if value is None else round(value, DIGITS) for n, value in values.items()}
 
 
+def combination(kind: str, values: Mapping[str, float | None]) -> tuple[Any, ...]:
+    """The kind of data and all covariates; one that came after they were stored, as if not said."""
+    return (kind, *(values.get(c.name, UNSAID[c.name]) for c in COVARIATES))
+
+
 def covariate(name: str) -> Covariate:
     """One covariate; unknown names are refused with the nearest."""
     if name not in NAMES:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...arrays import ReadOnlyArrays, StoredArray
 from ...curves.verdicts import Verdict
-from ...settings.covariates import COVARIATES, UNSAID
+from ...settings.covariates import combination
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,4 +68,4 @@ class RunInformation(ReadOnlyArrays):
     @property
     def combination(self) -> tuple[Any, ...]:
         """What runs that differ in their seed only have in common."""
-        return (self.kind, *(self.settings.get(c.name, UNSAID[c.name]) for c in COVARIATES))
+        return combination(self.kind, self.settings)

@@ -19,6 +19,7 @@ from ...fitting.multistart import one_blas_thread
 from ...settings.covariates import (
     BASE_KIND,
     COVARIATES,
+    combination,
     covariates,
     data_kind,
     head_start,
@@ -139,19 +140,19 @@ class SettingsMap(ReadOnlyArrays):
         """The row of covariates, data and combination of settings, shape ``(columns,)``."""
         row = {"base": 1.0, f"data:{kind}": 1.0}
         row |= {c.name: values.get(c.name) or 0.0 for c in COVARIATES}
-        weights, _ = self.offset_weights((kind, *(values.get(c.name) for c in COVARIATES)))
+        weights, _ = self.offset_weights(combination(kind, values))
         row |= {f"settings:{number}": weight for number, weight in enumerate(weights)}
         return np.array([row.get(column, 0.0) for column in self.prior.columns])
 
-    def offset_weights(self, combination: Combination) -> tuple[Array, float]:
+    def offset_weights(self, settings: Combination) -> tuple[Array, float]:
         """How settings share the offsets of the runs' combinations, and the variance left.
 
         Weights κ⁻¹ κ(z) predict the offset at z best linearly, and 1 − κ(z)ᵀ κ⁻¹ κ(z) is left
         (`coopetition.forecasting.settings_map.correlation`).
         """
-        if combination in self.combinations:
-            return np.eye(len(self.combinations))[self.combinations.index(combination)], 0.0
-        near = correlation([combination], self.combinations, self.priors.reach, self.priors.unknown)
+        if settings in self.combinations:
+            return np.eye(len(self.combinations))[self.combinations.index(settings)], 0.0
+        near = correlation([settings], self.combinations, self.priors.reach, self.priors.unknown)
         weights = np.linalg.solve(self.prior.correlation, near[0])
         return weights, float(max(0.0, 1.0 - near[0] @ weights))
 
@@ -220,7 +221,7 @@ class SettingsMap(ReadOnlyArrays):
                 f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
                 "calibrate a map on runs like yours"
             )
-        _, left = self.offset_weights((kind, *(values[c.name] for c in COVARIATES)))
+        _, left = self.offset_weights(combination(kind, values))
         variance = variance + left * (self.priors.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
             variance = variance + (self.priors.kind_reach * moves) ** 2
