@@ -2,11 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from coopetition.forecasting.settings_map import COVARIATES, covariates
+from coopetition.forecasting.settings_map import (
+    COVARIATES,
+    covariates,
+    default_map,
+    small_map,
+)
 from coopetition.forecasting.theories.toy_model import toy_theory
-from coopetition.proposal import default_moves
+from coopetition.logs.small_runs import small_runs, small_settings
+from coopetition.proposal import default_moves, parse_move
 from coopetition.proposal.moves import DEFAULT, MOVABLE, price_words
 from coopetition.settings.covariates import ORDER, UNSAID, data_kind
 from coopetition.settings.names import (
@@ -131,3 +138,43 @@ def test_only_changeable_settings_leave_a_run_the_same():
 def test_the_defaults_hold_nothing_without_effect():
     assert without_effect([TrainingSettings()]) == ()
     assert data_kind(DEFAULTS) == "gaussian"
+
+
+def test_the_initial_scale_reaches_logs_maps_and_proposals_by_its_declaration_alone():
+    wide = settings_of_ours({"network": {"init_scale": 4.0}})
+    assert (DEFAULTS["init_scale"], wide["init_scale"]) == (1.0, 4.0)
+    assert covariates(wide)["init_scale"] == 2.0
+    assert covariates({})["init_scale"] == 0.0  # whoever could vary it says so
+    assert small_settings(small_runs()[0])["init_scale"] == 1.0
+    (move,) = default_moves(DEFAULTS, ["init_scale"])
+    assert (move.lower, move.upper, move.log, move.whole) == (0.25, 4.0, True, False)
+    assert parse_move("init_scale=log:0.5:2@3", DEFAULTS).cost(1.0, 2.0) == 3.1
+    assert with_short_names(TrainingSettings(), {"init_scale": 0.5}).network.init_scale == 0.5
+
+
+@pytest.mark.parametrize("scale", [0, -1.0])
+def test_an_initial_scale_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match=r"network\.init_scale = "):
+        TrainingSettings(network={"init_scale": scale})
+    with pytest.raises(ValueError, match=r"init_scale = .*: must be positive"):
+        covariates({"init_scale": scale})
+
+
+@pytest.mark.parametrize("shipped", [default_map, small_map])
+def test_maps_of_before_a_setting_predict_as_they_did_where_it_has_its_default(shipped):
+    settings_map = shipped()
+    assert "init_scale" in settings_map.provenance["priors"]
+    known = small_settings("base_seed=0")
+    plain, wide = (settings_map.predict({**known, "init_scale": scale}) for scale in (1.0, 4.0))
+    known.pop("init_scale")
+    unsaid = settings_map.predict(known)
+    assert np.array_equal(plain.mean, unsaid.mean)
+    assert np.array_equal(plain.covariance, unsaid.covariance)
+    assert np.all(np.diag(wide.covariance) > np.diag(plain.covariance))
+
+
+def test_runs_of_a_map_are_recognised_where_a_setting_came_later():
+    names = {run.run: run for run in small_map().runs}
+    run = names["base_seed=0"]
+    own = covariates(small_settings("base_seed=0"))
+    assert run.combination == (run.kind, *own.values())

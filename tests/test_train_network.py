@@ -15,6 +15,7 @@ from tolerances import ADAM_LOSS, FLOAT32, GRADIENT
 from coopetition.errors import CheckpointError
 from coopetition.settings.training import NetworkSettings, OptimisationSettings
 from coopetition.train.compute.step import TrainingStep
+from coopetition.train.network.initialisation import embedding_, lecun_normal_
 from coopetition.train.network.layers import Rotation, sinusoidal_table
 from coopetition.train.network.network import Network, build_network
 from coopetition.train.reference import network_from_parameters, our_name, our_parameters
@@ -128,6 +129,38 @@ def test_starting_weights_have_the_stated_spread():
     assert spread["label.weight"] == pytest.approx(0.02 * 0.8796, rel=0.02)
     assert network.label.weight.abs().max() <= 0.04
     assert network.position.abs().max() <= 32**-0.5
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {},
+        {"mlp_ratio": 2.0, "bias": True},
+        {"input": "image", "encoder": "resnet", "input_dim": 64},
+    ],
+)
+def test_the_initial_scale_multiplies_what_is_drawn_and_nothing_else(architecture):
+    settings = NetworkSettings(**{"n_labels": 30, "input_dim": 12, "width": 32, **architecture})
+
+    def weights(**changes):
+        generators = [torch.Generator().manual_seed(seed) for seed in (0, 1)]
+        return dict(build_network(settings.replace(**changes), generators).named_parameters())
+
+    plain, scaled = weights(), weights(init_scale=0.5)
+    for name, weight in plain.items():
+        fixed = "norm" in name or name.endswith("bias")
+        assert torch.equal(scaled[name], weight if fixed else 0.5 * weight), name
+
+
+def test_the_default_initial_scale_leaves_every_bit_of_what_is_drawn():
+    settings = NetworkSettings(n_labels=30, input_dim=12, width=32)
+    network = build_network(settings, [torch.Generator().manual_seed(3)])
+    generators = [torch.Generator().manual_seed(3)]
+    exemplar, label = torch.zeros(1, 32, 12), torch.zeros(1, 30, 32)
+    lecun_normal_(exemplar, 12, generators)
+    embedding_(label, generators)
+    assert torch.equal(network.exemplar.weight, exemplar)
+    assert torch.equal(network.label.weight, label)
 
 
 def test_a_member_starts_as_it_would_alone():

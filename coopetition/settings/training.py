@@ -282,6 +282,11 @@ class NetworkSettings(Settings):
     max_context_len: Count = 0  # longest context positions are learned for; 0 = the longest used
     bias: bool = False  # of the queries, keys, values and the projection
     final_norm: bool = True
+    init_scale: Rate = setting(
+        1.0, short="init_scale",  # of the weights that are drawn: times what the papers draw
+        maps=InMaps("init_scale", "initial weights doubled", Doublings(1), reach=0.4, assumed=True),
+        move=Movable(log=True),
+    )
 
     @pydantic.model_validator(mode="after")
     def heads_divide_width(self) -> NetworkSettings:

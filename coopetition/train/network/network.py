@@ -81,7 +81,7 @@ class Network(nn.Module):
         self.unembedding = Linear(members, width, settings.n_labels)
 
     def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        """Start every weight as the reference does, member i from ``generators[i]``."""
+        """Start weights as the reference does, times a scale; member i from ``generators[i]``."""
         self.exemplar.initialise(generators)
         if self.settings.input == "onehot" and isinstance(self.exemplar, Linear):
             embedding_(self.exemplar.weight, generators)
@@ -91,6 +91,10 @@ class Network(nn.Module):
         for block in self.blocks:
             cast(Block, block).initialise(generators)
         self.unembedding.initialise(generators)
+        with torch.no_grad():
+            for weight in self.parameters():
+                if weight.ndim > 2:  # norms and biases, (M, d), are not drawn
+                    weight.mul_(self.settings.init_scale)
 
     def embed(self, examples: Tensor, labels: Tensor) -> Tensor:
         """Tokens with their positions, ``(M, B, 2L + 1, d)``."""
