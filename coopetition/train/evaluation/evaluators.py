@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from ...errors import CheckpointError
 from ...seeds import stream_seed
 from ...settings.training import EvaluatorSettings, SequenceKind, TrainingSettings
 from ..sequences.batch import Batch
-from ..sequences.batches import sequence_draws
+from ..sequences.batches import sequence_draws, training_draws
 from ..sequences.blocks import Exemplars, show_members
 from ..sequences.draws import Drawn
 from .metrics import METRICS, metrics
@@ -83,25 +82,19 @@ def make_evaluator(
     """One evaluator; None stands for ``train``, whose sequences are as in training."""
     training = settings.sequences
     name = "train" if evaluator is None else evaluator.name
-    common: dict[str, Any] = {}
-    if evaluator is None:
-        kinds, length = training.kinds, training.context_len
-        common = {
-            "match_probability": training.match_probability,
-            "label_noise": training.label_noise,
-            "zipf_exponent": training.zipf_exponent,
-        }
-    else:
-        kinds, length = (evaluator.kind,), evaluator.context_len or training.context_len
-        common = {
-            "match_probability": evaluator.match_probability,
-            "classes": evaluator.classes,
-            "exemplars": evaluator.exemplars,
-        }
     try:
-        draws = sequence_draws(
-            exemplars.dataset, settings.data, kinds, context_len=length, **common
-        )
+        if evaluator is None:
+            draws = training_draws(settings, exemplars.dataset)
+        else:
+            draws = sequence_draws(
+                exemplars.dataset,
+                settings.data,
+                (evaluator.kind,),
+                context_len=evaluator.context_len or training.context_len,
+                match_probability=evaluator.match_probability,
+                classes=evaluator.classes,
+                exemplars=evaluator.exemplars,
+            )
     except ValueError as error:
         raise ValueError(f"evaluator {name}: {error}") from error
     seed = stream_seed(settings.run.seed, f"evaluation/{name}")

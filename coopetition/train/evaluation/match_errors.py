@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ...seeds import stream_seed
 from ...settings.training import TrainingSettings
 from ..data import make_dataset
-from ..sequences.batches import Exemplars, sequence_draws
+from ..sequences.batches import Exemplars, training_draws
 
 Array = NDArray[np.float64]
 
@@ -58,22 +58,13 @@ def data_errors(settings: TrainingSettings, *, n_sequences: int = 2_000) -> Data
     if n_sequences < 10:
         raise ValueError(f"n_sequences = {n_sequences}: means need at least 10")
     dataset = make_dataset(settings.data)
-    task = settings.sequences
-    draws = sequence_draws(
-        dataset,
-        settings.data,
-        task.kinds,
-        context_len=task.context_len,
-        match_probability=task.match_probability,
-        label_noise=task.label_noise,
-        zipf_exponent=task.zipf_exponent,
-    )
     generator = torch.Generator().manual_seed(stream_seed(settings.run.seed, "data-errors"))
-    drawn = draws.draw(n_sequences, generator)
+    drawn = training_draws(settings, dataset).draw(n_sequences, generator)
     exemplars = Exemplars(dataset, torch.device("cpu"))
     shown = exemplars.show(drawn.classes, drawn.exemplars)
-    if task.input_noise > 0:
-        shown = shown + task.input_noise * torch.randn(shown.shape, generator=generator)
+    noise = settings.sequences.input_noise
+    if noise > 0:
+        shown = shown + noise * torch.randn(shown.shape, generator=generator)
     x = np.asarray(shown.double().numpy())
     x = x - x.reshape(-1, x.shape[-1]).mean(axis=0)
     classes = np.asarray(drawn.classes.numpy())

@@ -101,6 +101,23 @@ def sequence_draws(
     )
 
 
+def training_draws(
+    settings: TrainingSettings, dataset: Dataset, device: torch.device | str = "cpu"
+) -> SequenceDraws:
+    """Draws of sequences as a run trains on them."""
+    given = settings.sequences
+    return sequence_draws(
+        dataset,
+        settings.data,
+        given.kinds,
+        context_len=given.context_len,
+        match_probability=given.match_probability,
+        label_noise=given.label_noise,
+        zipf_exponent=given.zipf_exponent,
+        device=device,
+    )
+
+
 def block_length(settings: TrainingSettings, input_dim: int, device: str) -> int:
     """Batches that are drawn at once on a kind of device (``cpu``, ``cuda``)."""
     wanted = settings.run.block * (1 if device == "cpu" else ON_GPU)
@@ -116,18 +133,8 @@ class MemberStream:
     ) -> None:
         self.exemplars = exemplars
         self.batch_size = settings.optimisation.batch_size
-        sequences = settings.sequences
-        self.noise = sequences.input_noise
-        self.draws = sequence_draws(
-            exemplars.dataset,
-            settings.data,
-            sequences.kinds,
-            context_len=sequences.context_len,
-            match_probability=sequences.match_probability,
-            label_noise=sequences.label_noise,
-            zipf_exponent=sequences.zipf_exponent,
-            device=device,
-        )
+        self.noise = settings.sequences.input_noise
+        self.draws = training_draws(settings, exemplars.dataset, device)
         # decided by the member alone: its sequences are the same in every ensemble
         self.block = block_length(settings, exemplars.dataset.input_dim, device.type)
         self.generator = torch.Generator(device=device)
