@@ -41,32 +41,14 @@ def profiles_entry(result: Fit) -> dict[str, Any]:
 def tell(fits: list[Fit], entries: list[dict[str, Any]], models: int, as_json: bool) -> None:
     """All results, as JSON or as text."""
     if as_json:
-        echo_json([{**_json(f), **e} for f, e in zip(fits, entries, strict=True)])
+        from coopetition.fitting.fit_files import json_entry
+
+        echo_json([{**json_entry(f), **e} for f, e in zip(fits, entries, strict=True)])
         return
     for result, entry in zip(fits, entries, strict=True):
         click.echo(result.summary())
         click.echo(_said(entry))
     _compare(fits, models)
-
-
-def _json(result: Fit) -> dict[str, Any]:
-    """The keys that `--json` promises of every fit."""
-    from coopetition.fitting.storage import fit_to_json
-
-    whole = fit_to_json(result)
-    kept = (
-        "run",
-        "model",
-        "parameters",
-        "rmse",
-        "aicc",
-        "bic",
-        "starts",
-        "null_directions",
-        "warnings",
-        "provenance",
-    )
-    return {key: whole[key] for key in kept}
 
 
 def _said(entry: dict[str, Any]) -> str:

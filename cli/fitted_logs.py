@@ -28,7 +28,7 @@ def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Cu
         If a log cannot be read, or is another than when it was fitted.
     """
     from coopetition.curves.runs import each_once
-    from coopetition.fitting.storage import read_fits
+    from coopetition.fitting import read_fits
 
     require_files(sources, columns)
     found: list[Curves] = []

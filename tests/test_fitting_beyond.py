@@ -182,15 +182,52 @@ def test_saving_and_loading_is_the_identity(fitted: Fit, tmp_path) -> None:
 def test_files_that_hold_no_fits_are_refused(tmp_path) -> None:
     with pytest.raises(LogError, match="cannot read fits"):
         read_fits(tmp_path / "missing.json")
-    (tmp_path / "text.json").write_text("nothing")
-    with pytest.raises(LogError, match="no JSON"):
-        read_fits(tmp_path / "text.json")
-    (tmp_path / "other.json").write_text("[1, 2]")
-    with pytest.raises(LogError, match="holds no fits"):
-        read_fits(tmp_path / "other.json")
-    (tmp_path / "half.json").write_text('{"format": "coopetition fits 1", "fits": [{"run": "a"}]}')
-    with pytest.raises(LogError, match="damaged"):
-        read_fits(tmp_path / "half.json")
+    for name, text, message in (
+        ("text", "nothing", "damaged"),
+        ("list", "[1, 2]", "damaged"),
+        ("deep", '{"fits":' * 5000, "damaged"),
+        ("other", '{"format": "coopetition map 1"}', "holds no fits"),
+        ("half", '{"format": "coopetition fits 2", "fits": [{"run": "a"}]}', "damaged"),
+    ):
+        (tmp_path / f"{name}.json").write_text(text)
+        with pytest.raises(LogError, match=f"{name}.json .*{message}.*fit again"):
+            read_fits(tmp_path / f"{name}.json")
+
+
+def test_fits_of_an_older_format_are_refused_with_what_made_them(tmp_path) -> None:
+    path = tmp_path / "old.json"
+    path.write_text('{"format": "coopetition fits 1", "version": "0.1.0", "fits": [{"run": "a"}]}')
+    with pytest.raises(LogError, match=r"format 1, made by coopetition 0\.1\.0.*fit again"):
+        read_fits(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("starts", 0, "theta"), [1.0]),
+        (("covariance",), [[1.0]]),
+        (("covariance",), {"a": 1}),
+        (("measurements", "sequences"), [2.0, 1.0]),
+        (("measurements", "targets", 0, "at"), [10**6] * 80),
+        (("measurements", "targets", 0, "values"), "many"),
+        (("declared", 0, "name"), "n_z"),
+        (("model", "strategies"), 7),
+        (("model", "dimensions", "a"), -3),
+        (("settings", "starts"), -1),
+        (("provenance",), None),
+    ],
+)
+def test_a_damaged_fit_is_refused_in_one_line(fitted: Fit, tmp_path, place, value) -> None:
+    path = write_fits(tmp_path / "fit.json", fitted)
+    content = json.loads(path.read_text())
+    part = content["fits"][0]["fit"]
+    for step in place[:-1]:
+        part = part[step]
+    part[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(LogError, match=r"fit\.json is damaged .*fit again") as refusal:
+        read_fits(path)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_fit_is_saved_alone_and_with_what_json_has_no_word_for(fitted: Fit, tmp_path) -> None:

@@ -5,18 +5,16 @@
 """
 
 from .comparison import Comparison, compare, rank
+from .fit_files import read_fits, write_fits
 from .information import FittedParameter
-from .joint_fit import fit
+from .joint_fit import Fit, fit
 from .measurements import Measurements, Target
 from .multistart import Optimum
-from .parameters import Parameter
+from .parameters import FitSettings, Parameter
 from .posterior import Posterior, sample_posterior
 from .prediction import Prediction, predict
 from .profiles import Profile, profile
 from .residuals import ResidualDiagnostics
-from .result import Fit
-from .settings import FitSettings
-from .storage import read_fits, write_fits
 from .symmetry import gauge, scaling_symmetries
 
 __all__ = [

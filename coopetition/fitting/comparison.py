@@ -12,10 +12,8 @@ from ..curves.curve import Curves, one_run
 from ..dynamics.catalogue import get
 from ..dynamics.model import Model
 from ..dynamics.readout import is_predicted
-from .joint_fit import fit
-from .parameters import model_parameters
-from .result import Fit
-from .settings import FitSettings
+from .joint_fit import Fit, fit
+from .parameters import FitSettings, model_parameters
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .parameters import Parameter
+from .parameters import Parameter, box
 
+Array = NDArray[np.float64]
 Status = Literal[
     "fixed",
     "determined",
@@ -69,52 +70,33 @@ class FittedParameter:
 class Information:
     """Curvature of χ² at an optimum.
 
-    Parameters
-    ----------
-    names
-        Free parameters, in the order of the matrix.
-    covariance
-        Covariance of the optimiser's numbers (logarithms on a log scale), shape ``(k, k)``; NaN in
-        rows and columns of parameters without an interval.
-    null_directions
-        Combinations the data do not determine: exponents by name, the largest ±1.
-    parameters
-        All parameters with their intervals.
+    ``covariance`` is that of the free parameters' numbers, ``(k, k)``, NaN where one has no
+    interval; ``null_directions`` map names to exponents, the largest ±1.
     """
 
-    names: tuple[str, ...]
-    covariance: NDArray[np.float64]
+    covariance: Array
     null_directions: tuple[Mapping[str, float], ...]
     parameters: tuple[FittedParameter, ...]
 
 
 def information(
     parameters: Sequence[Parameter],
-    theta: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    jacobian: NDArray[np.float64],
+    theta: Array,
+    residuals: Array,
+    jacobian: Array,
     variance: float,
     symmetries: Sequence[Mapping[str, float]] = (),
 ) -> Information:
-    """Intervals and null directions at an optimum.
+    """Intervals and null directions at an optimum θ ``(k,)``.
 
-    Parameters
-    ----------
-    parameters
-        All of the fit, free and held.
-    theta
-        The optimum in the optimiser's numbers, shape ``(k,)``.
-    residuals, jacobian
-        Weighted residuals ``(n,)`` and their derivatives ``(n, k)``.
-    variance
-        What χ² has to grow by for one standard deviation, see `Fit.variance`.
-    symmetries
-        Scalings known to change nothing, see `scaling_symmetries`: null whatever rounding says.
+    Weighted residuals are ``(n,)``, their derivatives ``(n, k)``; ``variance`` is what χ² grows by
+    in one standard deviation (`Fit.variance`); directions of ``symmetries`` are null whatever
+    rounding says.
     """
     from scipy.stats import t as student
 
     free = [p for p in parameters if p.vary]
-    lower, upper = bounds(free)
+    lower, upper = box(free)
     width = upper - lower
     k = len(free)
     freedom = max(float(residuals @ residuals) / variance, 1.0)
@@ -135,7 +117,7 @@ def information(
     covariance = np.where(second.lost[:, None] | second.lost[None, :], np.nan, second.inverse)
     covariance = variance * covariance
 
-    found: dict[str, FittedParameter] = {}
+    fitted: dict[str, FittedParameter] = {}
     for j, parameter in enumerate(free):
         below = above = reach * float(np.sqrt(covariance[j, j]))
         at_bound = (low[j] or high[j]) and not (free_to_move[j] and second.lost[j])
@@ -151,7 +133,7 @@ def information(
             status = "at lower bound" if low[j] else "at upper bound"
         elif open_below or open_above:
             status = "open below" if open_below else "open above"
-        found[parameter.name] = FittedParameter(
+        fitted[parameter.name] = FittedParameter(
             name=parameter.name,
             value=parameter.to_external(float(theta[j])),
             lower=_end(parameter, theta[j] - below, lower[j], upper[j]),
@@ -159,14 +141,13 @@ def information(
             status=status,
         )
     names = [p.name for p in free]
-    silent = np.array([found[name].status == "undetermined" for name in names], dtype=np.bool_)
+    silent = np.array([fitted[name].status == "undetermined" for name in names], dtype=np.bool_)
     covariance = np.where(silent[:, None] | silent[None, :], np.nan, covariance)
     return Information(
-        names=tuple(names),
         covariance=covariance,
         null_directions=tuple(_named(names, v) for v in second.null.T),
         parameters=tuple(
-            found.get(p.name, FittedParameter(name=p.name, value=p.value)) for p in parameters
+            fitted.get(p.name, FittedParameter(name=p.name, value=p.value)) for p in parameters
         ),
     )
 
@@ -175,16 +156,16 @@ def information(
 class _Curvature:
     """F inverted where it can be: zero rows for what is held, null directions left out."""
 
-    inverse: NDArray[np.float64]
-    null: NDArray[np.float64]
+    inverse: Array
+    null: Array
     lost: NDArray[np.bool_]
 
 
 def _curvature(
-    fisher: NDArray[np.float64],
+    fisher: Array,
     moving: NDArray[np.bool_],
-    basis: NDArray[np.float64],
-    width: NDArray[np.float64],
+    basis: Array,
+    width: Array,
     variance: float,
 ) -> _Curvature:
     """Invert F over the moving parameters.
@@ -213,19 +194,13 @@ def _curvature(
 
 def _moves(
     free: Sequence[Parameter],
-    theta: NDArray[np.float64],
+    theta: Array,
     symmetries: Sequence[Mapping[str, float]],
-) -> NDArray[np.float64]:
+) -> Array:
     """How each symmetry moves the optimiser's numbers, shape ``(k, symmetries)``."""
     unit = [1.0 if p.scale == "log" else float(v) for p, v in zip(free, theta, strict=True)]
     moves = [[s.get(p.name, 0.0) * u for s in symmetries] for p, u in zip(free, unit, strict=True)]
     return np.array(moves, dtype=np.float64).reshape(len(free), len(symmetries))
-
-
-def bounds(free: Sequence[Parameter]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper bounds in the optimiser's numbers, shape ``(k,)`` each."""
-    lower = np.array([p.to_internal(p.lower) for p in free])
-    return lower, np.array([p.to_internal(p.upper) for p in free])
 
 
 def _one_sided(slope: float, stiffness: float, threshold: float) -> float:
@@ -240,7 +215,7 @@ def _end(parameter: Parameter, internal: float, lower: float, upper: float) -> f
     return parameter.to_external(float(np.clip(internal, lower, upper)))
 
 
-def _named(names: Sequence[str], direction: NDArray[np.float64]) -> Mapping[str, float]:
+def _named(names: Sequence[str], direction: Array) -> Mapping[str, float]:
     largest = direction[np.argmax(np.abs(direction))]
     loads = direction / largest
     return {

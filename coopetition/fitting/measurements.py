@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import ReadOnlyArrays
+from ..arrays import ReadOnlyArrays, StoredArray, StoredPositions
 from ..curves.curve import Curve, Curves, head_start, read_only
 from ..dynamics.readout import Key, is_predicted, predicted_keys
 from ..errors import LogError
-from .settings import FitSettings
+from .parameters import FitSettings
 
 MIN_POINTS = 8  # of a curve: fewer show no shape
 MIN_RANGE = 3.0  # of all curves, in standard deviations of their own: less is flat
@@ -33,9 +33,9 @@ class Target(ReadOnlyArrays):
     """
 
     key: Key
-    at: NDArray[np.intp]
-    values: NDArray[np.float64]
-    sigma: NDArray[np.float64]
+    at: StoredPositions
+    values: StoredArray
+    sigma: StoredArray
 
     def __len__(self) -> int:
         return len(self.values)
@@ -60,9 +60,9 @@ class Measurements(ReadOnlyArrays):
     """
 
     run: str
-    sequences: NDArray[np.float64]
+    sequences: StoredArray
     targets: tuple[Target, ...]
-    source: Mapping[str, object]
+    source: Mapping[str, Any]
     notes: tuple[str, ...]
 
     @property
@@ -110,22 +110,12 @@ def measurements(
     *,
     keys: Collection[Key] | None = None,
 ) -> Measurements:
-    """Select, thin and weigh what a model with these strategies can be fitted to.
-
-    ``keys`` restricts it to some curves.
+    """What a model with these strategies can be fitted to, of these keys only if there are any.
 
     The weight of a point is 1/σ² with σ² = sem² + discrepancy²; where no standard error is known,
-    sem is 0 and a note says so. A run that starts from weights of other training
-    (`coopetition.settings.names.head_start`) begins there: so does the grid, and earlier points are
-    left out.
-
-    Raises
-    ------
-    LogError
-        If no curve can be used: none that the model predicts, too short, or flat; or if losses
-        were asked for and there are none.
-    ValueError
-        If a key names no curve of the run.
+    sem is 0 and a note says so. A run that starts from weights of other training begins there
+    (`coopetition.curves.curve.head_start`): so does the grid, and earlier points are left out.
+    A `LogError` says that no curve can be used, a `ValueError` that a key names none.
     """
     if settings.losses and keys is None:
         _require_losses(curves, strategies)
@@ -143,15 +133,15 @@ def measurements(
     grid = np.unique(np.concatenate([[origin], *(curve.sequences for curve in usable)]))
     targets = []
     for curve in usable:
-        metric_floor = settings.loss_discrepancy if curve.metric == "loss" else settings.discrepancy
+        discrepancy = _discrepancy(curve, settings)
         known = curve.sem is not None and bool(np.all(np.isfinite(curve.sem)))
         if not known:
             notes.append(
                 f"{curve.evaluator}/{curve.metric} has no standard errors: "
-                f"every point weighs as if its error were {metric_floor:g}"
+                f"every point weighs as if its error were {discrepancy:g}"
             )
         sem = curve.sem if curve.sem is not None and known else np.zeros(len(curve))
-        sigma = np.hypot(sem, metric_floor)
+        sigma = np.hypot(sem, discrepancy)
         if not np.all(sigma > 0):
             raise LogError(
                 f"{curve.evaluator}/{curve.metric} of run {curves.run} has points with a standard "
@@ -187,6 +177,7 @@ def _require_losses(curves: Curves, strategies: Sequence[str]) -> None:
 def _usable(
     curves: Curves, strategies: Sequence[str], settings: FitSettings, origin: float
 ) -> tuple[list[Curve], list[str]]:
+    """The curves that can be fitted, thinned, and notes on what was left out."""
     notes: list[str] = []
     usable: list[Curve] = []
     short: list[str] = []
@@ -243,5 +234,8 @@ def _is_flat(curve: Curve, settings: FitSettings) -> bool:
     """
     blocks = np.array([np.mean(block) for block in np.array_split(curve.values, 8)])
     noise = float(np.median(np.abs(np.diff(curve.values)))) / np.sqrt(len(curve.values) / 8)
-    floor = 0.5 * (settings.loss_discrepancy if curve.metric == "loss" else settings.discrepancy)
-    return bool(np.ptp(blocks) < MIN_RANGE * max(noise, floor))
+    return bool(np.ptp(blocks) < MIN_RANGE * max(noise, 0.5 * _discrepancy(curve, settings)))
+
+
+def _discrepancy(curve: Curve, settings: FitSettings) -> float:
+    return settings.loss_discrepancy if curve.metric == "loss" else settings.discrepancy

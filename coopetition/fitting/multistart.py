@@ -1,15 +1,12 @@
-"""One thread for small linear algebra, so that starts can share the cores instead.
-
-Matrices of a fit are some hundred rows by a dozen columns: splitting one over threads costs more
-than it saves, and many such splits at once, on a busy machine, cost ten times as much.
-"""
+"""Least squares from many starts: the best of a Sobol set, each led to an optimum of its own."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import copy
 import dataclasses
+import math
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,11 +15,26 @@ from numpy.typing import NDArray
 
 from ..errors import FitError
 from ..seeds import stream
-from .problem import Problem
+from .problem import PENALTY, Problem
+
+Array = NDArray[np.float64]
+
+MARGIN = 1e-6  # of the box: how far from its bounds a search starts
+NO_EFFECT = 1e-14  # of the largest column of a Jacobian
+EXTRA_POLISHES = 5  # of the best start, while it has not converged
+SPACING = 0.05  # of the box: of two starts nearer than that everywhere, the worse is dropped
+_REMEDY = (
+    "hold other values, narrow the parameters' bounds, fit a shorter part of the log, or raise "
+    "max_steps"
+)
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """A context in which BLAS and LAPACK use one thread; what was set before returns after it."""
+    """A context in which BLAS and LAPACK use one thread; what was set before returns after it.
+
+    Matrices of a fit are some hundred rows by a dozen columns: splitting one over threads costs
+    more than it saves, and many such splits at once, on a busy machine, cost ten times as much.
+    """
     # scipy brings a BLAS of its own: only what is loaded by now can be limited
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
@@ -31,15 +43,56 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-Array = NDArray[np.float64]
+def bounded_least_squares(
+    evaluate: Callable[[Array], tuple[Array, Array]],
+    start: Array,
+    bounds: tuple[Array, Array],
+    *,
+    evaluations: int,
+    ftol: float,
+    xtol: float,
+    gtol: float,
+) -> Any:
+    """SciPy's bounded trust-region least squares from one start.
 
-NO_EFFECT = 1e-14  # of the largest column of a Jacobian
-EXTRA_POLISHES = 5  # of the best start, while it has not converged
-_REMEDY = (
-    "hold other values, narrow the parameters' bounds, fit a shorter part of the log, or raise "
-    "max_steps"
-)
-SPACING = 0.05  # of the box: of two starts nearer than that everywhere, the worse is dropped
+    ``evaluate`` gives residuals ``(n,)`` and their Jacobian ``(n, k)`` together; the solver, which
+    asks for them one after the other, gets both from one call.
+    """
+    from scipy.optimize import least_squares
+
+    last: tuple[bytes, Array, Array] | None = None
+
+    def both(theta: Array) -> tuple[bytes, Array, Array]:
+        nonlocal last
+        if last is None or last[0] != theta.tobytes():
+            last = (theta.tobytes(), *evaluate(theta))
+        return last
+
+    def jacobian(theta: Array) -> Array:
+        # the solver's scaling cannot handle columns without any effect to speak of, but zeros
+        exact = both(theta)[2]
+        size = np.linalg.norm(exact, axis=0)
+        return np.where(size > NO_EFFECT * np.max(size, initial=0.0), exact, 0.0)
+
+    # along a direction without effect the trust region's algebra overflows, harmlessly
+    with np.errstate(all="ignore"):
+        return least_squares(
+            lambda theta: both(theta)[1],
+            inside(start, bounds),
+            jac=jacobian,
+            bounds=bounds,
+            x_scale="jac",
+            ftol=ftol,
+            xtol=xtol,
+            gtol=gtol,
+            max_nfev=evaluations,
+        )
+
+
+def inside(points: Array, bounds: tuple[Array, Array]) -> Array:
+    """Points ``(…, k)`` off the bounds, as the solver has them."""
+    margin = MARGIN * (bounds[1] - bounds[0])
+    return np.clip(points, bounds[0] + margin, bounds[1] - margin)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,66 +117,25 @@ class Optimum:
     theta: tuple[float, ...]
     evaluations: int
     converged: bool
-    screened_cost: float
+    screened_cost: float = math.nan
 
 
-def sobol(problem: Problem, count: int) -> Array:
-    """Scrambled Sobol points in the box of the free parameters, shape ``(count, k)``."""
-    from scipy.stats import qmc
+def polished(problem: Problem, theta: Array, screened_cost: float = math.nan) -> Optimum:
+    """The optimum that one start leads to."""
 
-    sampler = qmc.Sobol(len(problem.free), rng=stream(problem.settings.seed, "starts"))
-    unit = sampler.random(count)
-    return np.asarray(problem.lower + unit * (problem.upper - problem.lower))
+    def evaluate(theta: Array) -> tuple[Array, Array]:
+        evaluation = problem.evaluate(theta)
+        return evaluation.residuals, evaluation.jacobian
 
-
-def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]:
-    """The best starts and their coarse costs: ``(starts, k)``, ``(starts,)``.
-
-    Raises
-    ------
-    FitError
-        If not one simulation reached the end of the log.
-    """
-    settings = problem.settings
-    points = sobol(problem, settings.screened)
-    costs = np.empty(len(points))
-    blocks = np.array_split(np.arange(len(points)), max(1, len(points) // 1024))
-    for block in _shown(blocks, "screening starts", progress):
-        costs[block] = problem.costs(points[block], coarse=True)
-    worst = 0.999 * _failed_cost(problem)
-    if not np.any(costs < worst):
-        raise FitError(
-            f"none of {len(points)} simulations of {problem.model.name} over run "
-            f"{problem.measurements.run} succeeded{_held(problem)}: {_REMEDY}"
-        )
-    chosen = _spread_out(points, costs, problem, settings.starts)
-    return points[chosen], costs[chosen]
-
-
-def polished(problem: Problem, theta: Array, screened_cost: float = np.nan) -> Optimum:
-    """Least squares from one start, with exact derivatives."""
-    from scipy.optimize import least_squares
-
-    width = problem.upper - problem.lower
-    inside = np.clip(theta, problem.lower + 1e-6 * width, problem.upper - 1e-6 * width)
-
-    def jacobian(theta: Array) -> Array:
-        return _without_traces(problem.jacobian(theta))
-
-    # along a direction without effect the trust region's algebra overflows, harmlessly
-    with np.errstate(all="ignore"):
-        result = least_squares(
-            problem.residuals,
-            inside,
-            jac=jacobian,
-            bounds=(problem.lower, problem.upper),
-            method="trf",
-            x_scale="jac",
-            ftol=1e-9,
-            xtol=1e-8,
-            gtol=1e-9,
-            max_nfev=problem.settings.max_evaluations,
-        )
+    result = bounded_least_squares(
+        evaluate,
+        theta,
+        (problem.lower, problem.upper),
+        evaluations=problem.settings.max_evaluations,
+        ftol=1e-9,
+        xtol=1e-8,
+        gtol=1e-9,
+    )
     return Optimum(
         cost=2.0 * float(result.cost),
         theta=tuple(float(v) for v in result.x),
@@ -133,70 +145,73 @@ def polished(problem: Problem, theta: Array, screened_cost: float = np.nan) -> O
     )
 
 
-def waterfall(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...]:
-    """All polished starts, the best first.
+def multistart(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...]:
+    """The optima of all starts, the best first.
 
-    Raises
-    ------
-    FitError
-        If every polish ended on a failed simulation.
+    A `FitError` says that every start ended on a failed simulation.
     """
     starts, costs = screened(problem, progress=progress)
     jobs = list(zip(starts, costs, strict=True))
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        # a problem remembers its last evaluation: each start gets one of its own
-        done = pool.map(lambda job: polished(copy.copy(problem), job[0], float(job[1])), jobs)
-        found = list(_shown(done, "polishing starts", progress, total=len(jobs)))
-    found.sort(key=lambda optimum: optimum.cost)
+        done = pool.map(lambda job: polished(problem, job[0], float(job[1])), jobs)
+        optima = list(_shown(done, "polishing starts", progress, total=len(jobs)))
+    optima.sort(key=lambda optimum: optimum.cost)
     for _ in range(EXTRA_POLISHES):
-        if found[0].converged:
+        best = optima[0]
+        if best.converged:
             break
-        again = polished(problem, np.array(found[0].theta), found[0].screened_cost)
-        found[0] = dataclasses.replace(again, evaluations=found[0].evaluations + again.evaluations)
-    if problem.evaluate(np.array(found[0].theta)).failed:
+        again = polished(problem, np.array(best.theta), best.screened_cost)
+        optima[0] = dataclasses.replace(again, evaluations=best.evaluations + again.evaluations)
+    if problem.evaluate(np.array(optima[0].theta)).failed:
         raise FitError(
             f"no start of {problem.model.name} on run {problem.measurements.run} led to a "
             f"simulation that reaches the end of the log{_held(problem)}: {_REMEDY}"
         )
-    return tuple(found)
+    return tuple(optima)
 
 
-def _without_traces(jacobian: Array) -> Array:
-    """Columns without any effect to speak of set to 0, which the solver's scaling can handle."""
-    size = np.linalg.norm(jacobian, axis=0)
-    return np.where(size > NO_EFFECT * np.max(size, initial=0.0), jacobian, 0.0)
+def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]:
+    """The best of a scrambled Sobol set, ``(starts, k)``, and their coarse costs, ``(starts,)``.
+
+    A `FitError` says that not one simulation reached the end of the log.
+    """
+    from scipy.stats import qmc
+
+    settings = problem.settings
+    sobol = qmc.Sobol(len(problem.free), rng=stream(settings.seed, "starts"))
+    width = problem.upper - problem.lower
+    points = problem.lower + sobol.random(settings.screened) * width
+    costs = np.empty(len(points))
+    blocks = np.array_split(np.arange(len(points)), max(1, len(points) // 1024))
+    for block in _shown(blocks, "screening starts", progress):
+        costs[block] = problem.costs(points[block], coarse=True)
+    if not np.any(costs < 0.999 * PENALTY**2 * problem.measurements.count):
+        raise FitError(
+            f"none of {len(points)} simulations of {problem.model.name} over run "
+            f"{problem.measurements.run} succeeded{_held(problem)}: {_REMEDY}"
+        )
+    chosen = _spread_out((points - problem.lower) / width, costs, settings.starts)
+    return points[chosen], costs[chosen]
+
+
+def _spread_out(unit: Array, costs: Array, count: int) -> list[int]:
+    """The best points no two of which are neighbours; filled up by the next best if too few."""
+    order = [int(index) for index in np.argsort(costs, kind="stable")]
+    chosen: list[int] = []
+    for index in order:
+        if len(chosen) == count:
+            break
+        if np.all(np.max(np.abs(unit[chosen] - unit[index]), axis=1) > SPACING):
+            chosen.append(index)
+    others = [index for index in order if index not in chosen]
+    return chosen + others[: count - len(chosen)]
 
 
 def _held(problem: Problem) -> str:
     """Which parameters are held that would vary by themselves, and so have bounds."""
     held = [p for p in problem.parameters if not p.vary and np.isfinite(p.upper)]
-    said = ", ".join(f"{p.name} = {p.value:g}" for p in held)
-    return f" with {said} held" if held else ""
-
-
-def _failed_cost(problem: Problem) -> float:
-    from .problem import PENALTY
-
-    return PENALTY**2 * problem.measurements.count
-
-
-def _spread_out(points: Array, costs: Array, problem: Problem, count: int) -> NDArray[np.intp]:
-    """The best points no two of which are neighbours; filled up by the next best if too few."""
-    order = np.argsort(costs, kind="stable")
-    unit = (points - problem.lower) / (problem.upper - problem.lower)
-    chosen: list[int] = []
-    for index in order:
-        if len(chosen) == count:
-            break
-        gaps = np.max(np.abs(unit[chosen] - unit[index]), axis=1)
-        if np.all(gaps > SPACING):
-            chosen.append(int(index))
-    for index in order:
-        if len(chosen) == count:
-            break
-        if int(index) not in chosen:
-            chosen.append(int(index))
-    return np.array(chosen, dtype=np.intp)
+    text = ", ".join(f"{p.name} = {p.value:g}" for p in held)
+    return f" with {text} held" if held else ""
 
 
 def _shown(items: Any, what: str, progress: bool, total: int | None = None) -> Any:

@@ -1,11 +1,15 @@
-"""What a fit may move: a value, its bounds, and whether it varies."""
+"""What a fit is told: how it is done (`FitSettings`), and what it may move (`Parameter`)."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
-from typing import Literal
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..dynamics.model import Model
 from ..dynamics.readout import Readout, readout_parameters
@@ -22,6 +26,96 @@ GAIN_BOUNDS = (0.3, 20.0)
 LOSS_BOUNDS = (1e-4, 20.0)
 SPEED_RANGE = (1e-1, 1e5)  # n_v against the first vector's dimension
 DURATION_RANGE = (1e-2, 1e5)  # model time of the log in units of the first vector's dimension
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """Settings of `fit`.
+
+    Parameters
+    ----------
+    starts
+        Starts polished to an optimum, the best of those screened.
+    screened
+        Points of a scrambled Sobol set whose cost is looked at first; a power of 2.
+    separate_flip
+        Whether the flip evaluator has gains of its own.
+    losses
+        Whether loss curves are fitted along with the accuracies; the log must have one.
+    points
+        Most points kept of a curve, evenly spread over its rows, first and last included.
+    discrepancy
+        Standard deviation of what the model leaves out of an accuracy, added in quadrature to the
+        standard errors. The published runs are missed by .015 to .035, far more than their sampling
+        error of .007, so without it the fit would chase noise it has no term for.
+    loss_discrepancy
+        The same for losses, in nats.
+    seed
+        Of the Sobol set and of anything else drawn.
+    rtol, atol
+        Tolerances of the integration; the cost is then exact to about 1e-5 of itself.
+    max_steps
+        Steps after which a simulation counts as failed.
+    max_evaluations
+        Evaluations a polish may take.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range; the message names it.
+
+    Examples
+    --------
+    >>> FitSettings(starts=8).screened
+    4096
+    """
+
+    starts: int = 32
+    screened: int = 4096
+    separate_flip: bool = False
+    losses: bool = False
+    points: int = 200
+    discrepancy: float = 0.02
+    loss_discrepancy: float = 0.05
+    seed: int = 0
+    rtol: float = 1e-7
+    atol: float = 1e-9
+    max_steps: int = 5000
+    max_evaluations: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "screened", "points", "max_steps", "max_evaluations"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name), least=1))
+        object.__setattr__(self, "seed", _whole("seed", self.seed, least=0))
+        if self.screened & (self.screened - 1):
+            raise ValueError(f"screened must be a power of 2, not {self.screened}")
+        if self.screened < self.starts:
+            raise ValueError(
+                f"screened ({self.screened}) must be at least starts ({self.starts}); raise it"
+            )
+        if self.points < 2:
+            raise ValueError(f"points must be at least 2, not {self.points}")
+        for name in ("discrepancy", "loss_discrepancy"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)!r}")
+        for name in ("rtol", "atol"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)!r}")
+
+    def changed(self, **changes: Any) -> FitSettings:
+        """These settings with some fields replaced; unknown names are refused."""
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise unknown_name("setting of a fit", name, known)
+        return dataclasses.replace(self, **changes)
+
+
+def _whole(name: str, value: Any, *, least: int) -> int:
+    """The number, numpy's among them, as Python's; refused if not whole or below the least."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,54 +193,46 @@ def _free(name: str, bounds: tuple[float, float], guess: float | None = None) ->
 
 
 def model_parameters(model: Model, duration: float) -> tuple[Parameter, ...]:
-    """The default parameters of a model: every one that curves can tell apart is free.
+    """A model's parameters for a log of so many sequences: all that curves can tell apart are free.
 
     Targets S_v are held at 1, orthogonal starts y_v at 0, and as many dimensions at their declared
     value as there are scaling symmetries left (`gauge`).
-
-    Parameters
-    ----------
-    model
-        A declared model.
-    duration
-        Sequences that the log spans; sets the bounds of the time scale.
     """
     targets = [f"S_{v}" for v in model.vectors]
     held = gauge(model, targets)
     first = float(model.dimensions[model.vectors[0]])
     floors = {s.floor for s in model.strategies}
-    found = [
+    parameters = [
         _free(RATE, (duration / first / DURATION_RANGE[1], duration / first / DURATION_RANGE[0]))
     ]
     for vector, size in model.dimensions.items():
         if f"n_{vector}" in held:
-            found.append(Parameter(name=f"n_{vector}", value=float(size), vary=False))
+            parameters.append(Parameter(name=f"n_{vector}", value=float(size), vary=False))
         else:
             bounds = (SPEED_RANGE[0] * first, SPEED_RANGE[1] * first)
-            found.append(_free(f"n_{vector}", bounds, float(size)))
+            parameters.append(_free(f"n_{vector}", bounds, float(size)))
     for name, default in model.parameters.items():
         if name in model.decay.values():
             bounds = DECAY_BOUNDS
         else:
             bounds = FLOOR_BOUNDS if name in floors else WEIGHT_BOUNDS
-        found.append(_free(name, bounds, default))
-    found += [Parameter(name=name, value=1.0, vary=False) for name in targets]
-    found += [_free(f"x_{v}", START_BOUNDS) for v in model.vectors]
-    found += [
+        parameters.append(_free(name, bounds, default))
+    parameters += [Parameter(name=name, value=1.0, vary=False) for name in targets]
+    parameters += [_free(f"x_{v}", START_BOUNDS) for v in model.vectors]
+    parameters += [
         Parameter(name=f"y_{v}", value=0.0, vary=False, scale="linear") for v in model.vectors
     ]
-    return tuple(found)
+    return tuple(parameters)
 
 
 def gain_parameters(
     model: Model, keys: Iterable[tuple[str, str]], readout: Readout
 ) -> tuple[Parameter, ...]:
     """The free gains, offsets and loss scales that reading these curves needs."""
-    found = []
-    for name in readout_parameters(model.strategy_names, keys, readout):
-        bounds = LOSS_BOUNDS if name.startswith("loss_") else GAIN_BOUNDS
-        found.append(_free(name, bounds))
-    return tuple(found)
+    names = readout_parameters(model.strategy_names, keys, readout)
+    return tuple(
+        _free(name, LOSS_BOUNDS if name.startswith("loss_") else GAIN_BOUNDS) for name in names
+    )
 
 
 def adjusted(
@@ -155,13 +241,7 @@ def adjusted(
     fixed: Mapping[str, float] | None = None,
     replace: Iterable[Parameter] = (),
 ) -> tuple[Parameter, ...]:
-    """The parameters with some replaced and some held at given values.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown; the message names the nearest.
-    """
+    """The parameters with some replaced and some held; unknown names are refused."""
     by_name = {parameter.name: parameter for parameter in parameters}
     for parameter in replace:
         if parameter.name not in by_name:
@@ -172,3 +252,9 @@ def adjusted(
             raise unknown_name("parameter", name, by_name)
         by_name[name] = dataclasses.replace(by_name[name], value=float(value), vary=False)
     return tuple(by_name.values())
+
+
+def box(free: Sequence[Parameter]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper bounds in the optimiser's numbers, shape ``(k,)`` each."""
+    lower = np.array([p.to_internal(p.lower) for p in free])
+    return lower, np.array([p.to_internal(p.upper) for p in free])

@@ -1,4 +1,4 @@
-"""Posterior samples of a fit's parameters, by an ensemble sampler.
+"""The posterior of a fit's parameters: draws by sequential Monte Carlo, longer chains by emcee.
 
 The likelihood is exp(−χ²/2v) with the fit's own `Fit.variance` v, so that autocorrelated residuals
 count for what they are worth; the prior is uniform over the box of bounds, in logarithms for
@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from ..arrays import ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import CoopetitionError, unknown_name
-from ..seeds import stream_seed
-from .draws import approximate_draws
+from ..seeds import stream, stream_seed
+from .joint_fit import Fit
 from .multistart import one_blas_thread
-from .result import Fit
+from .smc import FIRST, sequential_monte_carlo
+
+Array = NDArray[np.float64]
 
 CONVERGED = 30.0  # chain length in autocorrelation times from which quantiles can be trusted
+DRAWS, MOVES = 512, 4  # population of sequential Monte Carlo, and its moves a step
+OVERSAMPLED = 20  # normal draws a point in the box
+JITTER = 1e-6  # of the box: walkers that start at one point are spread by their moves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,8 +51,8 @@ class Posterior(ReadOnlyArrays):
     """
 
     names: tuple[str, ...]
-    thetas: NDArray[np.float64]
-    values: NDArray[np.float64]
+    thetas: Array
+    values: Array
     acceptance: float
     autocorrelation: float
     notes: tuple[str, ...] = ()
@@ -113,28 +118,22 @@ def sample_posterior(
     if steps < 10:
         raise ValueError(f"steps must be at least 10, not {steps}")
     problem = fit.problem
-
-    def log_probability(thetas: NDArray[np.float64]) -> NDArray[np.float64]:
-        inside = np.all((thetas >= problem.lower) & (thetas <= problem.upper), axis=1)
-        result = np.full(len(thetas), -np.inf)
-        if inside.any():
-            result[inside] = -0.5 * problem.costs(thetas[inside]) / fit.variance
-        return result
-
-    rng = np.random.default_rng(stream_seed(seed, "posterior"))
-    start = approximate_draws(fit, count, rng).thetas
+    rng = stream(seed, "posterior")
     moves = [
         (emcee.moves.StretchMove(), 0.5),
         (emcee.moves.DEMove(), 0.4),
         (emcee.moves.DESnookerMove(), 0.1),
     ]
-    sampler = emcee.EnsembleSampler(count, k, log_probability, vectorize=True, moves=moves)
-    state = emcee.State(
-        start + 1e-6 * rng.normal(size=start.shape) * (problem.upper - problem.lower),
-        random_state=np.random.RandomState(stream_seed(seed, "moves") % 2**32).get_state(),
+    sampler = emcee.EnsembleSampler(
+        count, k, lambda thetas: _log_likelihood(fit, thetas), vectorize=True, moves=moves
     )
-    # walkers that coincide are spread by the moves themselves
     with one_blas_thread():
+        start = drawn(fit, count, rng)[0]
+        start += JITTER * rng.normal(size=start.shape) * (problem.upper - problem.lower)
+        state = emcee.State(
+            start,
+            random_state=np.random.RandomState(stream_seed(seed, "moves") % 2**32).get_state(),
+        )
         sampler.run_mcmc(state, steps, progress=progress, skip_initial_state_check=True)
     chain = sampler.get_chain(discard=steps // 2)
     # a parameter that never moved has no autocorrelation time: as good as an endless one
@@ -159,3 +158,59 @@ def sample_posterior(
         autocorrelation=time,
         notes=notes,
     )
+
+
+def drawn(fit: Fit, count: int, rng: np.random.Generator) -> tuple[Array, float]:
+    """Draws from the posterior ``(count, k)``, and which share of the population is distinct.
+
+    Sequential Monte Carlo begins with the Fisher information's normal density, cut at the box.
+    """
+    problem = fit.problem
+    jacobian = problem.evaluate(fit.theta).jacobian
+    # the box as a normal density of the same variance keeps undetermined directions finite
+    box = np.diag(12.0 / (problem.upper - problem.lower) ** 2)
+    precision = jacobian.T @ jacobian / fit.variance + box
+
+    def log_normal(thetas: Array) -> Array:
+        away = thetas - fit.theta
+        return np.asarray(-0.5 * np.sum((away @ precision) * away, axis=1))
+
+    def log_density(thetas: Array) -> Array:
+        return np.where(_inside(fit, thetas), log_normal(thetas), -np.inf)
+
+    def log_ratio(thetas: Array) -> Array:
+        return _log_likelihood(fit, thetas, coarse=True) - log_normal(thetas)
+
+    draws = max(DRAWS, count)
+    first = _in_box(fit, precision, FIRST * draws, rng)
+    thetas = sequential_monte_carlo(
+        first, log_density, log_ratio, rng, draws=draws, moves=MOVES
+    ).thetas
+    distinct = len(np.unique(thetas, axis=0)) / draws
+    return thetas[rng.choice(draws, count, replace=False)], distinct
+
+
+def _in_box(fit: Fit, precision: Array, count: int, rng: np.random.Generator) -> Array:
+    """Normal draws around the optimum that lie in the box; mirrored at it where too few do."""
+    lower, upper = fit.problem.lower, fit.problem.upper
+    root = np.linalg.cholesky(np.linalg.inv(precision))
+    thetas = fit.theta + rng.standard_normal((OVERSAMPLED * count, len(lower))) @ root.T
+    beyond = np.sum((thetas < lower) | (thetas > upper), axis=1)
+    thetas = thetas[np.argsort(beyond, kind="stable")[:count]]
+    width = upper - lower
+    phase = np.mod(thetas - lower, 2 * width)
+    return np.asarray(lower + np.where(phase > width, 2 * width - phase, phase))
+
+
+def _inside(fit: Fit, thetas: Array) -> NDArray[np.bool_]:
+    box = fit.problem
+    return np.asarray(np.all((thetas >= box.lower) & (thetas <= box.upper), axis=1))
+
+
+def _log_likelihood(fit: Fit, thetas: Array, *, coarse: bool = False) -> Array:
+    """−χ²/2v inside the box, −inf outside, shape ``(n,)``."""
+    inside = _inside(fit, thetas)
+    result = np.full(len(thetas), -np.inf)
+    if inside.any():
+        result[inside] = -0.5 * fit.problem.costs(thetas[inside], coarse=coarse) / fit.variance
+    return result

@@ -1,8 +1,8 @@
 """What a fit says will happen: curves with bands to a horizon, and the odds of each verdict.
 
-Bands come from `approximate_draws`: every parameter set that the fitted part of the log allows is
-followed to the horizon. Nothing but this one log is used; a population of other runs, where there
-is one, sharpens the prediction much.
+Bands come from draws of the posterior (`coopetition.fitting.posterior.drawn`), each followed to the
+horizon. Nothing but this one log is used; a population of other runs, where there is one, sharpens
+the prediction much.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..curves.verdicts import verdict_probabilities
 from ..dynamics.readout import ACCURACY, Key
 from ..errors import FitError
 from ..seeds import stream
-from .draws import approximate_draws
+from .joint_fit import Fit, predicted_curves
 from .multistart import one_blas_thread
-from .result import Fit, predicted_curves
+from .posterior import drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 TIMES = 200  # steps to the horizon
 GRADING = 0.25  # of the log's length, from where steps grow
-UNSETTLED = 0.5  # drift of the chains, in their own spread, above which bands are called rough
+SETTLED = 0.5  # share of the draws that must be distinct for bands not to be called rough
 FEWEST = 20  # simulations that must reach the horizon for a 90 % band
 LEVEL = 0.9  # of bands and intervals
 
@@ -55,7 +55,7 @@ class Prediction(ReadOnlyArrays):
         When flip first falls through 0.5 after emergence, over all draws; a quantile is None where
         that many of them do not by the horizon. None where flip is not predicted.
     settled
-        Whether the chains behind the bands had settled.
+        Whether the draws behind the bands are distinct enough.
     notes
         What to know before using it.
     """
@@ -124,9 +124,9 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
     grid = origin + graded_grid(float(horizon) - origin, bend, TIMES)
     keys = fit.measurements.keys
     with one_blas_thread():
-        drawn = approximate_draws(fit, draws, stream(seed, "prediction"))
-    found = fit.problem.predict(np.vstack([fit.theta[None, :], drawn.thetas]), grid, keys)
-    complete = np.all([np.all(np.isfinite(values), axis=1) for values in found.values()], axis=0)
+        thetas, distinct = drawn(fit, draws, stream(seed, "prediction"))
+        paths = fit.problem.predict(np.vstack([fit.theta[None, :], thetas]), grid, keys)
+    complete = np.all([np.all(np.isfinite(values), axis=1) for values in paths.values()], axis=0)
     if not complete[0] or np.sum(complete) < FEWEST:
         raise FitError(
             f"only {int(np.sum(complete))} of {len(complete)} simulations of {fit.model.name} "
@@ -134,27 +134,28 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
         )
     bands = {
         key: np.quantile(values[1:][complete[1:]], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-        for key, values in found.items()
+        for key, values in paths.items()
     }
-    notes = list(_notes(fit, horizon, drawn.settled, complete))
-    flip = found.get(("flip", ACCURACY))
+    flip = paths.get(("flip", ACCURACY))
     drawn_flip = None if flip is None else flip[1:][complete[1:]]
     crossover = None
     if drawn_flip is not None:
         crossover = distribution(landmarks_of_paths(grid, drawn_flip)["crossover"], LEVEL)
     return Prediction(
         horizon=float(horizon),
-        curves=predicted_curves(fit, grid, {key: values[0] for key, values in found.items()}),
+        curves=predicted_curves(fit, grid, {key: values[0] for key, values in paths.items()}),
         lower={key: read_only(band[0]) for key, band in bands.items()},
         upper={key: read_only(band[1]) for key, band in bands.items()},
         verdict_probability={} if drawn_flip is None else verdict_probabilities(drawn_flip),
         crossover=crossover,
-        settled=abs(drawn.settled) < UNSETTLED,
-        notes=tuple(notes),
+        settled=distinct >= SETTLED,
+        notes=_notes(fit, horizon, distinct, complete),
     )
 
 
-def _notes(fit: Fit, horizon: float, drift: float, complete: NDArray[np.bool_]) -> tuple[str, ...]:
+def _notes(
+    fit: Fit, horizon: float, distinct: float, complete: NDArray[np.bool_]
+) -> tuple[str, ...]:
     notes = []
     end = float(fit.measurements.sequences[-1])
     if horizon > end:
@@ -162,8 +163,10 @@ def _notes(fit: Fit, horizon: float, drift: float, complete: NDArray[np.bool_]) 
             f"beyond {end:,.0f} sequences this extrapolates one log by its own fit: no other run's "
             "experience is used"
         )
-    if abs(drift) >= UNSETTLED:
-        notes.append("bands are rough: the chains they come from had not settled")
+    if distinct < SETTLED:
+        notes.append(
+            f"bands are rough: only {distinct:.0%} of the draws they come from are distinct"
+        )
     if not np.all(complete):
         notes.append(
             f"{int(np.sum(~complete))} of {len(complete)} simulations did not reach the horizon "

@@ -1,4 +1,4 @@
-"""Strengths and losses of simulated states, and their exact changes along sensitivities."""
+"""A model and the measurements of one run as a least-squares problem with exact derivatives."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ from ..dynamics.readout import (
     read,
 )
 from ..dynamics.reduction import ReducedODE, reduce
-from .information import bounds
 from .measurements import Measurements
-from .parameters import Parameter, adjusted
-from .settings import FitSettings
+from .parameters import FitSettings, Parameter, adjusted, box
 from .symmetry import RATE
 
 Array = NDArray[np.float64]
+Entries = Mapping[tuple[int, int], Any]
+
+PENALTY = 1e3  # standardised residual of a simulation that failed: far above any that did not
+SCREEN_TIMES = 48  # grid points simulated for a start that is only screened
+SCREEN_BATCH = 1024  # screened at once, to bound memory
+SCREEN_RTOL = 1e-4
+BEYOND_LOG = 10.0  # times as many steps for each length of the log that is predicted beyond it
+
+READOUT_ONLY = READOUT_FIELDS - {RATE}  # the rate is a parameter of the ODE in sequences
 
 
 class OutputTable:
-    """The outputs of a reduced ODE that some curves read, as functions of arrays.
+    """The outputs of a reduced ODE that some curves read, and their exact derivatives.
 
-    Parameters
-    ----------
-    ode
-        The reduced ODE, whose outputs are expressions in state and parameters.
-    keys
-        The curves: accuracies read the strengths, losses their mechanism's loss.
+    Accuracies read the strengths, losses their mechanism's loss.
     """
 
     def __init__(self, ode: ReducedODE, keys: Iterable[Key]) -> None:
@@ -49,8 +51,8 @@ class OutputTable:
         self.names = tuple(n for n in ode.outputs if n.endswith("_strength") or n in losses)
         expressions = [ode.outputs[name] for name in self.names]
         self._values = _function(ode, expressions)
-        self._by_state = _entries(ode, expressions, ode.state)
-        self._by_parameter = _entries(ode, expressions, ode.parameters)
+        self._by_state = _derivatives(ode, expressions, ode.state)
+        self._by_parameter = _derivatives(ode, expressions, ode.parameters)
 
     def outputs(self, states: Array, parameters: Array) -> Mapping[str, Array]:
         """Outputs by name, shape ``(…, time)``.
@@ -58,11 +60,11 @@ class OutputTable:
         ``states`` is ``(…, time, state)``; ``parameters`` is ``(parameters,)`` or has the states'
         leading axes, with 1 for time.
         """
-        found = self._values(*_columns(states), *_columns(parameters))
+        values = self._values(*_columns(states), *_columns(parameters))
         shape = states.shape[:-1]
         return {
             name: np.broadcast_to(value, shape)
-            for name, value in zip(self.names, found, strict=True)
+            for name, value in zip(self.names, values, strict=True)
         }
 
     def sensitivities(
@@ -73,17 +75,14 @@ class OutputTable:
         ``states`` is ``(time, state)``, ``sensitivities`` ``(time, state, k)``, ``parameters``
         ``(parameters,)`` and ``parameter_sensitivities`` ``(parameters, k)``.
         """
-        found = {name: np.zeros((len(states), sensitivities.shape[2])) for name in self.names}
+        changes = {name: np.zeros((len(states), sensitivities.shape[2])) for name in self.names}
         arguments = (*_columns(states), *_columns(parameters))
         for (row, column), slope in self._by_state(arguments).items():
-            found[self.names[row]] += _column(slope) * sensitivities[:, column, :]
+            changes[self.names[row]] += _column(slope) * sensitivities[:, column, :]
         for (row, column), slope in self._by_parameter(arguments).items():
             if parameter_sensitivities[column].any():
-                found[self.names[row]] += _column(slope) * parameter_sensitivities[column]
-        return found
-
-
-Entries = Mapping[tuple[int, int], Any]
+                changes[self.names[row]] += _column(slope) * parameter_sensitivities[column]
+        return changes
 
 
 def _columns(array: Array) -> tuple[Array, ...]:
@@ -95,13 +94,13 @@ def _column(slope: Any) -> Array:
 
 
 def _function(ode: ReducedODE, expressions: list[sp.Expr]) -> Callable[..., Any]:
-    made: Callable[..., Any] = sp.lambdify(
+    function: Callable[..., Any] = sp.lambdify(
         [*ode.state, *ode.parameters], expressions, modules="numpy", cse=True
     )
-    return made
+    return function
 
 
-def _entries(
+def _derivatives(
     ode: ReducedODE, expressions: list[sp.Expr], symbols: Iterable[sp.Symbol]
 ) -> Callable[[tuple[Array, ...]], Entries]:
     """The derivatives that are not identically zero, by (expression, symbol)."""
@@ -115,27 +114,11 @@ def _entries(
     return lambda arguments: dict(zip(derivatives, function(*arguments), strict=True))
 
 
-PENALTY = 1e3  # standardised residual of a simulation that failed: far above any that did not
-SCREEN_TIMES = 48  # grid points simulated for a start that is only screened
-SCREEN_BATCH = 1024  # screened at once, to bound memory
-SCREEN_RTOL = 1e-4
-BEYOND_LOG = 10.0  # times as many steps for each length of the log that is predicted beyond it
-
-READOUT_ONLY = READOUT_FIELDS - {RATE}  # the rate is a parameter of the paced ODE
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """One simulation against the measurements.
+    """Residuals (predicted − measured)/σ, ``(n,)``, and their derivatives by θ, ``(n, k)``.
 
-    Parameters
-    ----------
-    residuals
-        (predicted − measured)/σ of all curves in turn, shape ``(n,)``.
-    jacobian
-        Their derivatives with respect to the optimiser's numbers, shape ``(n, k)``.
-    failed
-        Whether the simulation failed; residuals are then `PENALTY` and the Jacobian zero.
+    Where the simulation failed, residuals are `PENALTY` and the Jacobian is zero.
     """
 
     residuals: Array
@@ -144,19 +127,7 @@ class Evaluation:
 
 
 class Problem:
-    """A model, its parameters and the measurements of one run.
-
-    Parameters
-    ----------
-    model
-        The declared model.
-    parameters
-        All parameters of model, start and readout; the free ones in order make up θ.
-    measurements
-        What is to be fitted.
-    settings
-        Tolerances and kind of readout.
-    """
+    """Residuals, costs and curves as functions of θ, the free parameters in order, ``(k,)``."""
 
     def __init__(
         self,
@@ -166,31 +137,24 @@ class Problem:
         settings: FitSettings,
     ) -> None:
         self.model, self.settings, self.measurements = model, settings, measurements
-        self.parameters = tuple(parameters)
-        self.free = tuple(p for p in self.parameters if p.vary)
-        self.lower, self.upper = bounds(self.free)
         self.ode = in_sequences(reduce(model))
         self.table = OutputTable(self.ode, measurements.keys)
-        self._held = {p.name: p.value for p in self.parameters}
-        self._last: tuple[bytes, Evaluation] | None = None
+        self._take(tuple(parameters))
 
-    @property
-    def strategies(self) -> tuple[str, ...]:
-        """The model's strategies."""
-        return self.model.strategy_names
+    def _take(self, parameters: tuple[Parameter, ...]) -> None:
+        self.parameters = parameters
+        self.free = tuple(p for p in parameters if p.vary)
+        self.lower, self.upper = box(self.free)
+        self._held = {p.name: p.value for p in parameters}
 
     def holding(self, name: str, value: float) -> Problem:
         """The same problem with one free parameter held at a value."""
         other = copy.copy(self)
-        other.parameters = adjusted(self.parameters, fixed={name: value})
-        other.free = tuple(p for p in other.parameters if p.vary)
-        other.lower, other.upper = bounds(other.free)
-        other._held = {p.name: p.value for p in other.parameters}
-        other._last = None
+        other._take(adjusted(self.parameters, fixed={name: value}))
         return other
 
     def values(self, theta: Array) -> dict[str, float]:
-        """All parameters by name at θ, shape ``(k,)``."""
+        """All parameters by name at θ."""
         moved = {p.name: p.to_external(float(v)) for p, v in zip(self.free, theta, strict=True)}
         return {**self._held, **moved}
 
@@ -204,39 +168,25 @@ class Problem:
         return dataclasses.replace(readout_form(self.settings), **own)
 
     def evaluate(self, theta: Array) -> Evaluation:
-        """Residuals and Jacobian at θ; the last result is kept, solvers ask for it twice."""
-        key = np.asarray(theta, dtype=np.float64).tobytes()
-        if self._last is None or self._last[0] != key:
-            self._last = (key, self._evaluate(np.asarray(theta, dtype=np.float64)))
-        return self._last[1]
-
-    def residuals(self, theta: Array) -> Array:
-        """Weighted residuals at θ, shape ``(n,)``."""
-        return self.evaluate(theta).residuals
-
-    def jacobian(self, theta: Array) -> Array:
-        """Their derivatives, shape ``(n, k)``."""
-        return self.evaluate(theta).jacobian
-
-    def _evaluate(self, theta: Array) -> Evaluation:
+        """Residuals and Jacobian at θ, from one simulation with sensitivities."""
         n, k = self.measurements.count, len(self.free)
         failed = Evaluation(residuals=np.full(n, PENALTY), jacobian=np.zeros((n, k)), failed=True)
         values = self.values(theta)
-        start = np.array([values[name] for name in self.ode.state_names])
         p = np.array([values[name] for name in self.ode.parameter_names])
         # dθ_j moves x by x dθ_j on a log scale
         step = np.array([values[q.name] if q.scale == "log" else 1.0 for q in self.free])
         names = [q.name for q in self.free]
         simulated = [j for j, name in enumerate(names) if name not in READOUT_ONLY]
-        dstart = _unit_columns(self.ode.state_names, [names[j] for j in simulated])
-        dp = _unit_columns(self.ode.parameter_names, [names[j] for j in simulated])
+        moved = [names[j] for j in simulated]
+        dstart = _unit_columns(self.ode.state_names, moved) * step[simulated]
+        dp = _unit_columns(self.ode.parameter_names, moved) * step[simulated]
         run = integrate_sensitivities(
             self.ode,
             times=self.measurements.sequences - self.measurements.origin,
-            start=start,
-            start_sensitivities=dstart * step[simulated],
+            start=np.array([values[name] for name in self.ode.state_names]),
+            start_sensitivities=dstart,
             parameters=p,
-            parameter_sensitivities=dp * step[simulated],
+            parameter_sensitivities=dp,
             rtol=self.settings.rtol,
             atol=self.settings.atol,
             max_steps=self.settings.max_steps,
@@ -244,12 +194,12 @@ class Problem:
         if not run.status.ok or not np.all(np.isfinite(run.sensitivities)):
             return failed
         outputs = self.table.outputs(run.states, p)
-        changes = self.table.sensitivities(run.states, run.sensitivities, p, dp * step[simulated])
+        changes = self.table.sensitivities(run.states, run.sensitivities, p, dp)
         readout = self.readout(values)
         residuals, jacobian = np.empty(n), np.zeros((n, k))
         row = 0
         for target in self.measurements.targets:
-            reading = read(target.key, outputs, self.strategies, readout)
+            reading = read(target.key, outputs, self.model.strategy_names, readout)
             rows = slice(row, row + len(target))
             residuals[rows] = (reading.value[target.at] - target.values) / target.sigma
             for name, slope in reading.by_output.items():
@@ -267,45 +217,22 @@ class Problem:
     def predict(
         self, thetas: Array, sequences: Array, keys: Sequence[Key], *, rtol: float | None = None
     ) -> dict[Key, Array]:
-        """Curves of many parameter sets.
-
-        Parameters
-        ----------
-        thetas
-            Shape ``(batch, k)``.
-        sequences
-            Shape ``(times,)``, from the run's start or later, increasing.
-        keys
-            Curves wanted.
-        rtol
-            Relative tolerance; the settings' when None.
-
-        Returns
-        -------
-        dict
-            Shape ``(batch, times)`` each; NaN for members whose simulation failed.
-        """
-        columns = [self.values(theta) for theta in thetas]
+        """Curves ``(batch, times)`` of thetas ``(batch, k)``; NaN where a simulation failed."""
         outputs = self.outputs(thetas, sequences, rtol=rtol)
-        found: dict[Key, list[Array]] = {key: [] for key in keys}
-        for member, values in enumerate(columns):
+        curves: dict[Key, list[Array]] = {key: [] for key in keys}
+        for member, theta in enumerate(thetas):
             own = {name: array[member] for name, array in outputs.items()}
-            readout = self.readout(values)
+            readout = self.readout(self.values(theta))
             for key in keys:
-                found[key].append(read(key, own, self.strategies, readout).value)
-        return {key: np.array(rows) for key, rows in found.items()}
+                curves[key].append(read(key, own, self.model.strategy_names, readout).value)
+        return {key: np.array(rows) for key, rows in curves.items()}
 
     def outputs(
         self, thetas: Array, sequences: Array, *, rtol: float | None = None
     ) -> Mapping[str, Array]:
-        """Strengths (and losses, where fitted) of many parameter sets, ``(batch, times)`` each.
+        """Strengths (and losses, where fitted) ``(batch, times)``; NaN where a simulation failed.
 
-        NaN for members whose simulation failed.
-
-        Raises
-        ------
-        ValueError
-            If the sequences begin before the run did.
+        Sequences increase, from the run's start or later; earlier ones are a `ValueError`.
         """
         origin = self.measurements.origin
         if sequences[0] < origin:
@@ -337,19 +264,17 @@ class Problem:
         ``coarse`` simulates `SCREEN_TIMES` points of the grid only and interpolates between them.
         """
         grid = self.measurements.sequences
-        times = grid[_screen_positions(len(grid))] if coarse else grid
+        times, rtol = grid, None
+        if coarse:
+            at = np.linspace(0, len(grid) - 1, min(SCREEN_TIMES, len(grid))).round()
+            times, rtol = grid[np.unique(at.astype(np.intp))], SCREEN_RTOL
         total = np.zeros(len(thetas))
         for first in range(0, len(thetas), SCREEN_BATCH):
             block = slice(first, first + SCREEN_BATCH)
-            curves = self.predict(
-                thetas[block],
-                times,
-                self.measurements.keys,
-                rtol=SCREEN_RTOL if coarse else None,
-            )
+            curves = self.predict(thetas[block], times, self.measurements.keys, rtol=rtol)
             for target in self.measurements.targets:
-                at = _interpolation(times, grid[target.at])
-                misfit = (curves[target.key] @ at - target.values) / target.sigma
+                between = _interpolation(times, grid[target.at])
+                misfit = (curves[target.key] @ between - target.values) / target.sigma
                 misfit = np.where(np.isfinite(misfit), misfit, PENALTY)
                 total[block] += np.sum(misfit**2, axis=1)
         return total
@@ -365,10 +290,6 @@ def _unit_columns(rows: Sequence[str], columns: Sequence[str]) -> Array:
     return np.array([[float(r == c) for c in columns] for r in rows]).reshape(
         len(rows), len(columns)
     )
-
-
-def _screen_positions(count: int) -> NDArray[np.intp]:
-    return np.unique(np.linspace(0, count - 1, min(SCREEN_TIMES, count)).round().astype(np.intp))
 
 
 def _interpolation(known: Array, wanted: Array) -> Array:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..arrays import ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import unknown_name
+from .joint_fit import Fit
 from .multistart import one_blas_thread, polished
 from .problem import Problem
-from .result import Fit
 
 Verdict = Literal["identifiable", "practically non-identifiable", "structurally non-identifiable"]
 

@@ -1,8 +1,8 @@
-"""What residuals are made of: a slow part that the model misses, and white noise.
+"""Residuals of a fit: what they look like, and how many independent ones they are worth.
 
 A smooth model misses a smooth curve smoothly, so residuals keep their sign over long stretches and
-hundreds of them say as little as a few dozen independent ones. Standardised residuals of every
-curve are described by one stationary process,
+hundreds of them say as little as a few dozen independent ones. `diagnose` says so of one curve.
+Standardised residuals of all curves are described by one stationary process,
 
     r_t = u_t + w_t,   u an Ornstein–Uhlenbeck process of variance a² and length ℓ (in points),
                        w white of variance b²,
@@ -30,122 +30,10 @@ from ..dynamics.readout import Key
 
 Array = NDArray[np.float64]
 
-HYPERPARAMETERS = 3
+HYPERPARAMETERS = 3  # of the process of residuals
 LENGTHS = (3.0, 20.0, 60.0)  # points: where the search for ℓ starts
 LONGEST = 1e4
 LEAST_WHITE = 1e-6  # of all variance, so that the likelihood stays bounded
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Noise:
-    """The process of standardised residuals.
-
-    Parameters
-    ----------
-    slow, length
-        Variance a² and correlation length ℓ, in points, of the slow part.
-    white
-        Variance b² of the white part.
-    deviance
-        −2 log-likelihood of all residuals, without the constant n ln 2π.
-    """
-
-    slow: float
-    length: float
-    white: float
-    deviance: float
-
-    def covariance(self, points: int) -> Array:
-        """K of one curve's residuals, shape ``(points, points)``."""
-        gaps = np.abs(np.subtract.outer(np.arange(points), np.arange(points)))
-        return self.slow * np.exp(-gaps / self.length) + self.white * np.eye(points)
-
-
-def residual_noise(curves: Sequence[Array]) -> Noise:
-    """The most likely process for the standardised residuals of several curves.
-
-    Parameters
-    ----------
-    curves
-        Residuals over σ of each curve, in the order of sequences, shape ``(points,)`` each.
-    """
-    from scipy.optimize import minimize
-
-    total = max(float(np.mean(np.concatenate(curves) ** 2)), 1e-30)
-    unit = [np.ascontiguousarray(curve / np.sqrt(total)) for curve in curves]
-    deviance = _deviance()
-
-    def cost(theta: Array) -> float:
-        slow, length, white = _hyperparameters(theta)
-        return float(sum(deviance(curve, slow, np.exp(-1.0 / length), white) for curve in unit))
-
-    found = [
-        minimize(
-            cost,
-            np.log([0.9, length, 0.1]),
-            method="Nelder-Mead",
-            options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 600},
-        )
-        for length in LENGTHS
-    ]
-    best = min(found, key=lambda result: result.fun)
-    slow, length, white = _hyperparameters(best.x)
-    count = sum(map(len, unit))
-    return Noise(
-        slow=slow * total,
-        length=length,
-        white=white * total,
-        deviance=float(best.fun) + count * float(np.log(total)),
-    )
-
-
-def overstatement(noise: Noise, jacobians: Sequence[Array]) -> float:
-    """tr(F⁻¹ Jᵀ K J)/k over the directions that the data feel at all.
-
-    Parameters
-    ----------
-    noise
-        The residuals' process.
-    jacobians
-        Derivatives of the weighted residuals of each curve, shape ``(points, k)`` each.
-    """
-    # with J = U Σ Vᵀ the trace is that of Uᵀ K U, curve by curve
-    left, sizes, _ = np.linalg.svd(np.concatenate(jacobians), full_matrices=False)
-    felt = left[:, sizes > 1e-7 * np.max(sizes, initial=0.0)]
-    if felt.shape[1] == 0:
-        return noise.slow + noise.white
-    total, row = 0.0, 0
-    for jacobian in jacobians:
-        own = felt[row : row + len(jacobian)]
-        total += float(np.sum(own * (noise.covariance(len(own)) @ own)))
-        row += len(jacobian)
-    return total / int(felt.shape[1])
-
-
-def _hyperparameters(theta: Array) -> tuple[float, float, float]:
-    slow, length, white = np.exp(np.clip(theta, -30.0, 30.0))
-    return float(slow), float(np.clip(length, 0.1, LONGEST)), float(white) + LEAST_WHITE
-
-
-@functools.cache
-def _deviance() -> Callable[[Array, float, float, float], float]:
-    """The Kalman filter of the process, compiled."""
-    return jit(_filtered)  # type: ignore[no-any-return]
-
-
-def _filtered(curve: Any, slow: float, decay: float, white: float) -> float:
-    """Σ ln S_t + v_t²/S_t over the innovations v of one curve."""
-    mean, variance, total = 0.0, slow, 0.0
-    for value in curve:
-        spread = variance + white
-        innovation = value - mean
-        total += np.log(spread) + innovation * innovation / spread
-        gain = variance / spread
-        mean = decay * (mean + gain * innovation)
-        variance = decay * decay * variance * (1.0 - gain) + slow * (1.0 - decay * decay)
-    return total
-
-
 RUNS_P = 0.01  # below it signs change too seldom, or too often, for independent residuals
 LAG_LIMIT = 2.58  # standard deviations of a chance correlation of neighbours: 1 in 100
 WINDOW = 5.0  # of the correlation time, as usual (Sokal)
@@ -204,19 +92,8 @@ class ResidualDiagnostics:
         )
 
 
-def diagnose(
-    key: Key, residuals: NDArray[np.float64], sigma: NDArray[np.float64]
-) -> ResidualDiagnostics:
-    """The diagnostics of one curve's residuals, in the order of sequences.
-
-    Parameters
-    ----------
-    key
-        The curve.
-    residuals
-        measured − predicted, shape ``(points,)``.
-    sigma
-        Their assumed standard deviations, shape ``(points,)``.
+def diagnose(key: Key, residuals: Array, sigma: Array) -> ResidualDiagnostics:
+    """The diagnostics of one curve's measured − predicted, ``(points,)``, in order of sequences.
 
     Examples
     --------
@@ -239,7 +116,7 @@ def diagnose(
     )
 
 
-def _autocorrelation(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _autocorrelation(values: Array) -> Array:
     """ρ_k about 0, not about the mean: a constant miss is as correlated as can be."""
     n = len(values)
     spectrum = np.abs(np.fft.rfft(values, 2 * n)) ** 2
@@ -249,7 +126,7 @@ def _autocorrelation(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(covariance / covariance[0])
 
 
-def _correlation_time(correlations: NDArray[np.float64]) -> float:
+def _correlation_time(correlations: Array) -> float:
     """τ, summed over a window of `WINDOW` τ: further out there is only noise; at least 1."""
     times = 2.0 * np.cumsum(correlations) - 1.0
     wide_enough = np.flatnonzero(np.arange(len(times)) >= WINDOW * times)
@@ -257,7 +134,8 @@ def _correlation_time(correlations: NDArray[np.float64]) -> float:
     return float(np.clip(time, 1.0, len(correlations)))
 
 
-def _runs_p(values: NDArray[np.float64]) -> float:
+def _runs_p(values: Array) -> float:
+    """The p-value of the number of sign changes, see `ResidualDiagnostics`."""
     from scipy.special import bdtr
 
     signs = values[values != 0] > 0
@@ -266,3 +144,103 @@ def _runs_p(values: NDArray[np.float64]) -> float:
     pairs = len(signs) - 1
     changes = int(np.sum(signs[1:] != signs[:-1]))
     return min(1.0, 2.0 * float(bdtr(min(changes, pairs - changes), pairs, 0.5)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noise:
+    """The process of standardised residuals.
+
+    Parameters
+    ----------
+    slow, length
+        Variance a² and correlation length ℓ, in points, of the slow part.
+    white
+        Variance b² of the white part.
+    deviance
+        −2 log-likelihood of all residuals, without the constant n ln 2π.
+    """
+
+    slow: float
+    length: float
+    white: float
+    deviance: float
+
+    def covariance(self, points: int) -> Array:
+        """K of one curve's residuals, shape ``(points, points)``."""
+        gaps = np.abs(np.subtract.outer(np.arange(points), np.arange(points)))
+        return self.slow * np.exp(-gaps / self.length) + self.white * np.eye(points)
+
+
+def residual_noise(curves: Sequence[Array]) -> Noise:
+    """The most likely process for the standardised residuals ``(points,)`` of several curves."""
+    from scipy.optimize import minimize
+
+    total = max(float(np.mean(np.concatenate(curves) ** 2)), 1e-30)
+    unit = [np.ascontiguousarray(curve / np.sqrt(total)) for curve in curves]
+    deviance = _deviance()
+
+    def cost(theta: Array) -> float:
+        slow, length, white = _hyperparameters(theta)
+        return float(sum(deviance(curve, slow, np.exp(-1.0 / length), white) for curve in unit))
+
+    optima = [
+        minimize(
+            cost,
+            np.log([0.9, length, 0.1]),
+            method="Nelder-Mead",
+            options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 600},
+        )
+        for length in LENGTHS
+    ]
+    best = min(optima, key=lambda result: result.fun)
+    slow, length, white = _hyperparameters(best.x)
+    count = sum(map(len, unit))
+    return Noise(
+        slow=slow * total,
+        length=length,
+        white=white * total,
+        deviance=float(best.fun) + count * float(np.log(total)),
+    )
+
+
+def overstatement(noise: Noise, jacobians: Sequence[Array]) -> float:
+    """tr(F⁻¹ Jᵀ K J)/k over the directions that the data feel at all.
+
+    ``jacobians`` are the derivatives ``(points, k)`` of each curve's weighted residuals.
+    """
+    # with J = U Σ Vᵀ the trace is that of Uᵀ K U, curve by curve
+    left, sizes, _ = np.linalg.svd(np.concatenate(jacobians), full_matrices=False)
+    felt = left[:, sizes > 1e-7 * np.max(sizes, initial=0.0)]
+    if felt.shape[1] == 0:
+        return noise.slow + noise.white
+    total, row = 0.0, 0
+    for jacobian in jacobians:
+        own = felt[row : row + len(jacobian)]
+        total += float(np.sum(own * (noise.covariance(len(own)) @ own)))
+        row += len(jacobian)
+    return total / int(felt.shape[1])
+
+
+def _hyperparameters(theta: Array) -> tuple[float, float, float]:
+    """a², ℓ and b² from the numbers that are searched over."""
+    slow, length, white = np.exp(np.clip(theta, -30.0, 30.0))
+    return float(slow), float(np.clip(length, 0.1, LONGEST)), float(white) + LEAST_WHITE
+
+
+@functools.cache
+def _deviance() -> Callable[[Array, float, float, float], float]:
+    """The Kalman filter of the process, compiled."""
+    return jit(_filtered)  # type: ignore[no-any-return]
+
+
+def _filtered(curve: Any, slow: float, decay: float, white: float) -> float:
+    """Σ ln S_t + v_t²/S_t over the innovations v of one curve."""
+    mean, variance, total = 0.0, slow, 0.0
+    for value in curve:
+        spread = variance + white
+        innovation = value - mean
+        total += np.log(spread) + innovation * innovation / spread
+        gain = variance / spread
+        mean = decay * (mean + gain * innovation)
+        variance = decay * decay * variance * (1.0 - gain) + slow * (1.0 - decay * decay)
+    return total

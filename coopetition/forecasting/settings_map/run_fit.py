@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
+from ...fitting.multistart import bounded_least_squares, inside
 from ..observations import Observations
 from ..theories.theory import Theory
 from .run_information import RunInformation
@@ -43,56 +44,33 @@ def optimum_of(
     evaluations: int,
     limits: tuple[Array, Array],
 ) -> Array:
-    """The best of the starts after least squares with the prior, within limits, ``(k,)``."""
-    from scipy.optimize import least_squares
-
+    """The best optimum of least squares with the prior, within limits, ``(k,)``."""
     root = np.sqrt(omega)  # diagonal
-    kept: dict[bytes, tuple[Array, Array]] = {}
+    optima: list[tuple[float, Array]] = []
+    for start in inside(starts, limits):
+        scale = _scale(theory, log, start)
 
-    def evaluate(theta: Array, scale: int) -> tuple[Array, Array]:
-        key = theta.tobytes()
-        if key not in kept:
-            kept.clear()
+        def evaluate(theta: Array, scale: int = scale) -> tuple[Array, Array]:
             slopes = theory.slopes(theta, log.times)
             if slopes is None:
-                empty = np.zeros((log.count, len(theta)))
-                misses = (np.full(log.count, MISS), empty)
+                residuals = np.full(log.count, MISS)
+                jacobian = np.zeros((log.count, len(theta)))
             else:
-                misses = log.residuals(slopes, scale)
-            kept[key] = misses
-        return kept[key]
+                residuals, jacobian = log.residuals(slopes, scale)
+            return (
+                np.concatenate([residuals, root @ (theta - mean)]),
+                np.concatenate([jacobian, root]),
+            )
 
-    best: tuple[float, Array] | None = None
-    inside = 1e-6 * (limits[1] - limits[0])  # least squares starts off the limits
-    for start in np.clip(starts, limits[0] + inside, limits[1] - inside):
-        scale = _scale(theory, log, start)
-        kept.clear()
-
-        def residuals(theta: Array, at: int = scale) -> Array:
-            return np.concatenate([evaluate(theta, at)[0], root @ (theta - mean)])
-
-        def jacobian(theta: Array, at: int = scale) -> Array:
-            return np.concatenate([evaluate(theta, at)[1], root])
-
-        result = least_squares(
-            residuals,
-            start,
-            jac=jacobian,
-            bounds=limits,
-            x_scale="jac",
-            max_nfev=evaluations,
-            ftol=1e-6,
-            xtol=1e-6,
-            gtol=1e-6,
-        )
-        away = root @ (result.x - mean)
-        likelihood = log.log_likelihood(theory.curves(result.x[None], log.times))[0]
-        cost = 0.5 * float(away @ away) - float(likelihood)
-        if best is None or cost < best[0]:
-            best = (cost, result.x)
-    if best is None:
+        theta = bounded_least_squares(
+            evaluate, start, limits, evaluations=evaluations, ftol=1e-6, xtol=1e-6, gtol=1e-6
+        ).x
+        away = root @ (theta - mean)
+        likelihood = log.log_likelihood(theory.curves(theta[None], log.times))[0]
+        optima.append((0.5 * float(away @ away) - float(likelihood), theta))
+    if not optima:
         raise FitError(f"no start to fit run {log.run} from")
-    return best[1]
+    return min(optima, key=lambda optimum: optimum[0])[1]
 
 
 def informed(

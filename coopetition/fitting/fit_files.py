@@ -1,0 +1,156 @@
+"""Fits on disk: one JSON file that holds all of them, what they were fitted to, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CoopetitionError, LogError
+from ..files import jsonable, provenance, read_stored, write_atomically
+from .joint_fit import Fit
+from .parameters import gain_parameters, model_parameters
+from .problem import readout_form
+
+KIND, FORMAT = "fits", 2
+REMEDY = "fit again with coopetition fit -o"
+
+
+def write_fits(
+    path: str | os.PathLike[str],
+    fits: Fit | Iterable[Fit],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    entries: Iterable[Mapping[str, Any]] | None = None,
+) -> Path:
+    """Write fits as one JSON file, whole or not at all.
+
+    Each has the keys of ``fit --json``, and under ``fit`` all that it takes to read it again.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    fits
+        A fit, or several.
+    settings
+        What was asked for, besides each fit's own settings.
+    entries
+        More keys for each fit in turn: landmarks, a verdict, ….
+
+    Returns
+    -------
+    pathlib.Path
+        The path.
+    """
+    given = [fits] if isinstance(fits, Fit) else list(fits)
+    extra = list(entries) if entries is not None else [{} for _ in given]
+    content = {
+        "format": f"coopetition {KIND} {FORMAT}",
+        **provenance(
+            "fit",
+            settings or {},
+            seed=given[0].settings.seed if given else None,
+            sources=[fit.measurements.source for fit in given],
+        ),
+        "fits": [
+            {
+                **json_entry(fit),
+                **more,
+                "fit": dataclasses.asdict(fit, dict_factory=_without_defaults),
+            }
+            for fit, more in zip(given, extra, strict=True)
+        ],
+    }
+    return write_atomically(path, json.dumps(jsonable(content), indent=1, allow_nan=False))
+
+
+def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
+    """Read what `write_fits` wrote: fits of the same numbers and declarations.
+
+    Raises
+    ------
+    LogError
+        If the file is missing, damaged, of an older format, or holds no fits.
+    """
+    try:
+        stored = read_stored(path, _File, kind=KIND, number=FORMAT, remedy=REMEDY)
+    except CoopetitionError as error:
+        raise LogError(str(error)) from error
+    for entry in stored.fits:
+        if not _fits_together(entry.fit):
+            raise LogError(
+                f"{path} is damaged (the parts of the fit of {entry.fit.run:.60} do not fit "
+                f"together); {REMEDY}"
+            )
+    return tuple(entry.fit for entry in stored.fits)
+
+
+def json_entry(fit: Fit) -> dict[str, Any]:
+    """The keys that ``fit --json`` promises of every fit."""
+    return {
+        "run": fit.run,
+        "model": fit.model.name,
+        "parameters": {
+            p.name: {"value": p.value, "lower": p.lower, "upper": p.upper, "status": p.status}
+            for p in fit.parameters
+        },
+        "rmse": fit.rmse,
+        "aicc": fit.aicc,
+        "bic": fit.bic,
+        "starts": [start.cost for start in fit.starts],
+        "null_directions": fit.null_directions,
+        "warnings": fit.warnings,
+        "provenance": fit.provenance,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    fit: Fit
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    fits: tuple[_Entry, ...]
+
+
+def _without_defaults(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dataclass's fields but for None, inf and NaN, which JSON lacks and all are defaults."""
+    absent = (
+        value is None or (isinstance(value, float) and not math.isfinite(value))
+        for _, value in fields
+    )
+    return {name: value for (name, value), no in zip(fields, absent, strict=True) if not no}
+
+
+def _fits_together(fit: Fit) -> bool:
+    """Whether names and shapes agree, so that all that a fit can do can be done."""
+    data, k = fit.measurements, len(fit.free)
+    names = [p.name for p in fit.declared]
+    needed = [
+        *model_parameters(fit.model, 1.0),
+        *gain_parameters(fit.model, data.keys, readout_form(fit.settings)),
+    ]
+    grid = data.sequences
+    if not fit.starts or names != [p.name for p in fit.parameters]:
+        return False
+    if set(names) != {p.name for p in needed} or fit.covariance.shape != (k, k):
+        return False
+    if grid.ndim != 1 or len(grid) < 2 or not np.all(np.diff(grid) > 0):
+        return False
+    if [d.key for d in fit.diagnostics] != list(data.keys):
+        return False
+    return all(len(start.theta) == k for start in fit.starts) and all(
+        target.at.ndim == 1
+        and target.at.shape == target.values.shape == target.sigma.shape
+        and np.all((target.at >= 0) & (target.at < len(grid)))
+        and np.all(target.sigma > 0)
+        for target in data.targets
+    )
