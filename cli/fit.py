@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .curves_options import log_options, read_logs
-from .fit_entry import fit_entry, profiles_entry, tell
+from .fit_entry import fit_entry, posterior_entry, profiles_entry, tell
 from .forecast_entry import forecast_entry, map_option, population_forecast
 from .options import (
     checked_figure_path,
@@ -23,7 +23,6 @@ from .options import (
     seed_option,
     split_assignments,
 )
-from .posterior_entry import posterior_entry
 
 if TYPE_CHECKING:
     from coopetition.curves.curve import Curves
@@ -111,7 +110,7 @@ def fit(
     """
     from coopetition.curves.runs import each_once
     from coopetition.dynamics.catalogue import get
-    from coopetition.fitting import FitSettings, write_fits
+    from coopetition.fitting import FitSettings, predict, write_fits
     from coopetition.fitting import fit as fit_curves
     from coopetition.forecasting.settings_map import load_map, map_for
 
@@ -152,7 +151,8 @@ def fit(
                 forecasts.append(None)
                 if with_profiles:
                     entry["profiles"] = profiles_entry(result)
-                prediction = predictions[-1] = _prediction(result, horizon, seed)
+                prediction = None if horizon is None else predict(result, horizon, seed=seed)
+                predictions[-1] = prediction
                 if posterior_steps is not None:
                     entry["posterior"] = posterior_entry(
                         result, posterior_steps, seed=seed, beside=beside, progress=not quiet
@@ -221,9 +221,3 @@ def _require_fit_for(
     for part in parts:
         for model in every:
             measurements(part, model.strategy_names, settings)
-
-
-def _prediction(result: Fit, horizon: float | None, seed: int) -> Prediction | None:
-    from coopetition.fitting import predict
-
-    return None if horizon is None else predict(result, horizon, seed=seed)

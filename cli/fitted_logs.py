@@ -19,25 +19,18 @@ def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Cu
 
     Different logs may hold runs of one name: all are kept. ``columns`` are those of logs; a fit
     knows its own.
-
-    Raises
-    ------
-    ValueError
-        If a fit does not say where its log is, or there are columns and no log.
-    LogError
-        If a log cannot be read, or is another than when it was fitted.
     """
     from coopetition.curves.runs import each_once
     from coopetition.fitting import read_fits
 
     require_files(sources, columns)
-    found: list[Curves] = []
+    runs: list[Curves] = []
     for source in sources:
         if source.endswith(".json"):
-            found += [log_behind(fit, source) for fit in read_fits(source)]
+            runs += [log_behind(fit, source) for fit in read_fits(source)]
         else:
-            found += read_logs([source], columns, run=None)
-    return each_once(found)  # several models may have been fitted to one run
+            runs += read_logs([source], columns, run=None)
+    return each_once(runs)  # several models may have been fitted to one run
 
 
 def log_behind(fit: Fit, source: str) -> Curves:
@@ -45,14 +38,14 @@ def log_behind(fit: Fit, source: str) -> Curves:
     from coopetition.errors import LogError
     from coopetition.logs import read_curves
 
-    said: Mapping[str, Any] = fit.measurements.source
-    if "path" not in said:
+    stated: Mapping[str, Any] = fit.measurements.source
+    if "path" not in stated:
         raise ValueError(f"{source} does not say which log run {fit.run} was read from")
-    place, columns = log_place(str(said["path"])), said.get("columns")
+    place, columns = log_place(str(stated["path"])), stated.get("columns")
     runs = read_curves(place, columns=columns)
-    if "sha256" in said and runs[0].source["sha256"] != said["sha256"]:
+    if "sha256" in stated and runs[0].source["sha256"] != stated["sha256"]:
         raise LogError(
-            f"{said['path']} is not what it was when run {fit.run} in {source} was fitted to it: "
+            f"{stated['path']} is not what it was when run {fit.run} in {source} was fitted to it: "
             "fit again, or give the log instead of the fit"
         )
     return runs[0] if len(runs) == 1 else read_curves(place, columns=columns, run=fit.run)[0]

@@ -25,7 +25,8 @@ from coopetition.fitting import (
     sample_posterior,
     write_fits,
 )
-from coopetition.fitting.multistart import polished
+from coopetition.fitting.multistart import bounded_least_squares, polished
+from coopetition.fitting.posterior import drawn
 from coopetition.fitting.profiles import THRESHOLD
 
 KNOWN = {name: TRUTH[name] for name in ("x_a", "x_b", "x_c", "x_d", "sequences_per_time")}
@@ -157,6 +158,48 @@ def test_posterior_agrees_with_the_fisher_information(fitted: Fit) -> None:
         assert abs(np.log(middle / stated.value)) < 0.35 * spread
     with pytest.raises(ValueError, match="unknown free parameter"):
         found.quantiles("mu9")
+
+
+def test_draws_agree_with_the_fisher_information(fitted: Fit) -> None:
+    thetas, distinct = drawn(fitted, 400, np.random.default_rng(0))
+    spread = np.sqrt(np.diag(fitted.covariance))
+    assert distinct > 0.8
+    assert np.all(np.abs(thetas.mean(axis=0) - fitted.theta) < 0.3 * spread)
+    assert thetas.std(axis=0) / spread == pytest.approx(1.0, rel=0.3)
+
+
+def test_draws_keep_to_the_box_of_an_optimum_at_its_bound(fitted: Fit) -> None:
+    at, best = fitted.free.index("mu1"), fitted.values["mu1"]
+    declared = [
+        dataclasses.replace(p, value=2 * best, lower=best, upper=10 * best)
+        if p.name == "mu1"
+        else p
+        for p in fitted.declared
+    ]
+    cut = dataclasses.replace(fitted, declared=tuple(declared))
+    away = drawn(cut, 400, np.random.default_rng(1))[0][:, at] - fitted.theta[at]
+    spread = np.sqrt(fitted.covariance[at, at])
+    assert np.all(away >= -1e-12)
+    assert np.mean(away) / spread == pytest.approx(np.sqrt(2 / np.pi), rel=0.3)  # half a normal
+
+
+def test_least_squares_evaluates_residuals_and_derivatives_together() -> None:
+    asked: list[bytes] = []
+
+    def evaluate(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(theta.tobytes())
+        x, y = theta
+        return (  # Rosenbrock's function
+            np.array([10 * (y - x**2), 1 - x]),
+            np.array([[-20 * x, 10.0], [-1.0, 0.0]]),
+        )
+
+    bounds = (np.array([-2.0, -2.0]), np.array([2.0, 2.0]))
+    result = bounded_least_squares(
+        evaluate, bounds[0], bounds, evaluations=100, ftol=1e-12, xtol=1e-12, gtol=1e-12
+    )
+    assert result.x == pytest.approx([1.0, 1.0], abs=1e-6)
+    assert len(asked) == len(set(asked)) == result.nfev
 
 
 def test_saving_and_loading_is_the_identity(fitted: Fit, tmp_path) -> None:

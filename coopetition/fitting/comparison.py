@@ -18,21 +18,7 @@ from .parameters import FitSettings, model_parameters
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """One model's line in the table.
-
-    Parameters
-    ----------
-    label
-        The model, and how it was read if that differs.
-    free
-        Number of free parameters.
-    chi2
-        At the optimum.
-    aicc, bic
-        See `Fit.aicc`, `Fit.bic`.
-    weight
-        Akaike weight: the model's share of the evidence among those compared.
-    """
+    """One model's line: label, number of free parameters, criteria of its `Fit`, Akaike weight."""
 
     label: str
     free: int
@@ -48,10 +34,8 @@ class Comparison:
 
     Parameters
     ----------
-    fits
-        The fits.
-    rows
-        The table, in the same order.
+    fits, rows
+        The fits, and the table's lines in the same order.
     notes
         What was left out to compare on equal terms.
     """
@@ -106,18 +90,13 @@ def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
     aicc = np.array([f.aicc for f in given])
     share = np.exp(-0.5 * (aicc - aicc[0])) if np.isfinite(aicc[0]) else np.zeros(len(aicc))
     total = float(np.sum(share)) or 1.0
-    rows = tuple(
+    rows = [
         Ranked(
-            label=_label(f),
-            free=len(f.free),
-            chi2=f.chi2,
-            aicc=f.aicc,
-            bic=f.bic,
-            weight=float(weight) / total,
+            label=_label(f), free=len(f.free), chi2=f.chi2, aicc=f.aicc, bic=f.bic, weight=weight
         )
-        for f, weight in zip(given, share, strict=True)
-    )
-    return Comparison(fits=tuple(given), rows=rows, notes=notes)
+        for f, weight in zip(given, (share / total).tolist(), strict=True)
+    ]
+    return Comparison(fits=tuple(given), rows=tuple(rows), notes=notes)
 
 
 def compare(
@@ -146,25 +125,24 @@ def compare(
     ValueError, LogError, FitError
         As in `fit`.
     """
-    chosen = (settings or FitSettings()).changed(**changes)
-    curves = one_run(curves)
+    settings, curves = (settings or FitSettings()).changed(**changes), one_run(curves)
     several = [models] if isinstance(models, str | Model) else models
     declared = [get(m) if isinstance(m, str) else m for m in several]
     if len(declared) < 2:
         raise ValueError(
             f"a comparison needs at least 2 models, not {len(declared)}: give a list of them"
         )
-    common = [
-        key for key in curves.curves if all(is_predicted(m.strategy_names, key) for m in declared)
-    ]
+    counts = {
+        key: sum(is_predicted(m.strategy_names, key) for m in declared) for key in curves.curves
+    }
+    common = [key for key, count in counts.items() if count == len(declared)]
     dropped = [
         "/".join(key)
-        for key in curves.curves
-        if key not in common and any(is_predicted(m.strategy_names, key) for m in declared)
-        if key[1] != "loss" or chosen.losses
+        for key, count in counts.items()
+        if 0 < count < len(declared) and (key[1] != "loss" or settings.losses)
     ]
     notes = (f"not compared on {', '.join(dropped)}: not every model predicts it",)
-    fits = [fit(curves, m, keys=common, settings=chosen, progress=progress) for m in declared]
+    fits = [fit(curves, m, keys=common, settings=settings, progress=progress) for m in declared]
     return rank(fits, notes=notes if dropped else ())
 
 
@@ -173,9 +151,9 @@ def _label(result: Fit) -> str:
     usual = model_parameters(result.model, result.measurements.duration)
     free = {p.name for p in usual if p.vary}
     held = [p.name for p in result.declared if not p.vary and p.name in free]
-    parts = [result.model.name]
-    if result.settings.separate_flip:
-        parts.append("flip gains")
-    if held:
-        parts.append(", ".join(held) + " held")
-    return " + ".join(parts)
+    parts = (
+        result.model.name,
+        "flip gains" if result.settings.separate_flip else "",
+        f"{', '.join(held)} held" if held else "",
+    )
+    return " + ".join(filter(None, parts))

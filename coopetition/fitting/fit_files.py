@@ -35,19 +35,12 @@ def write_fits(
 
     Parameters
     ----------
-    path
-        Where to.
-    fits
-        A fit, or several.
+    path, fits
+        Where to, and a fit or several.
     settings
         What was asked for, besides each fit's own settings.
     entries
         More keys for each fit in turn: landmarks, a verdict, ….
-
-    Returns
-    -------
-    pathlib.Path
-        The path.
     """
     given = [fits] if isinstance(fits, Fit) else list(fits)
     extra = list(entries) if entries is not None else [{} for _ in given]

@@ -154,7 +154,7 @@ def information(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Curvature:
-    """F inverted where it can be: zero rows for what is held, null directions left out."""
+    """F inverted where it can be ``(k, k)``, null directions ``(k, …)``, what is lost to them."""
 
     inverse: Array
     null: Array
@@ -168,10 +168,10 @@ def _curvature(
     width: Array,
     variance: float,
 ) -> _Curvature:
-    """Invert F over the moving parameters.
+    """F inverted over the moving parameters, but for null directions.
 
-    A direction is null if following it through the whole box changes χ² by less than one standard
-    deviation, or if it is one of the basis' symmetries.
+    Those are the basis' symmetries, and what changes χ² by less than one standard deviation when
+    followed through the whole box.
     """
     k = len(fisher)
     which = np.flatnonzero(moving)

@@ -45,16 +45,10 @@ class Fit(ReadOnlyArrays):
 
     Parameters
     ----------
-    model
-        The fitted model's declaration.
-    declared
-        Every parameter as it went in: value, bounds, free or held.
-    parameters
-        Every parameter as it came out.
-    measurements
-        What was fitted, on one grid of sequences.
-    settings
-        How.
+    model, measurements, settings
+        What was fitted, to what, on one grid of sequences, and how.
+    declared, parameters
+        Every parameter as it went in (value, bounds, free or held) and as it came out.
     starts
         The optimum of each start, the best first.
     chi2
@@ -62,15 +56,13 @@ class Fit(ReadOnlyArrays):
     variance
         What χ² has to grow by for one standard deviation: the size of the residuals times the
         factor by which their autocorrelation makes χ² overstate what it knows.
-    noise
-        The process that the residuals follow.
+    noise, diagnostics
+        The process that the residuals follow, and each curve's own.
     covariance
         Covariance of the free parameters on their own scale (logarithms where ``log``), shape
         ``(k, k)``; NaN where the data determine none.
     null_directions
         Combinations of parameters that the data do not determine, exponents by name.
-    diagnostics
-        Of each curve's residuals.
     warnings
         What a reader of the numbers has to know, a sentence each.
     provenance
@@ -176,12 +168,7 @@ class Fit(ReadOnlyArrays):
         ----------
         sequences
             Where to predict, not before the run's start, increasing, a number or of shape
-            ``(times,)``; the fitted grid when None.
-
-        Raises
-        ------
-        ValueError
-            If ``sequences`` are not such numbers.
+            ``(times,)``, else a `ValueError`; the fitted grid when None.
         """
         grid = self._grid(sequences)
         keys = self.measurements.keys
@@ -189,13 +176,7 @@ class Fit(ReadOnlyArrays):
         return predicted_curves(self, grid, {key: values[0] for key, values in curves.items()})
 
     def strengths(self, sequences: ArrayLike | None = None) -> Mapping[str, Array]:
-        """Each strategy's fitted strength (1 at the target) by name, shape ``(times,)``.
-
-        Parameters
-        ----------
-        sequences
-            As `predict` takes them.
-        """
+        """Each strategy's strength (1 at the target), ``(times,)``; sequences as in `predict`."""
         grid = self._grid(sequences)
         outputs = self.problem.outputs(self.theta[None, :], grid)
         return {name: outputs[f"{name}_strength"][0] for name in self.model.strategy_names}
@@ -268,30 +249,24 @@ def fit(
     """Fit a toy model to all curves of a run jointly.
 
     Minimises χ² = Σ ((predicted − measured)/σ)² over starts, floors, weights, dimensions, the rate
-    and the gains, from many starts, with exact derivatives.
+    and the gains, from many starts, with exact derivatives. Intervals come from the Fisher
+    information, scaled by the residuals' size and autocorrelation; `profile` gives likelihood
+    profiles instead.
 
     Parameters
     ----------
-    curves
-        The run.
-    model
-        A declared model, or the name of one in the catalogue.
+    curves, model
+        The run, and a declared model or the name of one in the catalogue.
     fixed
         Parameters to hold at given values, by name.
     parameters
         Parameters to replace the defaults of the same name, with bounds of their own.
     keys
         The curves to fit, ``(evaluator, metric)``; all that the model predicts when None.
-    settings
-        How to fit; `FitSettings` says what there is.
+    settings, **changes
+        How to fit, and fields of `FitSettings` to set, such as ``starts=8``.
     progress
         Whether to show progress on stderr.
-    **changes
-        Fields of `FitSettings` to set, such as ``starts=8``.
-
-    Returns
-    -------
-    Fit
 
     Raises
     ------
@@ -301,11 +276,6 @@ def fit(
         If no start led to a simulation that reaches the end of the log.
     ValueError
         If a model, parameter or setting is unknown or unfit.
-
-    Notes
-    -----
-    Intervals come from the Fisher information, scaled by the residuals' size and autocorrelation;
-    `profile` gives likelihood profiles instead.
 
     Examples
     --------
@@ -317,16 +287,21 @@ def fit(
     """
     began = time.perf_counter()
     curves = one_run(curves)
-    declared_model = get(model) if isinstance(model, str) else model
-    chosen = (settings or FitSettings()).changed(**changes)
-    data = measurements(curves, declared_model.strategy_names, chosen, keys=keys)
+    model = get(model) if isinstance(model, str) else model
+    settings = (settings or FitSettings()).changed(**changes)
+    data = measurements(curves, model.strategy_names, settings, keys=keys)
     declared = (
-        *model_parameters(declared_model, data.duration),
-        *gain_parameters(declared_model, data.keys, readout_form(chosen)),
+        *model_parameters(model, data.duration),
+        *gain_parameters(model, data.keys, readout_form(settings)),
     )
-    declared = adjusted(declared, fixed=fixed, replace=parameters)
-    _require_enough(data, declared)
-    problem = Problem(declared_model, declared, data, chosen)
+    problem = Problem(model, adjusted(declared, fixed=fixed, replace=parameters), data, settings)
+    if not problem.free:
+        raise ValueError("every parameter is fixed: leave at least one free to fit")
+    if data.count <= len(problem.free):
+        raise LogError(
+            f"run {data.run} has {data.count} usable points for {len(problem.free)} free "
+            "parameters; log more often, train longer, or fix parameters"
+        )
     with one_blas_thread():
         starts = multistart(problem, progress=progress)
         return completed(problem, starts, seconds=time.perf_counter() - began)
@@ -376,17 +351,6 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
             "seconds": round(seconds, 3),
         },
     )
-
-
-def _require_enough(data: Measurements, declared: Iterable[Parameter]) -> None:
-    free = [p.name for p in declared if p.vary]
-    if not free:
-        raise ValueError("every parameter is fixed: leave at least one free to fit")
-    if data.count <= len(free):
-        raise LogError(
-            f"run {data.run} has {data.count} usable points for {len(free)} free parameters; log "
-            "more often, train longer, or fix parameters"
-        )
 
 
 def _hits(starts: tuple[Optimum, ...]) -> int:

@@ -47,14 +47,12 @@ class Measurements(ReadOnlyArrays):
 
     Parameters
     ----------
-    run
-        The run's name.
+    run, source
+        The run's name, and where the curves came from.
     sequences
         The common grid in the log's own count, the run's start first, shape ``(times,)``.
     targets
         The curves.
-    source
-        Where the curves came from.
     notes
         What was left out or assumed, a sentence each.
     """
@@ -117,8 +115,13 @@ def measurements(
     (`coopetition.curves.curve.head_start`): so does the grid, and earlier points are left out.
     A `LogError` says that no curve can be used, a `ValueError` that a key names none.
     """
-    if settings.losses and keys is None:
-        _require_losses(curves, strategies)
+    losses = [key for key in predicted_keys(strategies) if key[1] == "loss"]
+    if settings.losses and keys is None and not any(key in curves.curves for key in losses):
+        names = ", ".join("/".join(key) for key in losses)
+        raise LogError(
+            f"run {curves.run} has no loss to fit ({names}): fit without losses, or name its "
+            "columns with --columns icl/loss=…"
+        )
     if keys is not None:
         for evaluator, metric in keys:
             curves.curve(evaluator, metric)
@@ -134,18 +137,18 @@ def measurements(
     targets = []
     for curve in usable:
         discrepancy = _discrepancy(curve, settings)
-        known = curve.sem is not None and bool(np.all(np.isfinite(curve.sem)))
-        if not known:
+        name, sem = f"{curve.evaluator}/{curve.metric}", curve.sem
+        if sem is None or not np.all(np.isfinite(sem)):
             notes.append(
-                f"{curve.evaluator}/{curve.metric} has no standard errors: "
-                f"every point weighs as if its error were {discrepancy:g}"
+                f"{name} has no standard errors: every point weighs as if its error were "
+                f"{discrepancy:g}"
             )
-        sem = curve.sem if curve.sem is not None and known else np.zeros(len(curve))
+            sem = np.zeros(len(curve))
         sigma = np.hypot(sem, discrepancy)
         if not np.all(sigma > 0):
             raise LogError(
-                f"{curve.evaluator}/{curve.metric} of run {curves.run} has points with a standard "
-                "error of 0 and the discrepancy is 0: nothing to weigh by; set discrepancy above 0"
+                f"{name} of run {curves.run} has points with a standard error of 0 and the "
+                "discrepancy is 0: nothing to weigh by; set discrepancy above 0"
             )
         targets.append(
             Target(
@@ -164,16 +167,6 @@ def measurements(
     )
 
 
-def _require_losses(curves: Curves, strategies: Sequence[str]) -> None:
-    wanted = [key for key in predicted_keys(strategies) if key[1] == "loss"]
-    if not any(key in curves.curves for key in wanted):
-        names = ", ".join("/".join(key) for key in wanted)
-        raise LogError(
-            f"run {curves.run} has no loss to fit ({names}): fit without losses, or name its "
-            "columns with --columns icl/loss=…"
-        )
-
-
 def _usable(
     curves: Curves, strategies: Sequence[str], settings: FitSettings, origin: float
 ) -> tuple[list[Curve], list[str]]:
@@ -190,13 +183,14 @@ def _usable(
         if curve.metric == "loss" and not settings.losses:
             continue
         finite = np.isfinite(curve.values) & np.isfinite(curve.sequences)
-        if not np.all(finite):
-            notes.append(f"{name}: {int(np.sum(~finite))} points that are no numbers left out")
-            curve = curve.take(finite)
-        begun = curve.sequences >= origin
-        if not np.all(begun):
-            notes.append(f"{name}: {int(np.sum(~begun))} points before the run's start left out")
-            curve = curve.take(begun)
+        early = finite & (curve.sequences < origin)
+        for what, left_out in (
+            ("that are no numbers", ~finite),
+            ("before the run's start", early),
+        ):
+            if np.any(left_out):
+                notes.append(f"{name}: {int(np.sum(left_out))} points {what} left out")
+        curve = curve.take(finite & ~early)
         if len(curve) < MIN_POINTS:
             short.append(f"{name} has {len(curve)} points")
             continue

@@ -101,10 +101,8 @@ class Optimum:
 
     Parameters
     ----------
-    cost
-        χ² there.
-    theta
-        The optimiser's numbers.
+    cost, theta
+        χ² there, and the optimiser's numbers.
     evaluations
         Simulations with sensitivities it took.
     converged

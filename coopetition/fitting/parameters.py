@@ -34,30 +34,25 @@ class FitSettings:
 
     Parameters
     ----------
-    starts
-        Starts polished to an optimum, the best of those screened.
-    screened
-        Points of a scrambled Sobol set whose cost is looked at first; a power of 2.
+    starts, screened
+        Starts led to an optimum, the best of so many points of a scrambled Sobol set, a power of 2.
     separate_flip
         Whether the flip evaluator has gains of its own.
     losses
         Whether loss curves are fitted along with the accuracies; the log must have one.
     points
         Most points kept of a curve, evenly spread over its rows, first and last included.
-    discrepancy
-        Standard deviation of what the model leaves out of an accuracy, added in quadrature to the
-        standard errors. The published runs are missed by .015 to .035, far more than their sampling
-        error of .007, so without it the fit would chase noise it has no term for.
-    loss_discrepancy
-        The same for losses, in nats.
+    discrepancy, loss_discrepancy
+        Standard deviation of what the model leaves out of an accuracy, and of a loss in nats, added
+        in quadrature to the standard errors. The published runs are missed by .015 to .035, far
+        more than their sampling error of .007, so without it the fit would chase noise it has no
+        term for.
     seed
         Of the Sobol set and of anything else drawn.
     rtol, atol
         Tolerances of the integration; the cost is then exact to about 1e-5 of itself.
-    max_steps
-        Steps after which a simulation counts as failed.
-    max_evaluations
-        Evaluations a polish may take.
+    max_steps, max_evaluations
+        Steps after which a simulation counts as failed, and simulations that a start may take.
 
     Raises
     ------
@@ -84,17 +79,16 @@ class FitSettings:
     max_evaluations: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("starts", "screened", "points", "max_steps", "max_evaluations"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name), least=1))
-        object.__setattr__(self, "seed", _whole("seed", self.seed, least=0))
+        least = {"seed": 0, "points": 2}
+        for name in ("starts", "screened", "points", "seed", "max_steps", "max_evaluations"):
+            number = _whole(name, getattr(self, name), least=least.get(name, 1))
+            object.__setattr__(self, name, number)
         if self.screened & (self.screened - 1):
             raise ValueError(f"screened must be a power of 2, not {self.screened}")
         if self.screened < self.starts:
             raise ValueError(
                 f"screened ({self.screened}) must be at least starts ({self.starts}); raise it"
             )
-        if self.points < 2:
-            raise ValueError(f"points must be at least 2, not {self.points}")
         for name in ("discrepancy", "loss_discrepancy"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)!r}")
@@ -201,28 +195,29 @@ def model_parameters(model: Model, duration: float) -> tuple[Parameter, ...]:
     targets = [f"S_{v}" for v in model.vectors]
     held = gauge(model, targets)
     first = float(model.dimensions[model.vectors[0]])
-    floors = {s.floor for s in model.strategies}
-    parameters = [
-        _free(RATE, (duration / first / DURATION_RANGE[1], duration / first / DURATION_RANGE[0]))
-    ]
-    for vector, size in model.dimensions.items():
-        if f"n_{vector}" in held:
-            parameters.append(Parameter(name=f"n_{vector}", value=float(size), vary=False))
-        else:
-            bounds = (SPEED_RANGE[0] * first, SPEED_RANGE[1] * first)
-            parameters.append(_free(f"n_{vector}", bounds, float(size)))
-    for name, default in model.parameters.items():
-        if name in model.decay.values():
-            bounds = DECAY_BOUNDS
-        else:
-            bounds = FLOOR_BOUNDS if name in floors else WEIGHT_BOUNDS
-        parameters.append(_free(name, bounds, default))
-    parameters += [Parameter(name=name, value=1.0, vary=False) for name in targets]
-    parameters += [_free(f"x_{v}", START_BOUNDS) for v in model.vectors]
-    parameters += [
-        Parameter(name=f"y_{v}", value=0.0, vary=False, scale="linear") for v in model.vectors
-    ]
-    return tuple(parameters)
+    speeds = (SPEED_RANGE[0] * first, SPEED_RANGE[1] * first)
+    rates = (duration / first / DURATION_RANGE[1], duration / first / DURATION_RANGE[0])
+    bounds = {
+        **{s.floor: FLOOR_BOUNDS for s in model.strategies},
+        **dict.fromkeys(model.decay.values(), DECAY_BOUNDS),
+    }
+    dimensions = {f"n_{vector}": float(size) for vector, size in model.dimensions.items()}
+    return (
+        _free(RATE, rates),
+        *(
+            Parameter(name=name, value=size, vary=False)
+            if name in held
+            else _free(name, speeds, size)
+            for name, size in dimensions.items()
+        ),
+        *(
+            _free(name, bounds.get(name, WEIGHT_BOUNDS), default)
+            for name, default in model.parameters.items()
+        ),
+        *(Parameter(name=name, value=1.0, vary=False) for name in targets),
+        *(_free(f"x_{v}", START_BOUNDS) for v in model.vectors),
+        *(Parameter(name=f"y_{v}", value=0.0, vary=False, scale="linear") for v in model.vectors),
+    )
 
 
 def gain_parameters(
@@ -243,13 +238,12 @@ def adjusted(
 ) -> tuple[Parameter, ...]:
     """The parameters with some replaced and some held; unknown names are refused."""
     by_name = {parameter.name: parameter for parameter in parameters}
-    for parameter in replace:
-        if parameter.name not in by_name:
-            raise unknown_name("parameter", parameter.name, by_name)
-        by_name[parameter.name] = parameter
-    for name, value in (fixed or {}).items():
+    replacements, held = {parameter.name: parameter for parameter in replace}, fixed or {}
+    for name in (*replacements, *held):
         if name not in by_name:
             raise unknown_name("parameter", name, by_name)
+    by_name.update(replacements)
+    for name, value in held.items():
         by_name[name] = dataclasses.replace(by_name[name], value=float(value), vary=False)
     return tuple(by_name.values())
 

@@ -38,10 +38,8 @@ class Posterior(ReadOnlyArrays):
     ----------
     names
         The free parameters.
-    thetas
-        Samples of the optimiser's numbers, shape ``(samples, k)``.
-    values
-        The same in the parameters' own units, shape ``(samples, k)``.
+    thetas, values
+        Samples of the optimiser's numbers, and in the parameters' own units, ``(samples, k)``.
     acceptance
         Share of proposals accepted.
     autocorrelation
@@ -87,16 +85,12 @@ def sample_posterior(
 
     Parameters
     ----------
-    fit
-        A fit.
-    steps
-        Steps of each walker; the first half is thrown away.
+    fit, steps
+        A fit, and steps of each walker; the first half is thrown away.
     walkers
         Number of walkers; four a parameter when None, at least 32.
-    seed
-        Of starts and moves.
-    progress
-        Whether to show progress on stderr.
+    seed, progress
+        Of starts and moves, and whether to show progress on stderr.
 
     Raises
     ------

@@ -43,10 +43,8 @@ class Prediction(ReadOnlyArrays):
 
     Parameters
     ----------
-    horizon
-        Training sequences up to which is predicted.
-    curves
-        The best fit's curves.
+    horizon, curves
+        Training sequences up to which is predicted, and the best fit's curves to there.
     lower, upper
         Ends of the 90 % bands of the mean curve, by ``(evaluator, metric)``, shape ``(times,)``.
     verdict_probability
@@ -94,14 +92,10 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
 
     Parameters
     ----------
-    fit
-        A fit.
-    horizon
-        Training sequences, after the run's start; beyond the log it is an extrapolation.
-    draws
-        Parameter sets to follow.
-    seed
-        Of the draws.
+    fit, horizon
+        A fit, and training sequences after the run's start; beyond the log it is an extrapolation.
+    draws, seed
+        Parameter sets to follow, and the seed of their draws.
 
     Raises
     ------

@@ -22,6 +22,7 @@ from .joint_fit import Fit
 from .multistart import one_blas_thread, polished
 from .problem import Problem
 
+Array = NDArray[np.float64]
 Verdict = Literal["identifiable", "practically non-identifiable", "structurally non-identifiable"]
 
 THRESHOLD = 3.841  # 95 % quantile of χ² with one degree of freedom
@@ -38,10 +39,8 @@ class Profile(ReadOnlyArrays):
 
     Parameters
     ----------
-    name
-        The parameter.
-    values
-        Its values, increasing, shape ``(points,)``.
+    name, values
+        The parameter, and its values, increasing, shape ``(points,)``.
     rise
         Growth of χ² over the best, in units in which 3.84 is the 95 % threshold, ``(points,)``.
     best
@@ -55,8 +54,8 @@ class Profile(ReadOnlyArrays):
     """
 
     name: str
-    values: NDArray[np.float64]
-    rise: NDArray[np.float64]
+    values: Array
+    rise: Array
     best: float
     lower: float | None
     upper: float | None
@@ -66,8 +65,8 @@ class Profile(ReadOnlyArrays):
     def summary(self) -> str:
         """One line of text."""
         ends = ["open" if end is None else f"{end:.4g}" for end in (self.lower, self.upper)]
-        found = "" if self.better == 0 else "; a better optimum was met: refit with more starts"
-        return f"{self.name} = {self.best:.4g} [{ends[0]}, {ends[1]}]: {self.verdict}{found}"
+        more = "" if self.better == 0 else "; a better optimum was met: refit with more starts"
+        return f"{self.name} = {self.best:.4g} [{ends[0]}, {ends[1]}]: {self.verdict}{more}"
 
 
 def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
@@ -75,10 +74,8 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
 
     Parameters
     ----------
-    fit
-        A fit.
-    name
-        A free parameter.
+    fit, name
+        A fit, and a free parameter of it.
     steps
         Most points on each side of the optimum.
 
@@ -96,32 +93,33 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
     with one_blas_thread():
         sides = [_side(problem, fit, j, direction, steps) for direction in (-1, 1)]
     points = [*reversed(sides[0]), (float(fit.theta[j]), fit.chi2), *sides[1]]
-    at = np.array([p[0] for p in points])
-    chi2 = np.array([p[1] for p in points])
+    at, chi2 = np.array(points).T
     lowest = int(np.argmin(chi2))
     rise = (chi2 - chi2[lowest]) / fit.variance
     better = (fit.chi2 - chi2[lowest]) / fit.variance
-    lower = _crossing(at[: lowest + 1][::-1], rise[: lowest + 1][::-1])
-    upper = _crossing(at[lowest:], rise[lowest:])
     declared = problem.free[j]
+    lower, upper = (
+        None if end is None else declared.to_external(end)
+        for end in (
+            _crossing(at[lowest::-1], rise[lowest::-1]),
+            _crossing(at[lowest:], rise[lowest:]),
+        )
+    )
+    verdict: Verdict = "practically non-identifiable"
+    if lower is not None and upper is not None:
+        verdict = "identifiable"
+    elif np.max(rise) < FLAT * THRESHOLD:
+        verdict = "structurally non-identifiable"
     return Profile(
         name=name,
         values=read_only([declared.to_external(v) for v in at]),
         rise=read_only(rise),
         best=declared.to_external(float(at[lowest])),
-        lower=None if lower is None else declared.to_external(lower),
-        upper=None if upper is None else declared.to_external(upper),
-        verdict=_verdict(lower, upper, rise),
+        lower=lower,
+        upper=upper,
+        verdict=verdict,
         better=float(better) if better > FLAT * THRESHOLD else 0.0,
     )
-
-
-def _verdict(lower: float | None, upper: float | None, rise: NDArray[np.float64]) -> Verdict:
-    if lower is not None and upper is not None:
-        return "identifiable"
-    if np.max(rise) < FLAT * THRESHOLD:
-        return "structurally non-identifiable"
-    return "practically non-identifiable"
 
 
 def _side(
@@ -153,7 +151,7 @@ def _side(
     return points
 
 
-def _crossing(at: NDArray[np.float64], rise: NDArray[np.float64]) -> float | None:
+def _crossing(at: Array, rise: Array) -> float | None:
     """Where the profile passes the threshold for good, walking outwards; None if it does not.
 
     A profile that dips again beyond a ridge keeps the dip within the interval.

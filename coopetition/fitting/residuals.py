@@ -46,14 +46,10 @@ class ResidualDiagnostics:
 
     Parameters
     ----------
-    key
-        ``(evaluator, metric)``.
-    points
-        Number of residuals.
-    rmse
-        Root-mean-square of measured − predicted, in the metric's units.
-    bias
-        Their mean.
+    key, points
+        ``(evaluator, metric)``, and the number of residuals.
+    rmse, bias
+        Root-mean-square and mean of measured − predicted, in the metric's units.
     chi2
         Mean of (residual/σ)².
     autocorrelation
@@ -148,16 +144,9 @@ def _runs_p(values: Array) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The process of standardised residuals.
+    """The process of standardised residuals: a², ℓ and b².
 
-    Parameters
-    ----------
-    slow, length
-        Variance a² and correlation length ℓ, in points, of the slow part.
-    white
-        Variance b² of the white part.
-    deviance
-        −2 log-likelihood of all residuals, without the constant n ln 2π.
+    ``deviance`` is −2 log-likelihood of all residuals, without the constant n ln 2π.
     """
 
     slow: float

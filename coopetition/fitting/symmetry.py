@@ -27,27 +27,12 @@ from ..dynamics.model import Model
 RATE = "sequences_per_time"
 
 
-def shift_names(model: Model) -> tuple[str, ...]:
-    """Every parameter a scaling can move: starts, targets, dimensions, declared ones, the rate."""
-    kinds = ("x", "y", "S", "n")
-    return (*(f"{k}_{v}" for k in kinds for v in model.vectors), *model.parameters, RATE)
-
-
 def scaling_symmetries(model: Model, fixed: Collection[str]) -> tuple[Mapping[str, float], ...]:
     """The scalings that change no curve and move no fixed parameter.
 
-    Parameters
-    ----------
-    model
-        A declared model.
-    fixed
-        Names of parameters held at a value other than 0 (0 is mapped to 0 by every scaling).
-
-    Returns
-    -------
-    tuple of mappings
-        A basis; each maps a parameter's name to the exponent with which it scales. Empty where
-        every parameter that is free has an effect of its own.
+    ``fixed`` names the parameters held at a value other than 0 (0 is mapped to 0 by every scaling).
+    The result is a basis; each member maps a parameter's name to the exponent with which it scales.
+    It is empty where every parameter that is free has an effect of its own.
 
     Examples
     --------
@@ -59,7 +44,8 @@ def scaling_symmetries(model: Model, fixed: Collection[str]) -> tuple[Mapping[st
     >>> scaling_symmetries(model, [*targets, "n_a", "n_b", "n_c"])
     ()
     """
-    names = shift_names(model)
+    own = (f"{kind}_{vector}" for kind in ("x", "y", "S", "n") for vector in model.vectors)
+    names = (*own, *model.parameters, RATE)
     shift = dict(zip(names, sp.symbols(f"s0:{len(names)}"), strict=True))
     equations = [shift[name] for name in fixed if name in shift]
     xi, sigma = ({v: shift[f"{k}_{v}"] for v in model.vectors} for k in ("x", "S"))
@@ -96,11 +82,8 @@ def gauge(model: Model, fixed: Collection[str]) -> tuple[str, ...]:
     """
     held: list[str] = []
     left = len(scaling_symmetries(model, fixed))
-    for vector in model.vectors:
-        if left == 0:
-            break
-        now = len(scaling_symmetries(model, [*fixed, *held, f"n_{vector}"]))
-        if now < left:
-            held.append(f"n_{vector}")
-            left = now
+    for name in (f"n_{vector}" for vector in model.vectors):
+        if left and len(scaling_symmetries(model, [*fixed, *held, name])) < left:
+            held.append(name)
+            left -= 1
     return tuple(held)
