@@ -173,7 +173,7 @@ def drawn(fit: Fit, count: int, rng: np.random.Generator) -> tuple[Array, float]
         return np.where(_inside(fit, thetas), log_normal(thetas), -np.inf)
 
     def log_ratio(thetas: Array) -> Array:
-        return _log_likelihood(fit, thetas, coarse=True) - log_normal(thetas)
+        return _log_likelihood(fit, thetas) - log_normal(thetas)
 
     draws = max(DRAWS, count)
     first = _in_box(fit, precision, FIRST * draws, rng)
@@ -201,10 +201,10 @@ def _inside(fit: Fit, thetas: Array) -> NDArray[np.bool_]:
     return np.asarray(np.all((thetas >= box.lower) & (thetas <= box.upper), axis=1))
 
 
-def _log_likelihood(fit: Fit, thetas: Array, *, coarse: bool = False) -> Array:
+def _log_likelihood(fit: Fit, thetas: Array) -> Array:
     """−χ²/2v inside the box, −inf outside, shape ``(n,)``."""
     inside = _inside(fit, thetas)
     result = np.full(len(thetas), -np.inf)
     if inside.any():
-        result[inside] = -0.5 * fit.problem.costs(thetas[inside], coarse=coarse) / fit.variance
+        result[inside] = -0.5 * fit.problem.costs(thetas[inside]) / fit.variance
     return result
