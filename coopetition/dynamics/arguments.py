@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import unknown_name
+from ..seeds import stream
 from .catalogue import get
 from .model import Model
 from .solver.arithmetic import Arithmetic
 from .solver.compilation import CompiledODE, compile_ode
-from .starts import Start, seeded_start
+from .starts import Start, random_start
 from .trajectory import Floats
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
@@ -144,7 +145,7 @@ def given_start(model: Model | ReducedODE, start: Any) -> Any:
         return start
     if not isinstance(model, Model):
         raise ValueError(f"start is needed: {model.name} has no vectors to draw one from")
-    return seeded_start(model, 0, {})
+    return random_start(model, stream(0, "start"), description="random, seed 0")
 
 
 def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:

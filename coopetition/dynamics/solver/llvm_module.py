@@ -176,18 +176,18 @@ def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     b.branch(end)
 
     b.position_at_end(update)
-    moved = [a.add(b, s, a.scale(b, step_size, f)) for s, f in zip(state, slopes, strict=True)]
+    new_state = [a.add(b, s, a.scale(b, step_size, f)) for s, f in zip(state, slopes, strict=True)]
     after = b.add(step, INT64(1))
     b.cbranch(b.icmp_signed("==", after, next_kept), keep, onward)
     b.position_at_end(keep)
-    write_all(b, a, moved, rows, b.mul(kept, INT64(a.size * states)))
+    write_all(b, a, new_state, rows, b.mul(kept, INT64(a.size * states)))
     one_more, later = b.add(kept, INT64(1)), b.add(next_kept, every)
     b.branch(onward)
     b.position_at_end(onward)
     kept_after = _phi(b, (kept, update), (one_more, keep))
     next_after = _phi(b, (next_kept, update), (later, keep))
     for loop, value in zip(
-        (step, kept, next_kept, *loops), (after, kept_after, next_after, *_flatten(moved)),
+        (step, kept, next_kept, *loops), (after, kept_after, next_after, *_flatten(new_state)),
         strict=True,
     ):  # fmt: skip
         loop.add_incoming(value, onward)

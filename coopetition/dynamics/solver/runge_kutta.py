@@ -71,10 +71,11 @@ class _StepWriter:
     def rhs(self, state: Sequence[Any]) -> list[Any]:
         return self.program.emit(self.b, self.a, state, self.p)
 
-    def plain(self, value: float) -> ir.Constant:
+    def splat(self, value: float) -> ir.Constant:
+        """The same number in every lane."""
         return constant(value, self.a.lanes)
 
-    def moved(
+    def state_after(
         self, h: ir.Value, weights: Sequence[F], slopes: Sequence[Sequence[Any]]
     ) -> list[Any]:
         """The state after a step, y + h Σ_j weights_j k_j for every state."""
@@ -91,18 +92,18 @@ class _StepWriter:
             total = None
             for weight, slope in zip(weights, k, strict=True):
                 if weight:
-                    term = self.a.scale(self.b, self.plain(float(weight)), slope)
+                    term = self.a.scale(self.b, self.splat(float(weight)), slope)
                     total = term if total is None else self.a.add(self.b, total, term)
             sums.append(total)
         return sums
 
     def norm(self, vectors: Sequence[ir.Value], scales: Sequence[ir.Value]) -> ir.Value:
         """Root of the mean of (vector/scale)²."""
-        total = self.plain(0.0)
+        total = self.splat(0.0)
         for part, scale in zip(vectors, scales, strict=True):
             ratio = self.b.fdiv(part, scale)
             total = self.b.fadd(total, self.b.fmul(ratio, ratio))
-        mean = self.b.fmul(total, self.plain(1.0 / len(vectors)))
+        mean = self.b.fmul(total, self.splat(1.0 / len(vectors)))
         return intrinsic(self.b, "sqrt", mean)
 
     def scales(self, *states: Sequence[Any]) -> list[ir.Value]:
@@ -118,7 +119,7 @@ class _StepWriter:
         return result
 
     def sensitivity_error(
-        self, h: ir.Value, errors: Sequence[Any], moved: Sequence[Any]
+        self, h: ir.Value, errors: Sequence[Any], new_state: Sequence[Any]
     ) -> ir.Value:
         """The largest |error|/(atol + slack · rtol · |sensitivity|) over directions, maximum norms.
 
@@ -127,10 +128,10 @@ class _StepWriter:
         have not, would meanwhile grow without bound. On other trajectories the slack keeps this
         from shortening a step.
         """
-        rtol = self.b.fmul(self.control("rtol"), self.plain(SENSITIVITY_SLACK))
+        rtol = self.b.fmul(self.control("rtol"), self.splat(SENSITIVITY_SLACK))
         error = self.a.largest_derivatives(self.b, errors)
-        size = self.a.largest_derivatives(self.b, [*self.y, *moved])
-        worst = self.plain(0.0)
+        size = self.a.largest_derivatives(self.b, [*self.y, *new_state])
+        worst = self.splat(0.0)
         for one, of in zip(error, size, strict=True):
             scale = self.b.fadd(self.control("atol"), self.b.fmul(rtol, of))
             ratio = self.b.fdiv(self.b.fmul(h, one), scale)
@@ -146,8 +147,8 @@ class _StepWriter:
         integers: ir.Type = INT64 if lanes == 1 else ir.VectorType(INT64, lanes)
         bits = self.b.sitofp(self.b.bitcast(base, integers), vector(lanes))
         one = (1023.0 - 0.043) * 2.0**52
-        scaled = self.b.fmul(self.b.fsub(bits, self.plain(one)), self.plain(exponent))
-        back = self.b.fptosi(self.b.fadd(scaled, self.plain(one)), integers)
+        scaled = self.b.fmul(self.b.fsub(bits, self.splat(one)), self.splat(exponent))
+        back = self.b.fptosi(self.b.fadd(scaled, self.splat(one)), integers)
         return self.b.bitcast(back, vector(lanes))
 
     def lanes_as_bits(self, condition: ir.Value) -> ir.Value:
@@ -164,28 +165,28 @@ def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     """
     e = _StepWriter(module, "begin", ode, a)
     b = e.b
-    fresh = b.fcmp_ordered(">", e.control("fresh"), e.plain(0.5))
+    fresh = b.fcmp_ordered(">", e.control("fresh"), e.splat(0.5))
     slope = e.rhs(e.y)
     scales = e.scales(e.y)
     size = e.norm([y[0] for y in e.y], scales)
     rate = e.norm([k[0] for k in slope], scales)
-    tiny = b.or_(b.fcmp_ordered("<", size, e.plain(1e-5)), b.fcmp_ordered("<", rate, e.plain(1e-5)))
-    guess = b.select(tiny, e.plain(1e-6), b.fdiv(b.fmul(e.plain(0.01), size), rate))
+    tiny = b.or_(b.fcmp_ordered("<", size, e.splat(1e-5)), b.fcmp_ordered("<", rate, e.splat(1e-5)))
+    guess = b.select(tiny, e.splat(1e-6), b.fdiv(b.fmul(e.splat(0.01), size), rate))
     span = b.fsub(e.control("end"), e.control("time"))
     guess = intrinsic(b, "minnum", guess, span)
-    after = e.rhs(e.moved(guess, (F(1),), (slope,)))
+    after = e.rhs(e.state_after(guess, (F(1),), (slope,)))
     bend = [b.fsub(n[0], o[0]) for n, o in zip(after, slope, strict=True)]
     bend_rate = b.fdiv(e.norm(bend, scales), guess)
-    fastest = intrinsic(b, "maxnum", intrinsic(b, "maxnum", rate, bend_rate), e.plain(1e-15))
-    step = e.power(b.fdiv(e.plain(0.01), fastest), 0.2)
-    step = intrinsic(b, "minnum", step, b.fmul(e.plain(100.0), guess))
+    fastest = intrinsic(b, "maxnum", intrinsic(b, "maxnum", rate, bend_rate), e.splat(1e-15))
+    step = e.power(b.fdiv(e.splat(0.01), fastest), 0.2)
+    step = intrinsic(b, "minnum", step, b.fmul(e.splat(100.0), guess))
     step = intrinsic(b, "minnum", step, span)
     kept = e.numbers(e.layout.slope, len(slope))
     chosen = [a.select(b, fresh, n, o) for n, o in zip(slope, kept, strict=True)]
     write_all(b, a, chosen, e.work, e.layout.slope)
     e.set_control("step", b.select(fresh, step, e.control("step")))
-    e.set_control("error_old", b.select(fresh, e.plain(1e-4), e.control("error_old")))
-    e.set_control("fresh", e.plain(0.0))
+    e.set_control("error_old", b.select(fresh, e.splat(1e-4), e.control("error_old")))
+    e.set_control("fresh", e.splat(0.0))
     b.ret(INT64(0))
 
 
@@ -199,32 +200,32 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     b = e.b
     time, end = e.control("time"), e.control("end")
     remaining = b.fsub(end, time)
-    last = b.fcmp_ordered(">=", b.fmul(e.control("step"), e.plain(1.0 + 1e-10)), remaining)
+    last = b.fcmp_ordered(">=", b.fmul(e.control("step"), e.splat(1.0 + 1e-10)), remaining)
     h = b.select(last, remaining, e.control("step"))
 
     slopes = [e.numbers(e.layout.slope, len(e.y))]
-    moved: list[Any] = []
+    new_state: list[Any] = []
     for weights in STAGES:
-        moved = e.moved(h, weights, slopes)
-        slopes.append(e.rhs(moved))
+        new_state = e.state_after(h, weights, slopes)
+        slopes.append(e.rhs(new_state))
 
     error_slopes = e.combined(ERROR, slopes)
     errors = [b.fmul(h, error[0]) for error in error_slopes]
-    error = e.norm(errors, e.scales(e.y, moved))
+    error = e.norm(errors, e.scales(e.y, new_state))
     if a.directions:
-        error = intrinsic(b, "maxnum", error, e.sensitivity_error(h, error_slopes, moved))
-    accepted = b.fcmp_ordered("<=", error, e.plain(1.0))
+        error = intrinsic(b, "maxnum", error, e.sensitivity_error(h, error_slopes, new_state))
+    accepted = b.fcmp_ordered("<=", error, e.splat(1.0))
     _control_step(e, h, last, error, accepted)
     arrival = b.select(last, end, b.fadd(time, h))
     new_time = b.select(accepted, arrival, time)
     e.set_control("time", new_time)
     e.set_control("time_old", b.select(accepted, time, e.control("time_old")))
     e.set_control("step_old", b.select(accepted, h, e.control("step_old")))
-    steps = b.fadd(e.control("steps"), e.plain(1.0))
+    steps = b.fadd(e.control("steps"), e.splat(1.0))
     e.set_control("steps", steps)
 
-    _write_interpolant(e, h, slopes, moved, accepted)
-    kept = [a.select(b, accepted, n, o) for n, o in zip(moved, e.y, strict=True)]
+    _write_interpolant(e, h, slopes, new_state, accepted)
+    kept = [a.select(b, accepted, n, o) for n, o in zip(new_state, e.y, strict=True)]
     write_all(b, a, kept, e.work, e.layout.y)
     first = [a.select(b, accepted, n, o) for n, o in zip(slopes[-1], slopes[0], strict=True)]
     write_all(b, a, first, e.work, e.layout.slope)
@@ -240,31 +241,33 @@ def _control_step(
 ) -> None:
     """The next step size: PI control where accepted, plain reduction where not."""
     b = e.b
-    bounded = intrinsic(b, "maxnum", error, e.plain(1e-10))
+    bounded = intrinsic(b, "maxnum", error, e.splat(1e-10))
     grown = b.fmul(e.power(bounded, -ALPHA), e.power(e.control("error_old"), BETA))
-    grown = b.fmul(grown, e.plain(SAFETY))
+    grown = b.fmul(grown, e.splat(SAFETY))
     grown = intrinsic(
-        b, "maxnum", e.plain(SMALLEST), intrinsic(b, "minnum", grown, e.plain(LARGEST))
+        b, "maxnum", e.splat(SMALLEST), intrinsic(b, "minnum", grown, e.splat(LARGEST))
     )
     # a NaN compares false and so takes the strongest reduction
-    finite = b.fcmp_ordered("<", error, e.plain(1e10))
-    shrunk = b.fmul(e.power(bounded, -0.2), e.plain(SAFETY))
-    shrunk = b.select(finite, intrinsic(b, "maxnum", shrunk, e.plain(SMALLEST)), e.plain(SMALLEST))
+    finite = b.fcmp_ordered("<", error, e.splat(1e10))
+    shrunk = b.fmul(e.power(bounded, -0.2), e.splat(SAFETY))
+    shrunk = b.select(finite, intrinsic(b, "maxnum", shrunk, e.splat(SMALLEST)), e.splat(SMALLEST))
     # the last step is cut to the end; the controller goes on from the size it had chosen
     following = b.select(last, e.control("step"), b.fmul(h, grown))
     e.set_control("step", b.select(accepted, following, b.fmul(h, shrunk)))
-    floor = intrinsic(b, "maxnum", error, e.plain(1e-4))
+    floor = intrinsic(b, "maxnum", error, e.splat(1e-4))
     e.set_control("error_old", b.select(accepted, floor, e.control("error_old")))
 
 
 def _write_interpolant(
-    e: _StepWriter, h: ir.Value, slopes: Sequence[Any], moved: Sequence[Any], accepted: ir.Value
+    e: _StepWriter, h: ir.Value, slopes: Sequence[Any], new_state: Sequence[Any], accepted: ir.Value
 ) -> None:
     """y(t + θh) = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))), kept where the step was accepted."""
     a, b = e.a, e.b
     bends = e.combined(DENSE, slopes)
     rows: list[list[Any]] = [[] for _ in range(DENSE_ROWS)]
-    for y, new, first, final, bend in zip(e.y, moved, slopes[0], slopes[-1], bends, strict=True):
+    for y, new, first, final, bend in zip(
+        e.y, new_state, slopes[0], slopes[-1], bends, strict=True
+    ):
         rise = a.subtract(b, new, y)
         departure = a.subtract(b, a.scale(b, h, first), rise)
         arrival = a.subtract(b, a.subtract(b, rise, a.scale(b, h, final)), departure)
