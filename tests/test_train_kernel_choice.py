@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tolerances import BFLOAT16, FLOAT32
 
 from coopetition.errors import TrainingError
 from coopetition.settings.training import OptimisationSettings
+from coopetition.train import loop
 from coopetition.train.compute import triton
 from coopetition.train.compute.kernel_choice import choose_kernels
 from coopetition.train.compute.precision import check_precision, products
@@ -223,3 +225,10 @@ def test_kernels_and_capture_may_change_when_a_run_is_continued(tmp_path):
     assert run.sequences == 280
     with pytest.raises(ValueError, match="other run settings"):
         go(small(run={**longer, "matmul": "bf16"}), tmp_path / "run", resume=True)
+
+
+def test_one_place_knows_of_the_fused_kernels():
+    train = Path(loop.__file__).parent
+    files = [path for path in train.rglob("*.py") if "triton" not in path.parts]
+    known = [path.name for path in files if "triton" in path.read_text(encoding="utf-8")]
+    assert known == ["kernel_choice.py"]

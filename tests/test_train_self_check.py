@@ -81,6 +81,9 @@ class Raises(Right):
     def __call__(self, batch):
         raise RuntimeError("no kernel image is available\nfor execution on the device")
 
+    def settle(self):
+        raise RuntimeError("nothing can be launched")
+
 
 class FailingTapes(Tapes):
     def record(self, work):

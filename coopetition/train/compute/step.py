@@ -112,8 +112,7 @@ class TrainingStep:
         return loss
 
     def use_plain(self, reason: str) -> None:
-        """Compute steps by PyTorch's own operations from now on; ``reason`` says why."""
-        self.settle()
+        """Compute steps by PyTorch's own operations from now on, ``reason`` says why; settled."""
         self.choice, self.fused = KernelChoice(kernels="plain", reason=reason), None
         if self.matmul == "tf32x3":
             self.matmul = "fp32"  # from which it differs in the last bits
@@ -217,6 +216,10 @@ class TrainingStep:
     def state_tensors(self) -> dict[str, Tensor]:
         """Weights, moments and the number of steps, under flat names, to be stored; settled."""
         self.settle()
+        return self.present_tensors()
+
+    def present_tensors(self) -> dict[str, Tensor]:
+        """As `state_tensors`, with rows that wait as they are."""
         optimiser = self.optimiser
         buffers = {"parameters": optimiser.parameters}
         buffers.update({f"moment_{i + 1}": moment for i, moment in enumerate(optimiser.moments)})
@@ -236,7 +239,7 @@ class TrainingStep:
         CheckpointError
             If a tensor is missing, superfluous or of another shape.
         """
-        own = self.state_tensors()
+        own = self.present_tensors()
         if weights_only:
             own = {name: tensor for name, tensor in own.items() if name.startswith("parameters/")}
             state = {name: tensor for name, tensor in state.items() if name in own}
