@@ -13,7 +13,6 @@ from coopetition.forecasting.theories import Logistics
 from coopetition.logs import published_runs, read_curves
 from coopetition.settings.covariates import (
     COVARIATES,
-    covariate,
     covariates,
     data_kind,
     head_start,
@@ -81,8 +80,6 @@ def test_runs_of_another_kind_are_told_apart():
     assert head_start({"start": "ciwl_only at 6e6"}) == 6e6
     assert "icl_only" in str(unusable({**BASE, "data": "icl_only"}))
     assert "started from" in str(unusable({**BASE, "start": "layer 2 of main"}))
-    with pytest.raises(ValueError, match="did you mean 'matching'"):
-        covariate("matchin")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..curves.curve import head_start as head_start  # read by those who read covariates
-from ..errors import unknown_name
 from .schema import InMaps
 from .training import BY_SHORT_NAME
 
@@ -211,7 +210,6 @@ def _all() -> tuple[Covariate, ...]:
 
 
 COVARIATES = _all()
-NAMES = tuple(covariate.name for covariate in COVARIATES)
 UNSAID = {covariate.name: covariate.value({}) for covariate in COVARIATES}  # of no settings at all
 
 
@@ -242,13 +240,6 @@ def covariates(settings: Mapping[str, Any]) -> dict[str, float | None]:
 def combination(kind: str, values: Mapping[str, float | None]) -> tuple[Any, ...]:
     """The kind of data and all covariates; one that came after they were stored, as if not said."""
     return (kind, *(values.get(c.name, UNSAID[c.name]) for c in COVARIATES))
-
-
-def covariate(name: str) -> Covariate:
-    """One covariate; unknown names are refused with the nearest."""
-    if name not in NAMES:
-        raise unknown_name("covariate", name, NAMES)
-    return COVARIATES[NAMES.index(name)]
 
 
 def time_scale_of(settings: Mapping[str, Any]) -> float:

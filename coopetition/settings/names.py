@@ -14,11 +14,14 @@ from typing import Any
 
 from ..errors import unknown_name
 from .covariates import COVARIATES, data_kind, unusable
-from .training import BY_SHORT_NAME, TrainingSettings
+from .training import BY_SHORT_NAME, SequenceKind, TrainingSettings
 from .yaml_files import as_plain, from_plain, merged
 
-# what plain bursty sequences are beside their burstiness
-_PLAIN = {"distractor": True, "no_support": False, "unique_rest": False}
+# what tells sequences from plain bursty ones, beside their burstiness and labels
+_PLAIN = {
+    name: SequenceKind.model_fields[name].default
+    for name in ("distractor", "no_support", "unique_rest")
+}
 # labels of our trainer that leave one strategy alone, by the published runs' name of such data
 _ONLY = {"random": "icl_only", "query_copied": "ciwl_only"}
 _NOTHING: tuple[Any, ...] = (None, (), [], {}, "")
@@ -124,7 +127,7 @@ def with_short_names(base: TrainingSettings, changes: Mapping[str, Any]) -> Trai
 
 
 def from_short_names(settings: Mapping[str, Any]) -> TrainingSettings:
-    """Settings of a run known by short names only, such as a published one; else the defaults.
+    """Settings of a run known by short names, such as a published one; the rest by default.
 
     Its data are Gaussian classes unless ``data_kind`` names another kind that needs no file.
     """
@@ -160,8 +163,7 @@ def unlike(settings: Mapping[str, Any], made: TrainingSettings) -> dict[str, str
         if theirs is None and covariate.unknown == 0:
             theirs = 0.0
         if mine is not None and theirs is not None and not math.isclose(mine, theirs, abs_tol=1e-9):
-            meaning = covariate.meaning
-            differences[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({meaning})"
+            differences[covariate.name] = f"{mine:.3g}, not {theirs:.3g} ({covariate.meaning})"
     return differences
 
 
@@ -183,6 +185,7 @@ def not_read(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _sentences(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The sentences of `not_read`."""
     for name, value in settings.items():
         inside = {f"{name}.{n}": v for n, v in value.items()} if isinstance(value, Mapping) else {}
         for dotted, said in {str(name): value, **inside}.items():

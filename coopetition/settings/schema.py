@@ -8,6 +8,7 @@ Classes of settings are frozen, checked when made, and have errors of one line. 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
@@ -176,12 +177,12 @@ class Setting:
         """Whether it is a whole number."""
         return self.field.annotation is int
 
-    @property
+    @functools.cached_property
     def largest(self) -> float:
         """The largest value that it may have."""
         return self._limit("le", math.inf)
 
-    @property
+    @functools.cached_property
     def positive(self) -> bool:
         """Whether it must be positive to be trained, or for maps to compare it with others."""
         doubled = any(isinstance(use.transform, Doublings) for use in self.maps)
