@@ -132,6 +132,11 @@ def test_other_settings_before_more_of_the_same():
     assert promising([again, other, first], 0.8, 3) == [first, other, again]
 
 
+def test_no_candidate_is_looked_at_twice():
+    every = [screened(cost, chance, "a") for cost, chance in ((1, 0.9), (2, 0.95), (3, 0.5))]
+    assert promising(every, 0.8, 8) == every
+
+
 def test_matching_exemplars_keeps_icl_in_the_papers_run(found, base):
     chances = found.base_forecast.verdict_probability
     assert chances["transient"] > 0.5

@@ -176,16 +176,15 @@ def rank(persistent: float, candidate: Candidate, sure: float) -> tuple[float, .
 
 
 def promising(screened: Sequence[Screened], sure: float, count: int) -> list[Screened]:
-    """The best candidates, one for each set of settings that is changed as long as they last."""
+    """The best candidates, each once; those that change the same settings as a better one later."""
     in_order = sorted(screened, key=lambda s: rank(s.persistent, s.candidate, sure))
-    first: dict[frozenset[str], Screened] = {}
+    groups: list[list[Screened]] = [[], [], [], []]
+    seen: set[frozenset[str]] = set()
     for one in in_order:
-        first.setdefault(frozenset(one.candidate.changes), one)
-    others = [one for one in in_order if first[frozenset(one.candidate.changes)] is not one]
-    good = [one for one in first.values() if one.persistent >= sure]
-    poor = [one for one in first.values() if one.persistent < sure]
-    second = [one for one in others if one.persistent >= sure]
-    return [*good, *second, *poor, *others][:count]
+        names = frozenset(one.candidate.changes)
+        groups[2 * (one.persistent < sure) + (names in seen)].append(one)
+        seen.add(names)
+    return [one for group in groups for one in group][:count]
 
 
 def _proposal(
