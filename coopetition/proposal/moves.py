@@ -19,25 +19,7 @@ CHANGE = 0.1  # cost of touching a setting at all, so that few large changes bea
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Move:
-    """A setting that may move.
-
-    Parameters
-    ----------
-    setting
-        Its short name, as in `Curves.settings`.
-    lower, upper
-        Between which values, ends included.
-    log
-        Whether equal ratios count as equal moves, not equal differences.
-    whole
-        Whether it is a whole number.
-    multiple
-        Of what a whole number is a multiple, such as a width of the number of heads.
-    unit
-        Of distance: doublings on a logarithmic scale, else what counts as one move, such as half
-        of a share.
-    price
-        Cost of a move by one unit, besides `CHANGE` for moving at all.
+    """A setting that may move, between which values and at what price.
 
     Raises
     ------
@@ -52,14 +34,14 @@ class Move:
     2.1
     """
 
-    setting: str
-    lower: float
+    setting: str  # its short name, as in `Curves.settings`
+    lower: float  # between which values, ends included
     upper: float
-    log: bool = False
-    whole: bool = False
-    multiple: int = 1
-    unit: float = 1.0
-    price: float = 1.0
+    log: bool = False  # whether equal ratios count as equal moves, not equal differences
+    whole: bool = False  # whether it is a whole number ...
+    multiple: int = 1  # ... and of what a multiple, such as a width of the number of heads
+    unit: float = 1.0  # of distance: doublings on a logarithmic scale, else such as half of a share
+    price: float = 1.0  # of a move by one unit, besides `CHANGE` for moving at all
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lower) and self.lower < self.upper < math.inf):
@@ -109,10 +91,7 @@ class Move:
     def distance(self, before: float, after: float) -> float:
         """How far one value is from another: doublings on a logarithmic scale, else the difference.
 
-        Raises
-        ------
-        ValueError
-            If the scale is logarithmic and the first value is not positive.
+        ValueError if the scale is logarithmic and the first value is not positive.
         """
         if not self.log:
             return after - before

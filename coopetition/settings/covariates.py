@@ -38,33 +38,16 @@ ORDER = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Covariate:
-    """One number made of settings.
-
-    Parameters
-    ----------
-    name
-        Its name.
-    meaning
-        What one unit of it is, in words.
-    of
-        The settings it is made of, by short name.
-    value
-        From the settings to the number; None where they do not say.
-    unknown
-        Standard deviation of the number where settings do not say; 0 if 0 may then be assumed.
-    reach
-        How far one unit can move a parameter, in units of its `setting_spread`.
-    effects
-        Expected effects that have a direction, by parameter: mean and standard deviation of the
-        change of its logarithm by one unit.
-    """
+    """One number made of settings, 0 at the base."""
 
     name: str
-    meaning: str
-    of: tuple[str, ...]
-    value: Callable[[Mapping[str, Any]], float | None]
-    unknown: float = 0.0
-    reach: float
+    meaning: str  # what one unit of it is, in words
+    of: tuple[str, ...]  # the settings it is made of, by short name
+    value: Callable[[Mapping[str, Any]], float | None]  # of settings; None where they do not say
+    unknown: float = 0.0  # standard deviation where settings do not say it; 0: 0 may be assumed
+    reach: float  # how far one unit can move a parameter, in its `setting_spread`
+    # expected effects that have a direction, by parameter: mean and standard deviation of the
+    # change of its logarithm by one unit
     effects: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
@@ -214,14 +197,9 @@ UNSAID = {covariate.name: covariate.value({}) for covariate in COVARIATES}  # of
 
 
 def covariates(settings: Mapping[str, Any]) -> dict[str, float | None]:
-    """Every covariate of a run's settings, None where the settings do not say.
+    """Every covariate of a run's settings, as in `Curves.settings`; None where they do not say.
 
     Rounded, so that equal settings are equal whichever library took their logarithms.
-
-    Parameters
-    ----------
-    settings
-        As in `Curves.settings`.
 
     Raises
     ------
