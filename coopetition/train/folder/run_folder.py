@@ -104,7 +104,7 @@ class RunFolder:
             for metric, of_metric in by_metric.items()
         ]
         rows += [(name, *key.split("/"), sequences, value, "", "") for key, value in more.items()]
-        with self.making_room("the evaluation", sequences):
+        with self.writing("the evaluation", sequences):
             if self.settings.run.per_sequence:
                 self.write_values(sequences, values)
             append_rows(self.path / CURVES, rows)
@@ -112,13 +112,13 @@ class RunFolder:
     def append_measures(self, sequences: int, measures: Mapping[str, float]) -> None:
         """Add one measurement of the circuits, by flat names."""
         name = self.settings.name
-        with self.making_room("the measures", sequences):
+        with self.writing("the measures", sequences):
             append_rows(
                 self.path / MEASURES, [(name, m, sequences, v) for m, v in measures.items()]
             )
 
     @contextlib.contextmanager
-    def making_room(self, what: str, sequences: int) -> Iterator[None]:
+    def writing(self, what: str, sequences: int) -> Iterator[None]:
         """Turn the failure to write something into an error that says how to go on."""
         try:
             yield
