@@ -45,8 +45,10 @@ def require_files(sources: Iterable[str], columns: Columns | None) -> None:
     ValueError
         Naming what was given instead.
     """
+    from coopetition.fitting import holds_fits
+
     sources = list(sources)
-    knowing = [one for one in sources if one.startswith(SHIPPED) or one.endswith(".json")]
+    knowing = [one for one in sources if one.startswith(SHIPPED) or holds_fits(one)]
     if columns is not None and len(knowing) == len(sources):
         given = ", ".join(sources[:3]) + (" …" if len(sources) > 3 else "")
         raise ValueError(

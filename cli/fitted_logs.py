@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .curves_options import read_logs, require_files
+from .curves_options import SHIPPED, read_logs, require_files
 
 if TYPE_CHECKING:
     from coopetition import Curves
@@ -21,12 +21,12 @@ def logs_of(sources: tuple[str, ...], columns: Columns | None = None) -> list[Cu
     knows its own.
     """
     from coopetition.curves.runs import each_once
-    from coopetition.fitting import read_fits
+    from coopetition.fitting import holds_fits, read_fits
 
     require_files(sources, columns)
     runs: list[Curves] = []
     for source in sources:
-        if source.endswith(".json"):
+        if holds_fits(source):
             runs += [log_behind(fit, source) for fit in read_fits(source)]
         else:
             runs += read_logs([source], columns, run=None)
@@ -41,21 +41,22 @@ def log_behind(fit: Fit, source: str) -> Curves:
     stated: Mapping[str, Any] = fit.measurements.source
     if "path" not in stated:
         raise ValueError(f"{source} does not say which log run {fit.run} was read from")
-    place, columns = log_place(str(stated["path"])), stated.get("columns")
-    runs = read_curves(place, columns=columns)
-    if "sha256" in stated and runs[0].source["sha256"] != stated["sha256"]:
+    given, columns = Path(str(stated["path"])), stated.get("columns")
+    beside = Path(source).parent  # where a log that was named relative to the fit still lies
+    places = dict.fromkeys([given, beside / given, beside / given.name])
+    shipped = str(given).startswith(SHIPPED)
+    logs = [str(given)] if shipped else [str(place) for place in places if place.exists()]
+    if not logs:
         raise LogError(
-            f"{stated['path']} is not what it was when run {fit.run} in {source} was fitted to it: "
-            "fit again, or give the log instead of the fit"
+            f"the log of run {fit.run} in {source} is neither at {given} nor beside the fit: put "
+            "it there, fit again, or give the log instead of the fit"
         )
-    return runs[0] if len(runs) == 1 else read_curves(place, columns=columns, run=fit.run)[0]
-
-
-def log_place(path: str) -> str:
-    """A run's folder where the log is the one read there, beside settings; else the log itself."""
-    from coopetition.logs.reading import FOLDER_LOGS
-
-    file = Path(path)
-    first = next((name for name in FOLDER_LOGS if (file.parent / name).is_file()), None)
-    is_run = file.is_file() and first == file.name and (file.parent / "settings.yaml").exists()
-    return str(file.parent) if is_run else path
+    for log in logs:
+        runs = read_curves(log, columns=columns)
+        if stated.get("sha256") in (None, runs[0].source["sha256"]):
+            names = [run.run for run in runs]
+            return runs[names.index(fit.run) if len(runs) > 1 else 0]
+    raise LogError(
+        f"{', '.join(logs)} is not what it was when run {fit.run} in {source} was fitted to it: "
+        "fit again, or give the log instead of the fit"
+    )

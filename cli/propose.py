@@ -105,6 +105,7 @@ def propose(
     coopetition propose published:main --budget 2e7
     coopetition propose runs/mine --move match_probability --move n_classes=log:1600:12800@2 -o DIR
     """
+    from coopetition.fitting import holds_fits
     from coopetition.forecasting.settings_map import load_map, map_for
     from coopetition.logs.columns import entries_of
     from coopetition.proposal import most_informative, with_runs
@@ -146,7 +147,7 @@ def propose(
         }  # fmt: skip
         files = write_proposals(
             proposals, output, settings_map, base.full, settings=options,
-            inputs=[*(f for f in fits if f.endswith(".json")), *filter(None, (settings, map_file))],
+            inputs=[*(f for f in fits if holds_fits(f)), *filter(None, (settings, map_file))],
             sources=[curves.source for curves in logs],
         )  # fmt: skip
     if plot is not None:

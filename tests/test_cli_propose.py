@@ -281,3 +281,24 @@ def test_a_folder_without_predictions_is_a_stated_failure(run, tmp_path):
     result = run("verify", tmp_path)
     assert result.exit_code == 1
     assert "coopetition propose" in result.stderr
+
+
+def test_a_fit_finds_its_log_from_another_folder_and_under_any_name(
+    run, logs_of, tmp_path, monkeypatch
+):
+    (main,) = read_curves("published:main")
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(own)
+    write_curves("log.csv", [main])
+    made = run("fit", "log.csv", "--starts", 1, "--quiet", "-o", "fit.json")
+    assert made.exit_code == 0, made.output
+    (own / "fit.json").rename(own / "fit.txt.json")
+    monkeypatch.chdir(other)
+    (curves,) = logs_of((str(own / "fit.txt.json"),))
+    assert curves.run == "main"
+    (own / "log.csv").rename(own / "gone.csv")
+    told = run("propose", own / "fit.txt.json")
+    assert told.exit_code == 1
+    assert "is neither at log.csv nor beside the fit" in told.stderr

@@ -5,7 +5,7 @@
 """
 
 from .comparison import Comparison, compare, rank
-from .fit_files import read_fits, write_fits
+from .fit_files import holds_fits, read_fits, write_fits
 from .information import FittedParameter
 from .joint_fit import Fit, fit
 from .measurements import Measurements, Target
@@ -33,6 +33,7 @@ __all__ = [
     "compare",
     "fit",
     "gauge",
+    "holds_fits",
     "predict",
     "profile",
     "rank",

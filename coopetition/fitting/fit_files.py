@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from .problem import readout_form
 
 KIND, FORMAT = "fits", 2
 REMEDY = "fit again with coopetition fit -o"
+_BEGINNING = re.compile(rb'\s*\{\s*"format":\s*"coopetition fits')
 
 
 def write_fits(
@@ -83,6 +85,15 @@ def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
                 f"together); {REMEDY}"
             )
     return tuple(entry.fit for entry in stored.fits)
+
+
+def holds_fits(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as `write_fits` begins one, whatever it is called."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return _BEGINNING.match(content.read(200)) is not None
 
 
 def json_entry(fit: Fit) -> dict[str, Any]:

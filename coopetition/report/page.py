@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..errors import CoopetitionError, LogError
 from ..files import provenance, write_atomically
+from ..fitting import holds_fits
 from ..logs import Columns, read_curves
 from ..logs.reading import SHIPPED, run_folders
-from .sections import Section, holds_fits, holds_proposals, of_curves, of_fits, of_proposals
+from .sections import Section, holds_proposals, of_curves, of_fits, of_proposals
 
 OnePath = str | os.PathLike[str]
 Paths = OnePath | Sequence[OnePath]

@@ -133,14 +133,6 @@ def _landmark_table(marks: Landmarks) -> Table:
 # ---- fits and their forecasts ----------------------------------------------------------------
 
 
-def holds_fits(path: str) -> bool:
-    """Whether it is a file that `fit -o` wrote; a `LogError` where it ends in .json and is none."""
-    if not path.endswith(".json") or not Path(path).is_file():
-        return False
-    content = _content(path)
-    return isinstance(content, dict) and "fits" in content
-
-
 def of_fits(path: str) -> list[Section]:
     """Every fit in the file, each followed by its forecast if it has one."""
     from ..fitting import read_fits
