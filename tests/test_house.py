@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "coopetition"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "cli").rglob("*.py")])
 LONGEST = 500  # lines of a file
+MOST = 16  # modules of a folder, besides its `__init__`
 
 # a module imports only what stands above it; ground files come first, then the rooms
 GROUND = ("version", "errors", "seeds", "arrays", "files")
@@ -155,6 +156,11 @@ def test_the_top_level_holds_the_rooms_and_a_little_ground():
     assert {p.stem for p in PACKAGE.glob("*.py")} == {"__init__", *GROUND}
     assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
     assert len(GROUND) <= 5
+
+
+def test_no_folder_is_crowded():
+    for folder in {p.parent for p in SOURCES if p.is_relative_to(PACKAGE)}:
+        assert len([p for p in folder.glob("*.py") if p.stem != "__init__"]) <= MOST, folder
 
 
 def test_the_list_of_packages_is_the_tree():
