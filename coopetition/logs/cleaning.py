@@ -167,9 +167,11 @@ def _merged(curve: RawCurve, raw: RawRun, said: list[str]) -> RawCurve:
     first = np.unique(group, return_index=True)[1]
     merged = curve.take(first)
     sem, n = merged.sem, merged.n
-    if curve.sem is not None:  # of a mean of independent values; of one value where all are alike
+    if (
+        curve.sem is not None and sem is not None
+    ):  # of a mean of independent values; of one value where all are alike
         sem = np.where(differ, np.sqrt(mean(curve.sem**2) / counts), sem)
-    if curve.n is not None:
+    if curve.n is not None and n is not None:
         n = np.where(differ, mean(curve.n) * counts, n)
     values = np.where(differ, mean(curve.values), merged.values)
     return dataclasses.replace(merged, values=values, sem=sem, n=n)

@@ -172,7 +172,7 @@ def _joined(blocks: list[dict[str, Any]]) -> dict[str, Any]:
 
     if len(blocks) == 1:
         return blocks[0]
-    joined = {}
+    joined: dict[str, Any] = {}
     for name in list(blocks[0]):
         parts = [block.pop(name) for block in blocks]
         if all(isinstance(part, np.ndarray) for part in parts):

@@ -10,7 +10,7 @@ import math
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from .csv_table import lines_of_text, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Column: TypeAlias = "array[float] | list[Any]"
 
 HISTORY = "log_history"  # where Hugging Face's trainer_state.json keeps its records
 DEEPEST = 20  # objects within objects
@@ -37,7 +39,7 @@ def read_json(path: Path, columns: Columns | None = None) -> pd.DataFrame:
     import pandas as pd
 
     notes: list[str] = []
-    columns_read: dict[str, array[float] | list[Any]] = {}
+    columns_read: dict[str, Column] = {}
     with foreign_parser(path, "JSON file"):
         for number, record in enumerate(_records(path, notes)):
             if not isinstance(record, Mapping):
@@ -47,7 +49,7 @@ def read_json(path: Path, columns: Columns | None = None) -> pd.DataFrame:
             _add(columns_read, number, _flat(record, path))
         rows = max(map(len, columns_read.values()), default=0)
         for column in columns_read.values():
-            column.extend([math.nan if isinstance(column, array) else None] * (rows - len(column)))
+            _pad(column, rows)
         table = pd.DataFrame(
             {k: np.asarray(v) if isinstance(v, array) else v for k, v in columns_read.items()}
         )
@@ -55,18 +57,21 @@ def read_json(path: Path, columns: Columns | None = None) -> pd.DataFrame:
     return table
 
 
-def _add(columns: dict[str, array[float] | list[Any]], row: int, record: Mapping[str, Any]) -> None:
-    """A record's entries at the ends of their columns, which are of floats while all entries
-    are.
-    """
+def _add(columns: dict[str, Column], row: int, record: Mapping[str, Any]) -> None:
+    """Add a record to its columns, which are of floats while all their entries are."""
     for name, value in record.items():
         number = isinstance(value, float | int) and not isinstance(value, bool)
         column = columns.setdefault(name, array("d") if number else [])
         if isinstance(column, array) and not number:
             column = columns[name] = [None if math.isnan(v) else v for v in column]
-        missing = row - len(column)
-        column.extend([math.nan if isinstance(column, array) else None] * missing)
+        _pad(column, row)
         column.append(float(value) if isinstance(column, array) else value)
+
+
+def _pad(column: Column, rows: int) -> None:
+    """Make a column that many rows long."""
+    missing: Any = math.nan if isinstance(column, array) else None
+    column.extend([missing] * (rows - len(column)))
 
 
 def _records(path: Path, notes: list[str]) -> Iterator[Any]:

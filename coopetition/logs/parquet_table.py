@@ -27,13 +27,13 @@ def read_parquet(path: Path, columns: Columns | None = None) -> pd.DataFrame:
             path, page_checksum_verification=True, thrift_string_size_limit=LARGEST_TEXT
         ).read()
         names, repeated = distinct_names(content.column_names)
-        columns = {}
+        series = {}
         for name, column in zip(names, content.columns, strict=True):
-            columns[name] = column.to_pandas()
-            columns[name].to_numpy()  # texts are decoded only when looked at
-        columns |= _ranges(content)
-        unnamed = [name for name in columns if name.startswith("__index_level_")]
-        table = pd.DataFrame(columns).drop(columns=unnamed)
+            series[name] = column.to_pandas()
+            series[name].to_numpy()  # texts are decoded only when looked at
+        series |= _ranges(content)
+        unnamed = [name for name in series if name.startswith("__index_level_")]
+        table = pd.DataFrame(series).drop(columns=unnamed)
     table.attrs["repeated"] = repeated
     return table
 

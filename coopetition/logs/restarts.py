@@ -52,7 +52,7 @@ class RawCurve:
 
     def take(self, chosen: NDArray[Any]) -> RawCurve:
         """The points that a mask or indices select."""
-        arrays = {
+        arrays: dict[str, Any] = {
             name: None if (array := getattr(self, name)) is None else array[chosen]
             for name in ("sequences", "values", "sem", "n", "rows")
         }
@@ -243,7 +243,7 @@ def _occurrences(sequences: Array) -> NDArray[np.intp]:
 def _falls(table: _Table) -> Rows:
     """Rows at which sequences fall, or stand still with values that contradict those before."""
     steps = np.diff(table.sequences)
-    still = [int(i) for i in np.flatnonzero(steps == 0) if table.contradicts(i, i + 1)]
+    still = [i for i in np.flatnonzero(steps == 0).tolist() if table.contradicts(i, i + 1)]
     return np.union1d(np.flatnonzero(steps < 0), np.array(still, dtype=np.intp)) + 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     numbers = {
         "sequences": _sequences(table, columns),
         "values": _numbers(table, own["value"]),
-        **{field: _numbers(table, own[field]) for field in ("sem", "n") if field in present},
+        **{field: _numbers(table, own[field]) for field in present & {"sem", "n"}},
     }
     tags, tag_of = _labels(table, own["evaluator"])
     metrics, metric_of = _labels(table, own["metric"]) if "metric" in present else ([""], None)
@@ -63,7 +63,8 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     read = {columns.sequences, columns.run, *(own[field] for field in present)}
     unread = _unread(table, read)
     for run, rows in _by_run(table, columns, name):
-        curves, renamed = [], {}
+        curves: list[RawCurve] = []
+        renamed: dict[str, str] = {}
         for kind, members in _groups(kinds[rows]):
             tag = tags[kind // len(metrics)]
             key = (known_evaluator(tag), metrics[kind % len(metrics)])
@@ -169,9 +170,15 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_RunColumns]
         for kind in kinds:
             for key, column in kind.items():
                 _need(table, column, "/".join(key))
-        notes = (f"several columns are named {kinds[0][next(iter(kinds[0]))]!r}",) if again else ()
+        said = f"several columns are named {next(iter(kinds[0].values()))!r}"
         result.append(
-            _RunColumns(run=run + again, curves=kinds[0], sem=kinds[1], n=kinds[2], notes=notes)
+            _RunColumns(
+                run=run + again,
+                curves=kinds[0],
+                sem=kinds[1],
+                n=kinds[2],
+                notes=(said,) if again else (),
+            )
         )
     return result
 
@@ -234,22 +241,22 @@ def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return numbers[codes]
 
 
-def _labels(table: pd.DataFrame, column: str) -> tuple[list[str], NDArray[np.intp]]:
+def _labels(table: pd.DataFrame, column: str) -> tuple[list[str], NDArray[Any]]:
     """The distinct names in a column, empty for none, and for each row the place of its own."""
     categories, codes = _categories(table[column])
     names = {text: place for place, text in enumerate(dict.fromkeys([*categories, ""]))}
     places = np.array([names[text] for text in [*categories, ""]], dtype=np.int32)
-    return list(names), places[codes]
+    return list(names), np.asarray(places[codes])
 
 
-def _categories(series: pd.Series) -> tuple[list[str], NDArray[np.intp]]:
+def _categories(series: pd.Series) -> tuple[list[str], NDArray[Any]]:
     """The distinct texts of a column and for each row the place of its own, -1 for none."""
     try:
         categorical = series.astype("category").cat
     except TypeError:  # lists and the like, which are not even names
         categorical = series.map(str).astype("category").cat
     texts = [str(category).strip() for category in categorical.categories]
-    return texts, categorical.codes.to_numpy()
+    return texts, np.asarray(categorical.codes)
 
 
 def _need(table: pd.DataFrame, column: str, what: str) -> None:
