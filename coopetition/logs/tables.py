@@ -238,7 +238,7 @@ def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
             "remove units and per cent signs, write decimals with a point, or name another column "
             "with --columns"
         )
-    return numbers[codes]
+    return np.asarray(numbers[codes])
 
 
 def _labels(table: pd.DataFrame, column: str) -> tuple[list[str], NDArray[Any]]:
