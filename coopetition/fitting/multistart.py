@@ -68,6 +68,9 @@ def bounded_least_squares(
             last = (theta.tobytes(), *evaluate(theta))
         return last
 
+    def residuals(theta: Array) -> Array:
+        return both(theta)[1]
+
     def jacobian(theta: Array) -> Array:
         # the solver's scaling cannot handle columns without any effect to speak of, but zeros
         exact = both(theta)[2]
@@ -77,7 +80,7 @@ def bounded_least_squares(
     # along a direction without effect the trust region's algebra overflows, harmlessly
     with np.errstate(all="ignore"):
         return least_squares(
-            lambda theta: both(theta)[1],
+            residuals,
             inside(start, bounds),
             jac=jacobian,
             bounds=bounds,

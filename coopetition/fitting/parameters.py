@@ -197,7 +197,7 @@ def model_parameters(model: Model, duration: float) -> tuple[Parameter, ...]:
     first = float(model.dimensions[model.vectors[0]])
     speeds = (SPEED_RANGE[0] * first, SPEED_RANGE[1] * first)
     rates = (duration / first / DURATION_RANGE[1], duration / first / DURATION_RANGE[0])
-    bounds = {
+    bounds: dict[str | None, tuple[float, float]] = {
         **{s.floor: FLOOR_BOUNDS for s in model.strategies},
         **dict.fromkeys(model.decay.values(), DECAY_BOUNDS),
     }
