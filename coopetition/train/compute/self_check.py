@@ -64,7 +64,7 @@ def check_paths(step: TrainingStep, stream: BatchStream, recorder: Recorder | No
     before = copy_of(step)
     expected = torch.stack([step.compute_plain(batch).clone() for batch in batches]), copy_of(step)
     step.load_state_tensors(before)
-    tolerance, problems = TOLERANCE[step.matmul], []
+    tolerance, problems = TOLERANCE[step.matmul], list[str]()
     while True:
         kernels = step.choice.kernels
         for graphs in (None,) if recorder is None else (recorder, None):
@@ -196,4 +196,5 @@ def difference(
 def size(tensor: Tensor) -> Tensor:
     """Root of the mean square of each member's entries, ``(M,)``."""
     entries = tensor.flatten(1)
-    return torch.linalg.vector_norm(entries, dim=1, dtype=torch.float64) / entries.shape[1] ** 0.5
+    norms: Tensor = torch.linalg.vector_norm(entries, dim=1, dtype=torch.float64)
+    return norms / entries.shape[1] ** 0.5

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...optimisation.optimiser import Optimiser
 from ...sequences.batch import Batch
@@ -87,16 +87,19 @@ class LazyLabels:
     def before(self, batch: Batch) -> Launch:
         """Brings the rows that a batch shows up to date, before its step."""
         _, count, context = batch.labels.shape
-        shown = power_of_two(count * context)
-        own = {"labels": batch.labels, "BATCH": count, "CONTEXT": context, "SHOWN": shown}
-        return self.launch(count * context, **own, LABELS=1, EVERY=False)
+        return self.launch(
+            count * context, labels=batch.labels, BATCH=count, CONTEXT=context,
+            SHOWN=power_of_two(count * context), LABELS=1, EVERY=False,
+        )  # fmt: skip
 
     def settle(self) -> Launch:
         """Brings every row up to date."""
-        unread = {"labels": self.optimiser.steps, "BATCH": 1, "CONTEXT": 1, "SHOWN": 1}
-        return self.launch(math.ceil(self.labels / ROWS), **unread, LABELS=ROWS, EVERY=True)
+        return self.launch(
+            math.ceil(self.labels / ROWS), labels=self.optimiser.steps,  # of which nothing is read
+            BATCH=1, CONTEXT=1, SHOWN=1, LABELS=ROWS, EVERY=True,
+        )  # fmt: skip
 
-    def launch(self, programs: int, **own: Tensor | int | bool) -> Launch:
+    def launch(self, programs: int, **own: Any) -> Launch:
         """A launch with these arguments beside those of both."""
         from .kernels.updates import make_up
 
