@@ -13,8 +13,6 @@ from typing import Any
 from ..curves.curve import Curves
 from ..errors import LogError, unknown_name
 from ..files import sha256_of
-from ..settings.names import settings_of_ours
-from ..settings.yaml_files import load_yaml
 from .cleaning import clean_run
 from .columns import Columns, columns_from, entries_of
 from .formats import RawLog, format_of, uncompressed
@@ -218,6 +216,9 @@ def _settings_in(folder: Path) -> dict[str, Any]:
     path = folder / "settings.yaml"
     if not path.exists():
         return {}
+    from ..settings.names import settings_of_ours
+    from ..settings.yaml_files import load_yaml
+
     try:
         tree = load_yaml(path.read_text(encoding="utf-8"), str(path))
     except (ValueError, OSError) as error:

@@ -17,7 +17,6 @@ from ..curves.curve import METRICS
 from ..curves.evaluators import REFERENCE_EVALUATORS
 from ..errors import LogError, unknown_name
 from ..files import foreign_parser
-from ..settings.names import settings_of_reference
 from .columns import Columns, Key
 from .restarts import RawCurve, RawRun
 
@@ -36,6 +35,8 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
     than independent ones would.
     """
     import h5py
+
+    from ..settings.names import settings_of_reference
 
     config, notes = _config(path)
     name = str(config.get("run") or path.resolve().parent.name)

@@ -16,7 +16,6 @@ from importlib import resources
 from typing import Any
 
 from ..errors import LogError, unknown_name
-from ..settings.training import BY_SHORT_NAME
 
 PREFIX = "cpu:"
 SETTINGS_TABLE = "small_runs.csv"
@@ -27,11 +26,6 @@ _TEXT = ("optimizer", "weight_decay_kind", "weight_decay_on")
 EVALUATORS = ("train", "icl", "ciwl", "flip")
 LEAST = 1e-3  # variance of a single answer where all were alike
 VARIED = (*_WHOLE, *_REAL, *_TEXT)
-# all else has its default, which a setting of later gives what the runs had without it
-SHARED: dict[str, Any] = {
-    **{name: one.default for name, one in BY_SHORT_NAME.items() if name not in VARIED},
-    "data_kind": "gaussian",
-}
 
 
 @functools.cache
@@ -61,8 +55,12 @@ def small_settings(name: str) -> dict[str, Any]:
     if name not in _rows():
         raise unknown_name("small run", name, _rows())
     row = _rows()[name]
+    from ..settings.training import BY_SHORT_NAME
+
+    # all else has its default, which a setting of later gives what the runs had without it
     return {
-        **SHARED,
+        **{name: one.default for name, one in BY_SHORT_NAME.items() if name not in VARIED},
+        "data_kind": "gaussian",
         **{field: int(row[field]) for field in _WHOLE},
         **{field: float(row[field]) for field in _REAL},
         **{field: row[field] for field in _TEXT},
