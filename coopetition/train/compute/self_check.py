@@ -197,4 +197,4 @@ def size(tensor: Tensor) -> Tensor:
     """Root of the mean square of each member's entries, ``(M,)``."""
     entries = tensor.flatten(1)
     norms: Tensor = torch.linalg.vector_norm(entries, dim=1, dtype=torch.float64)
-    return norms / entries.shape[1] ** 0.5
+    return norms.div(entries.shape[1] ** 0.5)
