@@ -23,8 +23,8 @@ from .sweep import spread_runs, sweep_options, wants_sweep
 
 if TYPE_CHECKING:
     from coopetition.settings.training import TrainingSettings
+    from coopetition.train.loop import TrainedRun
     from coopetition.train.sweeps.sweep import Sweep
-    from coopetition.train.trained_run import TrainedRun
 
 
 @click.command()

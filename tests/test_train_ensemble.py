@@ -10,8 +10,9 @@ from coopetition.errors import CheckpointError
 from coopetition.settings.training import DataSettings, TrainingSettings
 from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble, network_settings
-from coopetition.train.folder.weights import read_reference, read_weights
+from coopetition.train.folder.checkpoints import read_weights
 from coopetition.train.loop import train
+from coopetition.train.reference import read_reference
 
 CPU = torch.device("cpu")
 REFERENCE = Path(__file__).parents[1] / "../shared/data/reference_checkpoint/00000000096.eqx"

@@ -13,7 +13,7 @@ from coopetition.settings.training import EvaluatorSettings, SequenceKind, Train
 from coopetition.train.data import make_dataset
 from coopetition.train.evaluation.evaluators import evaluate, make_evaluators, restored, stored
 from coopetition.train.evaluation.metrics import METRICS, metrics
-from coopetition.train.sequences.batches import Exemplars
+from coopetition.train.sequences.batch import Exemplars
 
 CPU = torch.device("cpu")
 N = 2_000

@@ -22,7 +22,7 @@ def full_disk(*args, **kwargs):
 def test_a_run_does_not_overwrite_curves_that_came_from_elsewhere(unbroken, tmp_path):
     shutil.copy(unbroken / CURVES, tmp_path)
     for resume in (False, True):
-        with pytest.raises(ValueError, match=r"no settings\.yaml beside it.*another folder"):
+        with pytest.raises(ValueError, match=r"without the settings\.yaml .* another folder"):
             go(small(), tmp_path, resume=resume)
     assert files_of(tmp_path) == {CURVES: (unbroken / CURVES).read_bytes()}
 

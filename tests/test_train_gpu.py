@@ -20,8 +20,7 @@ from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.evaluation.evaluators import make_evaluators, stored
 from coopetition.train.loop import train
-from coopetition.train.sequences.batch import Batch
-from coopetition.train.sequences.blocks import Exemplars
+from coopetition.train.sequences.batch import Batch, Exemplars
 
 pytestmark = [
     pytest.mark.gpu,

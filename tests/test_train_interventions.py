@@ -158,7 +158,7 @@ def test_settings_become_interventions():
         HeadIntervention(kind="temperature", heads=("1.2",), value=2.0),
         Freeze(prefixes=("norm",)),
     )
-    with pytest.raises(ValueError, match="must be read and given"):
+    with pytest.raises(ValueError, match="give its weights as graft"):
         from_settings(InterventionSettings(graft_from="x", graft_above=1))
 
 

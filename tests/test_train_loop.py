@@ -31,7 +31,6 @@ from coopetition.train.folder.run_folder import (
     EVALUATIONS,
     MEASURES,
     append_rows,
-    begin_table,
     cut_table,
 )
 
@@ -238,7 +237,7 @@ def test_circuits_are_measured_on_a_schedule_and_resumed_bitwise(tmp_path, monke
 
 def test_a_row_written_in_part_is_dropped(tmp_path):
     table = tmp_path / "table.csv"
-    begin_table(table, ("name", "sequences", "value"))
+    table.write_text("name,sequences,value\n")
     append_rows(table, [("a", 5, 0.1), ("b,c", 10, 0.2), ("d", 20, 0.3)])
     with table.open("a") as file:
         file.write("e,1")

@@ -13,9 +13,9 @@ from tolerances import FLOAT32
 
 from coopetition.errors import CheckpointError
 from coopetition.train.evaluation.measures import measure_circuits
-from coopetition.train.folder.weights import read_reference
 from coopetition.train.network.encoders import ResidualEncoder
 from coopetition.train.network.interventions import HeadIntervention, attach
+from coopetition.train.reference import read_reference
 
 CHECKPOINT = SHARED_DATA / "reference_checkpoint" / "00000000096.eqx"
 

@@ -15,8 +15,7 @@ from tolerances import ADAM_LOSS, FLOAT32, GRADIENT
 from coopetition.errors import CheckpointError
 from coopetition.settings.training import NetworkSettings, OptimisationSettings
 from coopetition.train.compute.step import TrainingStep
-from coopetition.train.network.initialisation import embedding_, lecun_normal_
-from coopetition.train.network.layers import Rotation, sinusoidal_table
+from coopetition.train.network.layers import Rotation, embedding_, lecun_normal_, sinusoidal_table
 from coopetition.train.network.network import Network, build_network
 from coopetition.train.reference import network_from_parameters, our_name, our_parameters
 from coopetition.train.sequences.batch import Batch

@@ -10,8 +10,9 @@ from tolerances import IMPROBABLE
 
 from coopetition.settings.training import DataSettings, SequenceKind, TrainingSettings
 from coopetition.train.data import make_dataset
-from coopetition.train.sequences.batches import BatchStream, Exemplars, sequence_draws
-from coopetition.train.sequences.class_draws import class_draws
+from coopetition.train.sequences.batch import Exemplars
+from coopetition.train.sequences.batches import BatchStream, sequence_draws
+from coopetition.train.sequences.draws import class_draws
 
 N = 40_000
 CPU = torch.device("cpu")

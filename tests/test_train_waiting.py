@@ -13,9 +13,8 @@ from coopetition.train.data import make_dataset
 from coopetition.train.ensemble import Ensemble
 from coopetition.train.network.interventions import HeadIntervention
 from coopetition.train.optimisation.schedules import Rates
-from coopetition.train.sequences.batch import Batch
+from coopetition.train.sequences.batch import Batch, Exemplars
 from coopetition.train.sequences.batches import sequence_draws
-from coopetition.train.sequences.blocks import Exemplars
 
 CPU = torch.device("cpu")
 

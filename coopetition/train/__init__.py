@@ -1,16 +1,15 @@
 """Training the papers' transformers and measuring which strategy answers.
 
-The path: settings (`coopetition.settings`, or a preset, or a file) say what a run is; `data` makes
-classes and exemplars, `sequences` what is shown of them; `network` and `optimisation` learn, as
-`compute` computes it; `evaluation` measures; `loop.train` does it all and leaves a run's `folder`
-with curves that `coopetition fit` reads. What these need has its name here too:
+Settings (`coopetition.settings`, a preset or a file) describe a run; `data` makes classes and
+exemplars, `sequences` draws sequences of them; `network` and `optimisation` learn them through
+`compute`; `evaluation` measures; `loop.train` runs it all and leaves a run's `folder` with curves
+that `coopetition fit` reads. The names that users need stand here too:
 
 >>> from coopetition.train import preset
 >>> preset("cpu-persistent").sequences.match_probability
 1.0
 
-Only this package imports torch, and not before a network, a batch or a run is asked for: names are
-imported when first used.
+Names are imported when first used, so torch is imported only with a network, a batch or a run.
 """
 
 from typing import TYPE_CHECKING
@@ -27,10 +26,9 @@ from ..settings import (
 )
 
 if TYPE_CHECKING:
-    from .loop import train
+    from .loop import TrainedRun, train
     from .sweeps.sweep import Sweep, make_sweep, read_sweep
     from .sweeps.sweep_run import SweepResult, train_sweep
-    from .trained_run import TrainedRun
 
 __all__ = [
     "Sweep",
@@ -51,9 +49,8 @@ __all__ = [
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "loop": ["train"],
+        "loop": ["TrainedRun", "train"],
         "sweeps.sweep": ["Sweep", "make_sweep", "read_sweep"],
         "sweeps.sweep_run": ["SweepResult", "train_sweep"],
-        "trained_run": ["TrainedRun"],
     },
 )

@@ -1,4 +1,4 @@
-"""A run in memory: runs that share shapes train as one; a single run is an ensemble of one."""
+"""An ensemble: runs of equal shapes that train as one; a single run is an ensemble of one."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from .compute.precision import products
 from .compute.self_check import CheckedPath, check_paths
 from .compute.step import TrainingStep
 from .data import Dataset, make_dataset
-from .evaluation.evaluators import Evaluator, Values, evaluate, make_evaluators, shown
+from .evaluation.evaluators import Evaluator, Values, batches, evaluate, make_evaluators
 from .evaluation.measures import CircuitMeasures, measure_circuits
-from .folder.weights import STEP, read_weights, start_state
+from .folder.checkpoints import STEP, read_weights, start_state, with_prefix
 from .network.interventions import from_settings
 from .network.network import build_network
+from .sequences.batch import Exemplars
 from .sequences.batches import BatchStream
-from .sequences.blocks import Exemplars
 
 STREAM = "stream/"
-MEASURED = slice(0, 256)  # evaluation sequences on which circuits are measured
+MEASURED = 256  # evaluation sequences on which circuits are measured
 
 
 def check_members(members: Sequence[TrainingSettings]) -> None:
-    """Refuse runs that cannot train as one, because they differ in more than numbers."""
+    """Refuse runs that cannot train as one ensemble."""
     if not members:
         raise ValueError("no settings are given; give at least one run's")
     names = [member.name for member in members]
@@ -48,13 +48,12 @@ def check_members(members: Sequence[TrainingSettings]) -> None:
         values = [value_at(member, setting.path) for member in members]
         if setting.members == "same" and any(value != values[0] for value in values):
             raise ValueError(
-                f"{setting.path} differs between the runs of an ensemble: it must be the same; "
-                "train them apart"
+                f"{setting.path} differs between the runs of an ensemble: train them separately"
             )
 
 
 def network_settings(settings: TrainingSettings, dataset: Dataset) -> NetworkSettings:
-    """The network's settings with what the data decide filled in, if it does not contradict it."""
+    """The network's settings with the numbers that follow from the data filled in."""
     network = settings.network
     lengths = [evaluator.context_len for evaluator in settings.evaluation.extra]
     longest = max([settings.sequences.context_len, *lengths])
@@ -83,36 +82,31 @@ def network_settings(settings: TrainingSettings, dataset: Dataset) -> NetworkSet
 
 
 class Ensemble:
-    """Runs that train as one: networks, data, evaluators and the state of them all.
-
-    The members may differ in seeds and numbers, not in shapes.
-    """
+    """Networks, data, evaluators and state of runs that train as one; their shapes agree."""
 
     def __init__(self, members: Sequence[TrainingSettings], device: torch.device) -> None:
         check_members(members)
         self.members, self.device = tuple(members), device
-        made = {data: make_dataset(data) for data in dict.fromkeys(m.data for m in members)}
-        of_member = [network_settings(settings, made[settings.data]) for settings in members]
-        if any(settings != of_member[0] for settings in of_member):
+        datasets = {data: make_dataset(data) for data in dict.fromkeys(m.data for m in members)}
+        networks = [network_settings(settings, datasets[settings.data]) for settings in members]
+        if any(network != networks[0] for network in networks):
             raise ValueError(
-                "data differ in shape between the runs of an ensemble; train them apart"
+                "data differ in shape between the runs of an ensemble: train them separately"
             )
-        self.network = of_member[0]
-        self.data_bytes = [dataset.exemplars.nbytes for dataset in made.values()]
+        self.network = networks[0]
+        self.data_bytes = [dataset.exemplars.nbytes for dataset in datasets.values()]
         need = self.memory_need()
         require_memory(need, len(members), device)
         with memory_explained(need, len(members), device):
-            self.put_on_device(made)
+            self.put_on_device(datasets)
 
-    def put_on_device(self, made: Mapping[DataSettings, Dataset]) -> None:
-        """Make everything that a step and an evaluation need."""
+    def put_on_device(self, datasets: Mapping[DataSettings, Dataset]) -> None:
+        """Make everything that steps and evaluations need."""
         members, device = self.members, self.device
-        of_data = {data: Exemplars(dataset, device) for data, dataset in made.items()}
-        self.exemplars = [of_data[settings.data] for settings in members]
-        generators = [
-            torch.Generator().manual_seed(stream_seed(settings.run.seed, "init"))
-            for settings in members
-        ]
+        by_data = {data: Exemplars(dataset, device) for data, dataset in datasets.items()}
+        self.exemplars = [by_data[settings.data] for settings in members]
+        seeds = [settings.run.seed for settings in members]
+        generators = [torch.Generator().manual_seed(stream_seed(seed, "init")) for seed in seeds]
         intervention = members[0].intervention
         graft = read_weights(intervention.graft_from) if intervention.graft_from else None
         self.step = TrainingStep(
@@ -120,7 +114,7 @@ class Ensemble:
             [settings.optimisation for settings in members],
             device=device,
             interventions=from_settings(intervention, graft),
-            seeds=[settings.run.seed for settings in members],
+            seeds=seeds,
             kernels=members[0].run.kernels,
             matmul=members[0].run.matmul,
         )
@@ -136,7 +130,7 @@ class Ensemble:
             make_evaluators(settings, data, device)
             for settings, data in zip(members, self.exemplars, strict=True)
         ]
-        # sum and number of batch losses since the last evaluation, so that a mean is kept of all
+        # sum and number of batch losses since the last evaluation
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
         self.losses = 0
         self.captured: CapturedSteps | None = None
@@ -145,11 +139,11 @@ class Ensemble:
             self.check_paths()
 
     def memory_need(self) -> MemoryNeed:
-        """What these runs hold on a GPU."""
+        """The memory these runs take on a GPU."""
         return memory_need(self.members, self.network, data_bytes=self.data_bytes, stretch=STRETCH)
 
     def check_paths(self, recorder: Recorder | None = None) -> None:
-        """Compute steps in the fastest way that agrees with plain PyTorch; on a GPU always done.
+        """Choose the fastest way to compute steps that agrees with plain PyTorch.
 
         ``recorder`` stands in for the device's CUDA graphs.
         """
@@ -170,10 +164,9 @@ class Ensemble:
     def capture(
         self, length: int, report: Callable[[str], None], recorder: Recorder | None = None
     ) -> None:
-        """From now on take stretches of ``length`` steps as one CUDA graph, where that can be.
+        """Take stretches of ``length`` steps as one CUDA graph from now on, where possible.
 
-        ``recorder`` is the device's; None for its CUDA graphs, if it has them. ``report`` is told
-        where recording fails.
+        ``recorder`` stands in for the device's CUDA graphs; ``report`` receives failures to record.
         """
         if recorder is None and not self.why_not_captured():
             recorder = CudaGraphs(self.device)
@@ -213,8 +206,8 @@ class Ensemble:
 
     def take_loss(self) -> list[float | None]:
         """Mean loss of each member over the batches since the last call; None if there was none."""
-        losses = self.losses
-        means = [total / losses if losses else None for total in self.loss_sum.tolist()]
+        sums = self.loss_sum.tolist()
+        means = [total / self.losses if self.losses else None for total in sums]
         self.loss_sum.zero_()
         self.losses = 0
         return means
@@ -227,13 +220,14 @@ class Ensemble:
             return evaluate(self.step.network, self.evaluators, self.exemplars, batch_size=rows)
 
     def measure_circuits(self) -> CircuitMeasures:
-        """Progress measures of every member's circuits, on its ``train`` sequences or its first."""
+        """Circuit measures of every member, on its ``train`` or else its first evaluator."""
         self.step.settle()
-        chosen = [
-            next((e for e in of_member if e.name == "train"), of_member[0])
-            for of_member in self.evaluators
+        evaluators = [
+            next((evaluator for evaluator in own if evaluator.name == "train"), own[0])
+            for own in self.evaluators
         ]
-        return measure_circuits(self.step.network, shown(chosen, self.exemplars, MEASURED))
+        batch = next(batches(evaluators, self.exemplars, MEASURED))
+        return measure_circuits(self.step.network, batch)
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that a bitwise continuation needs."""
@@ -245,16 +239,11 @@ class Ensemble:
         }
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue where `state` was taken; CheckpointError if it is not of these runs."""
+        """Continue from a `state` of these runs; CheckpointError if it is of others."""
         try:
             self.loss_sum.copy_(state["loss_sum"])
             self.losses = int(state["losses"])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint is not of this ensemble: {error}") from error
-        self.step.load_state_tensors(part(state, STEP))
-        self.stream.load_state(part(state, STREAM))
-
-
-def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
-    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        self.step.load_state_tensors(with_prefix(state, STEP))
+        self.stream.load_state(with_prefix(state, STREAM))

@@ -1,4 +1,4 @@
-"""Training from start or checkpoint to end: steps, evaluations, checkpoints, stops on the way."""
+"""The training loop, from start or checkpoint to end: steps, evaluations, checkpoints, stops."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..curves.curve import Curves, headline_metric
 from ..errors import Interrupted, TrainingError
 from ..logs import read_curves
 from ..settings.training import TrainingSettings
@@ -18,12 +19,74 @@ from .compute.gpu.capture import STRETCH
 from .compute.gpu.memory import forget_peak, memory_explained, peak_memory
 from .ensemble import Ensemble
 from .folder.checkpoints import newest_checkpoint, prune, write_checkpoint
-from .folder.ensemble_folder import begin, members_to_train, record_continuation, reopen
+from .folder.ensemble_folder import (
+    begin,
+    computed_with,
+    continued_settings,
+    holds_run,
+    new_paths,
+    reopen,
+)
 from .folder.ownership import owned
 from .folder.run_folder import RunFolder
 from .interruption import Interruption
 from .observers import Observer, observers_of, require_extras
-from .trained_run import TrainedRun
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedRun:
+    """The result of training one network.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    settings
+        The run's settings.
+    sequences
+        Training sequences seen.
+    seconds
+        Training time of the whole ensemble, with evaluations, without interruptions.
+    diverged
+        Whether the loss ceased to be finite, where the curves end.
+    curves
+        The measured curves.
+    peak_memory
+        Peak of GPU memory, in bytes, of the whole ensemble; None on a CPU.
+    """
+
+    folder: Path
+    settings: TrainingSettings
+    sequences: int
+    seconds: float
+    diverged: bool
+    curves: Curves
+    peak_memory: int | None = None
+
+    @property
+    def sequences_per_second(self) -> float:
+        """Speed over the whole run."""
+        return self.sequences / self.seconds if self.seconds > 0 else 0.0
+
+    def final(self) -> dict[str, float]:
+        """Each evaluator's last accuracy: ``acc`` for ``iwl``, else ``in_context_acc``."""
+        return {
+            curve.evaluator: float(curve.values[-1])
+            for curve in self.curves
+            if curve.metric == headline_metric(curve.evaluator)
+        }
+
+    def summary(self) -> str:
+        """Speed, final accuracies and folder, in a few lines."""
+        peak = self.peak_memory
+        memory = "" if peak is None else f", at most {peak / 1e9:.2f} GB of GPU memory"
+        final = ", ".join(f"{name} {value:.3f}" for name, value in self.final().items())
+        return (
+            f"{self.settings.name}: {self.sequences:,} sequences in {self.seconds:.1f} s "
+            f"({self.sequences_per_second:,.0f}/s){memory}"
+            f"{', diverged' if self.diverged else ''}\n"
+            f"final accuracy: {final}\nfolder: {self.folder}"
+        )
 
 
 def train(
@@ -41,10 +104,10 @@ def train(
     Parameters
     ----------
     settings
-        Of one run, or of several that differ in seeds and numbers only. With ``resume`` an empty
-        sequence stands for those in the folder.
+        Settings of one run, or of several that differ in seeds and numbers only. With ``resume``
+        an empty sequence stands for the settings in the folder.
     folder
-        Where the run goes; an ensemble's members go into folders below it, by name.
+        The run's folder; an ensemble's members have folders below it, by name.
     resume
         Continue the run in the folder from its newest whole checkpoint, or begin it where there is
         none. On the same device and thread count the curves are bitwise those of a run that was
@@ -54,10 +117,10 @@ def train(
     progress
         Whether to show a progress bar on stderr.
     observers
-        Further observers.
+        Observers besides the progress bar and those that the settings name.
     about
-        What else to record in ``run.json``, such as the command; of a run that is continued, in a
-        new entry under ``continued``.
+        Further entries of ``run.json``, such as the command; a continued run has them in a new
+        entry under ``continued``.
 
     Returns
     -------
@@ -67,13 +130,12 @@ def train(
     Raises
     ------
     ValueError
-        If the settings contradict each other, or anything measured is in the folder of a run and it
-        is not continued.
+        If the settings contradict each other, or the folder holds a run that is not continued.
     CheckpointError
         If the run cannot be continued.
     TrainingError
-        If it was interrupted (a checkpoint is left), the loss of every member ceased to be finite,
-        or the folder cannot be written to.
+        If the run is interrupted (it leaves a checkpoint), the loss of every member ceases to be
+        finite, or the folder cannot be written to.
     FolderTaken
         If another process trains in the folder.
     """
@@ -102,39 +164,44 @@ def train_owned(
 ) -> tuple[TrainedRun, ...]:
     """As `train`, in a folder that the caller owns (`coopetition.train.folder.ownership.owned`)."""
     members = (settings,) if isinstance(settings, TrainingSettings) else tuple(settings)
-    members, continuing = members_to_train(folder, members, resume=resume)
-    chosen = choose_device(device)
+    continuing = resume and holds_run(folder)
+    if continuing:
+        members = continued_settings(folder, members)
+    else:
+        new_paths(folder, members)
+    where = choose_device(device)
     require_extras(members)
     with cpu_threads(members[0].run.threads if members else 0):
-        ensemble = Ensemble(members, chosen)
-        forget_peak(chosen)
+        ensemble = Ensemble(members, where)
+        forget_peak(where)
         need, count = ensemble.memory_need(), len(members)
         folders = reopen(folder, ensemble) if continuing else begin(folder, ensemble, about or {})
         run = Run(folder, ensemble, folders)
         notes = run.continue_from_newest() if continuing else ()
-        working = bool(run.due())
-        if continuing and working:
-            record_continuation(folders, ensemble, run.sequences, about or {})
-        watching = [
-            *observers,
-            *observers_of(members, folder, start=run.sequences, progress=progress),
-        ]
-        run.observers = watching
+        events_due = run.due()
+        if continuing and events_due:
+            start = {"from_sequences": run.sequences, **computed_with(ensemble), **(about or {})}
+            for member in folders:
+                member.record(start, continued=True)
+        own = observers_of(members, folder, start=run.sequences, progress=progress)
+        run.observers = [*observers, *own]
         try:
             for note in notes:
                 run.note(note)
             ensemble.capture(STRETCH, run.note)
-            if chosen.type != "cpu":
+            if where.type != "cpu":
                 run.note(ensemble.summary())
-            with Interruption() as interruption, memory_explained(need, count, chosen):
-                run.finish(interruption)
-            peak = peak_memory(chosen)
-            if peak is not None and working:
+            with Interruption() as interruption, memory_explained(need, count, where):
+                for event in events_due:
+                    run.advance_to(event.step, interruption)
+                    run.attend(event)
+            peak = peak_memory(where)
+            if peak is not None and events_due:
                 for member in folders:
                     member.record({**ensemble.computed_by(), "gpu_memory_peak_bytes": peak})
         finally:
             ensemble.captured = None  # frees its graphs' memory for a next run in this process
-            for observer in watching:
+            for observer in run.observers:
                 observer.close()
     return tuple(
         TrainedRun(
@@ -152,19 +219,13 @@ def train_owned(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Event:
-    """What happens after ``step`` optimizer steps, in this order."""
+    """Work due after ``step`` optimizer steps, in this order."""
 
     step: int
     evaluate: bool
     measure: bool
     checkpoint: bool
-    keep: bool  # the checkpoint is for good
-
-
-def steps_of(points: Iterable[int], batch_size: int, last: int) -> set[int]:
-    """The first step at which each sequence count is reached, up to the last step."""
-    steps = {-(-point // batch_size) for point in points}
-    return {step for step in steps if step <= last}
+    keep: bool  # never remove the checkpoint
 
 
 def events(settings: TrainingSettings) -> tuple[Event, ...]:
@@ -175,34 +236,37 @@ def events(settings: TrainingSettings) -> tuple[Event, ...]:
     batch, total = settings.optimisation.batch_size, settings.run.sequences
     last = -(-total // batch)
 
-    def regular(every: int) -> set[int]:
-        return steps_of(range(0, total, every), batch, last) | {last} if every else set()
+    def steps_of(counts: Iterable[int]) -> set[int]:
+        return {-(-count // batch) for count in counts if count <= last * batch}
 
-    evaluated = regular(settings.evaluation.every) | steps_of(settings.evaluation.at, batch, last)
-    measured = regular(settings.run.measures_every)
-    kept = steps_of(settings.run.checkpoint_at, batch, last) | {last}
-    checkpointed = (regular(settings.run.checkpoint_every) - {0}) | kept
+    def regular(every: int) -> set[int]:
+        return steps_of(range(0, total, every)) | {last} if every else set()
+
+    evaluate = regular(settings.evaluation.every) | steps_of(settings.evaluation.at)
+    measure = regular(settings.run.measures_every)
+    keep = steps_of(settings.run.checkpoint_at) | {last}
+    checkpoint = (regular(settings.run.checkpoint_every) - {0}) | keep
     return tuple(
         Event(
             step=step,
-            evaluate=step in evaluated,
-            measure=step in measured,
-            checkpoint=step in checkpointed,
-            keep=step in kept,
+            evaluate=step in evaluate,
+            measure=step in measure,
+            checkpoint=step in checkpoint,
+            keep=step in keep,
         )
-        for step in sorted({0} | evaluated | measured | checkpointed)
+        for step in sorted({0} | evaluate | measure | checkpoint)
     )
 
 
 class Run:
-    """An ensemble on its way. Mutable: this is the hot loop."""
+    """An ensemble in training. Mutable: this is the hot loop."""
 
     def __init__(self, folder: Path, ensemble: Ensemble, folders: Sequence[RunFolder]) -> None:
         self.folder, self.ensemble, self.folders = folder, ensemble, folders
         self.observers: Sequence[Observer] = ()
         self.batch_size = ensemble.members[0].optimisation.batch_size
         self.step, self.seconds = 0, 0.0
-        self.fresh = True  # nothing was done at the present step yet
+        self.fresh = True  # the event at the present step is still to come
         self.diverged: set[str] = set()
 
     @property
@@ -211,12 +275,12 @@ class Run:
         return self.step * self.batch_size
 
     def note(self, text: str) -> None:
-        """Tell the user."""
+        """Pass a sentence on to the user."""
         for observer in self.observers:
             observer.note(text)
 
     def continue_from_newest(self) -> tuple[str, ...]:
-        """Load the newest whole checkpoint and drop what was measured after it; what to say."""
+        """Load the newest whole checkpoint and drop later measurements; notes for the user."""
         checkpoint, notes = newest_checkpoint(self.folder)
         reached = -1
         if checkpoint is None:
@@ -233,18 +297,12 @@ class Run:
         return notes
 
     def due(self) -> tuple[Event, ...]:
-        """What is still to come."""
+        """The events still to come."""
         first = self.step if self.fresh else self.step + 1
         return tuple(e for e in events(self.ensemble.members[0]) if e.step >= first)
 
-    def finish(self, interruption: Interruption) -> None:
-        """Train to the end, stopping with a checkpoint when asked to."""
-        for event in self.due():
-            self.advance_to(event.step, interruption)
-            self.attend(event)
-
     def advance_to(self, step: int, interruption: Interruption) -> None:
-        """Take steps up to ``step``."""
+        """Take steps up to ``step``; on interruption write a checkpoint and raise Interrupted."""
         while self.step < step:
             began = time.perf_counter()
             stretch = min(STRETCH, step - self.step)
@@ -261,7 +319,7 @@ class Run:
                 )
 
     def attend(self, event: Event) -> None:
-        """Evaluate and checkpoint as the event says."""
+        """Evaluate, measure and checkpoint as the event says."""
         began = time.perf_counter()
         if event.evaluate:
             self.evaluate()
@@ -273,30 +331,27 @@ class Run:
         self.fresh = False
 
     def evaluate(self) -> None:
-        """Measure every member and write it down."""
-        losses = self.ensemble.take_loss()
-        measured = []
-        for member, values, loss in zip(
-            self.folders, self.ensemble.evaluate(), losses, strict=True
-        ):
+        """Evaluate every member and record its values, up to a loss that is not finite."""
+        losses, evaluations = self.ensemble.take_loss(), self.ensemble.evaluate()
+        member_means = []
+        for member, values, loss in zip(self.folders, evaluations, losses, strict=True):
             means = {
-                f"{evaluator}/{metric}": float(of_metric.mean())
+                f"{evaluator}/{metric}": float(array.mean())
                 for evaluator, by_metric in values.items()
-                for metric, of_metric in by_metric.items()
+                for metric, array in by_metric.items()
             }
-            measured.append(means)
+            member_means.append(means)
             name = member.settings.name
             if name in self.diverged:
                 continue
-            finite = np.isfinite([*means.values(), 0.0 if loss is None else loss]).all()
-            if finite:
+            if np.isfinite([*means.values(), 0.0 if loss is None else loss]).all():
                 more = {} if loss is None else {"train/batch_loss": loss}
                 member.append(self.sequences, values, more)
-                continue
-            self.diverged.add(name)
-            self.note(f"{name}: the loss is no longer finite at {self.sequences:,} sequences")
+            else:
+                self.diverged.add(name)
+                self.note(f"{name}: the loss is no longer finite at {self.sequences:,} sequences")
         for observer in self.observers:
-            observer.evaluated(self.sequences, measured)
+            observer.evaluated(self.sequences, member_means)
         if len(self.diverged) == len(self.folders):
             raise TrainingError(
                 f"the loss is no longer finite at {self.sequences:,} sequences; lower "
@@ -304,17 +359,16 @@ class Run:
             )
 
     def measure(self) -> None:
-        """Measure the circuits of every member and write it down."""
+        """Measure and record the circuits of every member."""
         measures = self.ensemble.measure_circuits()
         for i, member in enumerate(self.folders):
             if member.settings.name not in self.diverged:
                 member.append_measures(self.sequences, measures.as_columns(i))
 
     def checkpoint(self, *, keep: bool, attended: bool = True) -> None:
-        """Write a checkpoint, and say so where it cannot be written.
+        """Write a checkpoint, or a note where that fails.
 
-        ``attended`` says whether the event at this step, if there is one, was attended to: a run
-        stopped just before one must evaluate when it continues.
+        ``attended`` is false before the event at this step, which is then due on continuing.
         """
         settings = self.ensemble.members[0].run
         try:
@@ -332,8 +386,8 @@ class Run:
             )
         except OSError as error:
             last, _ = newest_checkpoint(self.folder)
-            reached = "none is there" if last is None else f"the last is at {last.sequences:,}"
-            here = f"no checkpoint could be written at {self.sequences:,} sequences"
-            self.note(f"{here} ({error}); {reached}")
-            return
-        prune(self.folder, settings.keep_checkpoints)
+            state = "none exists" if last is None else f"the last is at {last.sequences:,}"
+            failure = f"no checkpoint could be written at {self.sequences:,} sequences"
+            self.note(f"{failure} ({error}); {state}")
+        else:
+            prune(self.folder, settings.keep_checkpoints)

@@ -1,4 +1,4 @@
-"""Who watches a run: the progress bar, TensorBoard, Weights & Biases."""
+"""Observers of a run: the progress bar, TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Means = Mapping[str, float]  # evaluator/metric: mean
 
 
 class Observer(Protocol):
-    """Something that is told how a run goes; it must not change the run."""
+    """Receives the progress of a run, which it must not change."""
 
     def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
-        """Take note of each member's measurements."""
+        """Receive each member's measurements."""
 
     def advanced(self, sequences: int) -> None:
-        """Take note that so many sequences have been seen in all."""
+        """Receive the number of sequences seen in all."""
         return
 
     def note(self, text: str) -> None:
-        """Say a sentence to the user."""
+        """Receive a sentence for the user."""
 
     def close(self) -> None:
         """Finish."""
@@ -47,12 +47,12 @@ class ProgressBar(Observer):
 
     def evaluated(self, sequences: int, members: Sequence[Means]) -> None:
         """Show the accuracies, averaged over the members."""
-        shown = {}
+        accuracies = {}
         for evaluator in SHOWN:
             values = [m[f"{evaluator}/in_context_acc"] for m in members if f"{evaluator}/acc" in m]
             if values:
-                shown[evaluator] = f"{np.mean(values):.2f}"
-        self.bar.set_postfix(shown, refresh=True)
+                accuracies[evaluator] = f"{np.mean(values):.2f}"
+        self.bar.set_postfix(accuracies, refresh=True)
 
     def advanced(self, sequences: int) -> None:
         """Move the bar."""
@@ -68,18 +68,14 @@ class ProgressBar(Observer):
 
 
 def require_extras(members: Sequence[TrainingSettings]) -> None:
-    """Refuse a run that is to be logged by a package that is not installed, naming its extra."""
-    wanted = [
-        (package, f"run.{setting}", getattr(member.run, setting))
-        for member in members
-        for package, setting in (("tensorboard", "tensorboard"), ("wandb", "wandb_project"))
-    ]
-    for package, setting, value in wanted:
-        if value and importlib.util.find_spec(package) is None:
-            raise ValueError(
-                f"{setting} = {value!r}: {package} is not installed; "
-                f"pip install 'coopetition[{package}]'"
-            )
+    """Refuse settings that name a logger whose package is not installed."""
+    for package, setting in (("tensorboard", "tensorboard"), ("wandb", "wandb_project")):
+        for value in (getattr(member.run, setting) for member in members):
+            if value and importlib.util.find_spec(package) is None:
+                raise ValueError(
+                    f"run.{setting} = {value!r}: {package} is not installed; "
+                    f"pip install 'coopetition[{package}]'"
+                )
 
 
 class TensorBoard(Observer):

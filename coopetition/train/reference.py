@@ -1,9 +1,13 @@
-"""The reference's networks (arXiv 2503.05631's code) as ours: names, layouts, architecture."""
+"""Networks and ``.eqx`` checkpoints of the reference, arXiv 2503.05631's code, read as ours."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -38,18 +42,7 @@ TRANSPOSED = ("label.weight", "position")  # the reference's columns are our row
 
 
 def our_name(name: str) -> str:
-    """Our name of the reference's parameter ``name``.
-
-    Raises
-    ------
-    ValueError
-        If the reference has no such parameter.
-
-    Examples
-    --------
-    >>> our_name("transformer.blocks[1].attn.qkv.weight")
-    'blocks.1.attention.qkv.weight'
-    """
+    """Our name of the reference's parameter ``name``; ValueError if it has no such parameter."""
     if name in OUTER:
         return OUTER[name]
     match = BLOCK.fullmatch(name)
@@ -73,32 +66,10 @@ def network_from_parameters(
     positions: str,
     time_scale: float = 10_000.0,
 ) -> Network:
-    """Our network with the reference's weights.
+    """Our network of one member with the reference's weights, which have the reference's names.
 
-    Parameters
-    ----------
-    parameters
-        Arrays under the reference's names, ``"transformer.blocks[0].attn.qkv.weight"`` and so on.
-    depth
-        Layers.
-    heads
-        Heads of a layer.
-    positions
-        ``"ape"``, ``"rope"`` and ``"sinusoidal"`` as the reference says, or our names.
-    time_scale
-        Of sinusoidal and rotary positions (the reference's ``sin_time``).
-
-    Returns
-    -------
-    Network
-        One member; ``network(examples, labels)`` gives the query's logits.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown.
-    CheckpointError
-        If a parameter is missing or has another shape than the architecture asks for.
+    ``positions`` are ``"ape"``, ``"rope"``, ``"sinusoidal"`` or our names; ``time_scale`` is the
+    reference's ``sin_time``. CheckpointError if a weight is missing, too many or of another shape.
     """
     arrays = our_parameters(parameters)
     if "label.weight" not in arrays or "exemplar.weight" not in arrays:
@@ -136,3 +107,112 @@ def network_from_parameters(
                 )
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(arrays[name])))
     return network
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ReferenceCheckpoint:
+    """What a checkpoint of the reference holds."""
+
+    network: Network
+    steps: int  # optimizer steps taken
+    sequences: int  # training sequences seen
+    settings: dict[str, Any]  # the run's options, ``config.json``
+    path: Path
+
+    def summary(self) -> str:
+        """One line for people."""
+        network = self.network.settings
+        return (
+            f"{self.path.name}: {network.depth} layers, width {network.width}, "
+            f"{network.n_labels} labels, after {self.sequences:,} sequences"
+        )
+
+
+def read_reference(path: str | Path) -> ReferenceCheckpoint:
+    """An ``.eqx`` checkpoint of the reference, read without JAX.
+
+    The file is a row of ``.npy`` arrays, one for each leaf of ``{iter, model, opt_state, seeds}``
+    in that order: the model's weights among scalars of its configuration, then Adam's count and
+    both moments (once more the weights' shapes). ``config.json`` beside it, or in the run's folder
+    above, says which network it is.
+    """
+    path = Path(path)
+    settings = reference_settings(path)
+    arrays = read_arrays(path)
+    names = parameter_names(settings)
+    weights = [array for array in arrays[1:] if array.ndim > 0]
+    if arrays[0].ndim or len(weights) < len(names):
+        raise CheckpointError(
+            f"{path} holds {len(weights)} weights, its config.json asks for {len(names)}: the two "
+            "are of different runs"
+        )
+    network = network_from_parameters(
+        dict(zip(names, weights, strict=False)),
+        depth=settings["depth"],
+        heads=settings["num_heads"],
+        positions=settings["pos_embedding_type"],
+        time_scale=settings["sin_time"],
+    )
+    steps = int(arrays[0])
+    return ReferenceCheckpoint(
+        network=network,
+        steps=steps,
+        sequences=steps * settings["train_bs"],
+        settings=settings,
+        path=path,
+    )
+
+
+def reference_settings(path: Path) -> dict[str, Any]:
+    """The options in ``config.json`` beside a checkpoint or one folder above."""
+    for folder in (path.parent, path.parent.parent):
+        file = folder / "config.json"
+        if file.is_file():
+            try:
+                settings = json.loads(file.read_text())
+            except ValueError as error:
+                raise CheckpointError(f"{file} is no JSON: {error}") from error
+            needed = {"depth", "num_heads", "pos_embedding_type", "sin_time", "train_bs"}
+            needed |= {"mlp_ratio", "no_norm", "data_type"}
+            if not isinstance(settings, dict) or not needed <= settings.keys():
+                raise CheckpointError(f"{file} is no configuration of the reference")
+            return settings
+    raise CheckpointError(f"{path}: no config.json beside it or one folder above; put it there")
+
+
+def read_arrays(path: Path) -> list[NDArray[Any]]:
+    """Every array of a row of ``.npy`` arrays."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    arrays: list[NDArray[Any]] = []
+    with io.BytesIO(content) as stream:
+        while stream.tell() < len(content):
+            try:
+                arrays.append(np.lib.format.read_array(stream, allow_pickle=False))
+            except (ValueError, EOFError) as error:
+                raise CheckpointError(
+                    f"{path} is damaged after {len(arrays)} arrays: {error}"
+                ) from error
+    if not arrays:
+        raise CheckpointError(f"{path} is empty")
+    return arrays
+
+
+def parameter_names(settings: dict[str, Any]) -> list[str]:
+    """The weights' names in the order in which the reference writes them."""
+    normed = not settings["no_norm"]
+    blocks = [f"transformer.blocks[{layer}]." for layer in range(settings["depth"])]
+    names = ["example_embed.weight"]
+    names += ["example_embed.bias"] if settings["data_type"] == "file" else []
+    names += ["label_embed.weight"]
+    names += ["pos_embed.weight"] if settings["pos_embedding_type"] == "ape" else []
+    for block in blocks:
+        names += [f"{block}norm1.{part}" for part in ("weight", "bias") if normed]
+        names += [f"{block}attn.qkv.weight", f"{block}attn.proj.weight"]
+        if settings["mlp_ratio"] is not None:
+            names += [f"{block}norm2.{part}" for part in ("weight", "bias") if normed]
+            names += [f"{block}mlp.fc{i}.{part}" for i in (1, 2) for part in ("weight", "bias")]
+    names += [f"transformer.norm.{part}" for part in ("weight", "bias") if normed]
+    return [*names, "unembed.weight", "unembed.bias"]

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ...errors import TrainingError
 from ...settings.training import Matmul
-from ..sequences.batch import Batch
+from ..sequences.batch import Batch, batch_at
 from ..sequences.batches import BatchStream
-from ..sequences.blocks import batch_at
 from .gpu.capture import WARM_UP, Recorder, room_for
 from .step import TrainingStep
 

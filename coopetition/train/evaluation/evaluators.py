@@ -1,4 +1,4 @@
-"""Fixed sequences on which a network is measured: which strategy answers which of them.
+"""Evaluators: fixed sequences on which a network is measured, and the strategy each one reads.
 
 =========  ===========================================  ==================================  =======
 name       sequences                                    labels                              reads
@@ -17,7 +17,7 @@ context never shows a true label of the query's class.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,23 +27,22 @@ from torch import Tensor
 from ...errors import CheckpointError
 from ...seeds import stream_seed
 from ...settings.training import EvaluatorSettings, SequenceKind, TrainingSettings
-from ..sequences.batch import Batch
+from ..sequences.batch import Batch, Exemplars, show_members
 from ..sequences.batches import sequence_draws, training_draws
-from ..sequences.blocks import Exemplars, show_members
-from ..sequences.draws import Drawn
+from ..sequences.draws import SequenceIndices
 from .metrics import METRICS, metrics
 
 Values = dict[str, dict[str, NDArray[np.float32]]]  # evaluator, metric: (n_sequences,)
-FIELDS = ("classes", "exemplars", "labels", "target")
+FIELDS = tuple(field.name for field in dataclasses.fields(SequenceIndices))
 ABSENT = SequenceKind(burstiness=0, no_support=True, unique_rest=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
-    """The stored sequences of one evaluator."""
+    """One evaluator with its sequences."""
 
     name: str
-    sequences: Drawn  # on the device
+    sequences: SequenceIndices  # on the device
     input_noise: float  # standard deviation added to exemplars, the same at every evaluation
     seed: int  # of that noise
 
@@ -64,12 +63,11 @@ def make_evaluators(
     settings: TrainingSettings, exemplars: Exemplars, device: torch.device
 ) -> list[Evaluator]:
     """All evaluators of a run, drawn on the CPU so that every device has the same sequences."""
-    chosen = [
-        None if name == "train" else standard(name, settings) for name in settings.evaluation.names
-    ]
+    names = settings.evaluation.names
+    standards = [None if name == "train" else standard(name, settings) for name in names]
     return [
         make_evaluator(evaluator, settings, exemplars, device)
-        for evaluator in [*chosen, *settings.evaluation.extra]
+        for evaluator in [*standards, *settings.evaluation.extra]
     ]
 
 
@@ -98,10 +96,11 @@ def make_evaluator(
     except ValueError as error:
         raise ValueError(f"evaluator {name}: {error}") from error
     seed = stream_seed(settings.run.seed, f"evaluation/{name}")
-    drawn = draws.draw(settings.evaluation.n_sequences, torch.Generator().manual_seed(seed))
+    indices = draws.draw(settings.evaluation.n_sequences, torch.Generator().manual_seed(seed))
+    fields = {field: getattr(indices, field).to(device) for field in FIELDS}
     return Evaluator(
         name=name,
-        sequences=Drawn(**{field: getattr(drawn, field).to(device) for field in FIELDS}),
+        sequences=SequenceIndices(**fields),
         input_noise=training.input_noise if evaluator is None else evaluator.input_noise,
         seed=stream_seed(settings.run.seed, f"evaluation/{name}/noise"),
     )
@@ -120,23 +119,20 @@ def evaluate(
     ``network(examples, labels, target)`` gives logits ``(members, n, n_labels)``; every member has
     evaluators of the same names in the same order. ``batch_size`` changes memory and time only.
     """
-    measured: dict[str, Tensor] = {}
-    for same in zip(*evaluators, strict=True):
-        sequences, parts = together(same), []
-        generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in same]
-        for start in range(0, sequences.target.shape[1], batch_size):
-            rows = slice(start, start + batch_size)
-            batch = noisy(same, show_rows(exemplars, sequences, rows), generators)
+    evaluations: dict[str, Tensor] = {}  # (metrics, members, n)
+    for own in zip(*evaluators, strict=True):
+        parts = []
+        for batch in batches(own, exemplars, batch_size):
             logits = network(batch.examples, batch.labels, batch.target)
-            of_metric = metrics(logits, batch.labels, batch.target)
-            parts.append(torch.stack([of_metric[name] for name in METRICS]))
-        measured[same[0].name] = torch.cat(parts, dim=-1)  # (metrics, members, n)
+            values = metrics(logits, batch.labels, batch.target)
+            parts.append(torch.stack([values[name] for name in METRICS]))
+        evaluations[own[0].name] = torch.cat(parts, dim=-1)
     # one transfer, so that a device computes everything without a pause
-    flat = torch.cat([values.flatten() for values in measured.values()]).cpu()
-    sizes = [values.numel() for values in measured.values()]
+    flat = torch.cat([values.flatten() for values in evaluations.values()]).cpu()
+    sizes = [values.numel() for values in evaluations.values()]
     arrays = {
-        name: part.view(measured[name].shape).numpy()
-        for name, part in zip(measured, torch.split(flat, sizes), strict=True)
+        name: part.view(evaluations[name].shape).numpy()
+        for name, part in zip(evaluations, torch.split(flat, sizes), strict=True)
     }
     return [
         {name: dict(zip(METRICS, values[:, i], strict=True)) for name, values in arrays.items()}
@@ -144,44 +140,24 @@ def evaluate(
     ]
 
 
-def together(evaluators: Sequence[Evaluator]) -> Drawn:
-    """The sequences of one evaluator of every member, with a leading members axis."""
-    return Drawn(
-        **{
-            field: torch.stack([getattr(evaluator.sequences, field) for evaluator in evaluators])
-            for field in FIELDS
-        }
-    )
-
-
-def show_rows(exemplars: Sequence[Exemplars], sequences: Drawn, rows: slice) -> Batch:
-    """Some of the sequences as a batch, without noise."""
-    return Batch(
-        examples=show_members(
-            exemplars, sequences.classes[:, rows], sequences.exemplars[:, rows], axis=0
-        ),
-        labels=sequences.labels[:, rows],
-        target=sequences.target[:, rows],
-    )
-
-
-def noisy(
-    evaluators: Sequence[Evaluator], batch: Batch, generators: Sequence[torch.Generator]
-) -> Batch:
-    """The batch with each evaluator's input noise on its member's exemplars."""
-    shown = batch.examples
-    for member, (evaluator, generator) in enumerate(zip(evaluators, generators, strict=True)):
-        if evaluator.input_noise > 0:
-            # drawn on the CPU: the same on every device
-            noise = torch.randn(shown[member].shape, generator=generator)
-            shown[member] += evaluator.input_noise * noise.to(shown.device)
-    return batch
-
-
-def shown(evaluators: Sequence[Evaluator], exemplars: Sequence[Exemplars], rows: slice) -> Batch:
-    """Some of the sequences of one evaluator, each member's own, as a batch."""
+def batches(
+    evaluators: Sequence[Evaluator], exemplars: Sequence[Exemplars], batch_size: int
+) -> Iterator[Batch]:
+    """The sequences of one evaluator of every member, with their noise, in batches."""
     generators = [torch.Generator().manual_seed(evaluator.seed) for evaluator in evaluators]
-    return noisy(evaluators, show_rows(exemplars, together(evaluators), rows), generators)
+    classes, numbers, labels, target = (
+        torch.stack([getattr(evaluator.sequences, field) for evaluator in evaluators])
+        for field in FIELDS
+    )
+    for start in range(0, target.shape[1], batch_size):
+        rows = slice(start, start + batch_size)
+        examples = show_members(exemplars, classes[:, rows], numbers[:, rows], axis=0)
+        for member, (evaluator, generator) in enumerate(zip(evaluators, generators, strict=True)):
+            if evaluator.input_noise > 0:
+                # drawn on the CPU: the same on every device
+                noise = torch.randn(examples[member].shape, generator=generator)
+                examples[member] += evaluator.input_noise * noise.to(examples.device)
+        yield Batch(examples=examples, labels=labels[:, rows], target=target[:, rows])
 
 
 def stored(evaluators: Iterable[Evaluator]) -> dict[str, Tensor]:
@@ -196,7 +172,7 @@ def stored(evaluators: Iterable[Evaluator]) -> dict[str, Tensor]:
 def restored(
     evaluators: Iterable[Evaluator], tensors: Mapping[str, Tensor], device: torch.device
 ) -> list[Evaluator]:
-    """The evaluators with the sequences that `stored` kept."""
+    """The evaluators with sequences from `stored` tensors."""
     result = []
     for evaluator in evaluators:
         if f"{evaluator.name}.classes" not in tensors:
@@ -205,5 +181,5 @@ def restored(
                 "added to a run that has begun"
             )
         fields = {field: tensors[f"{evaluator.name}.{field}"].to(device) for field in FIELDS}
-        result.append(dataclasses.replace(evaluator, sequences=Drawn(**fields)))
+        result.append(dataclasses.replace(evaluator, sequences=SequenceIndices(**fields)))
     return result

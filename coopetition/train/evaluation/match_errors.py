@@ -1,4 +1,4 @@
-"""What can be measured on the data before training: how well either strategy could possibly do.
+"""Errors of a task's data, before training: the least that either strategy can make.
 
 ICL compares the query with the exemplars in context, CIWL tells the classes in context apart. Both
 errors are shares of variance that the best of their kind leaves unexplained, from 0 (perfect) to 1
@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from ...seeds import stream_seed
 from ...settings.training import TrainingSettings
 from ..data import make_dataset
-from ..sequences.batches import Exemplars, training_draws
+from ..sequences.batch import Exemplars
+from ..sequences.batches import training_draws
 
 Array = NDArray[np.float64]
 
@@ -36,11 +37,11 @@ SHARPNESS = np.concatenate([[0.0], np.geomspace(0.01, 1e4, 61)])  # β × the me
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataErrors:
-    """What is left unexplained on a task's data, by the best of either kind."""
+    """Shares of variance that either strategy leaves unexplained on a task's data."""
 
-    match: float  # of the query by exemplars in context, 0 to 1
-    probe: float  # of the class by a linear probe between classes in context, 0 to 1
-    n_sequences: int  # they were measured on
+    match: float  # of the query, by exemplars in context, 0 to 1
+    probe: float  # of the class, by a linear probe between classes in context, 0 to 1
+    n_sequences: int  # number of sequences measured
 
     def as_settings(self) -> dict[str, float]:
         """Under the names that `coopetition.forecasting.settings_map` reads."""
@@ -48,38 +49,28 @@ class DataErrors:
 
 
 def data_errors(settings: TrainingSettings, *, n_sequences: int = 2_000) -> DataErrors:
-    """Both errors on training sequences, of which at least one must have two classes.
-
-    >>> from coopetition.settings.training import DataSettings, TrainingSettings
-    >>> data = DataSettings(n_classes=100, spread=0.0)
-    >>> data_errors(TrainingSettings(data=data), n_sequences=100).match < 1e-6
-    True
-    """
+    """Both errors on training sequences, of which at least one must have two classes."""
     if n_sequences < 10:
         raise ValueError(f"n_sequences = {n_sequences}: means need at least 10")
     dataset = make_dataset(settings.data)
     generator = torch.Generator().manual_seed(stream_seed(settings.run.seed, "data-errors"))
-    drawn = training_draws(settings, dataset).draw(n_sequences, generator)
+    indices = training_draws(settings, dataset).draw(n_sequences, generator)
     exemplars = Exemplars(dataset, torch.device("cpu"))
-    shown = exemplars.show(drawn.classes, drawn.exemplars)
+    examples = exemplars.show(indices.classes, indices.exemplars)
     noise = settings.sequences.input_noise
     if noise > 0:
-        shown = shown + noise * torch.randn(shown.shape, generator=generator)
-    x = np.asarray(shown.double().numpy())
-    x = x - x.reshape(-1, x.shape[-1]).mean(axis=0)
-    classes = np.asarray(drawn.classes.numpy())
+        examples = examples + noise * torch.randn(examples.shape, generator=generator)
+    x = np.asarray(examples.double().numpy())
+    centred = x - x.reshape(-1, x.shape[-1]).mean(axis=0)
     return DataErrors(
-        match=match_error(x[:, -1], x[:, :-1]),
-        probe=probe_error(exemplars, classes, np.asarray(shown[:, -1].double().numpy())),
+        match=match_error(centred[:, -1], centred[:, :-1]),
+        probe=probe_error(exemplars, np.asarray(indices.classes.numpy()), x[:, -1]),
         n_sequences=n_sequences,
     )
 
 
 def match_error(query: Array, context: Array) -> float:
-    """Variance of queries ``(n, dim)``, centred, that the best soft match leaves unexplained.
-
-    ``context`` is ``(n, context_len, dim)``.
-    """
+    """The error of centred queries ``(n, dim)`` and contexts ``(n, context_len, dim)``."""
     distances = np.sum((query[:, None, :] - context) ** 2, axis=2)
     power = float(np.sum(query**2))
     unit = float(np.mean(distances))
@@ -97,10 +88,7 @@ def match_error(query: Array, context: Array) -> float:
 
 
 def probe_error(exemplars: Exemplars, classes: NDArray[np.int64], query: Array) -> float:
-    """Variance of the class that a linear probe between two classes leaves unexplained.
-
-    ``classes`` ``(n, context_len + 1)`` has the query's last; ``query`` is shown, ``(n, dim)``.
-    """
+    """The error of a probe on queries ``(n, dim)``, whose classes are the last of ``classes``."""
     own = classes[:, -1]
     differs = classes[:, :-1] != own[:, None]
     usable = differs.any(axis=1)
@@ -125,7 +113,7 @@ def class_means(exemplars: Exemplars, classes: NDArray[np.int64]) -> Array:
     members = torch.arange(first, first + number)
     blocks = []
     for part in np.array_split(classes, max(1, len(classes) * number // BLOCK)):
-        chosen = torch.from_numpy(part)[:, None].expand(-1, number)
-        shown = exemplars.show(chosen, members.expand(len(part), -1))
-        blocks.append(shown.double().mean(dim=1).numpy())
+        owners = torch.from_numpy(part)[:, None].expand(-1, number)
+        examples = exemplars.show(owners, members.expand(len(part), -1))
+        blocks.append(examples.double().mean(dim=1).numpy())
     return np.concatenate(blocks)

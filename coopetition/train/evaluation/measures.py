@@ -1,4 +1,4 @@
-"""Progress of the circuits inside a network: where heads look, and how large their weights are.
+"""Measures of a network's circuits: where heads attend, and how large their weights are.
 
 References
 ----------
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..network.attention_edits import Shown
+from ..network.attention_edits import Matches
 from ..network.layers import Block
 from ..network.network import Network
 from ..sequences.batch import Batch
@@ -27,17 +27,16 @@ Floats = NDArray[np.float32]
 class CircuitMeasures:
     """Measures of every head and part of a network; M members, L layers, H heads.
 
-    Attention is the query's, mean over sequences that have a match, in [−1, 1]; norms are
-    Frobenius norms.
+    Attention is the query's, the mean over sequences with a match; norms are Frobenius norms.
     """
 
     induction: Floats  # to labels that match its own minus that to others (M, L, H)
     matching: Floats  # to exemplars of its class minus that to others (M, L, H)
     previous_token: Floats  # of labels to the token before, their exemplar (M, L, H)
-    query_key: Floats  # W_Qᵀ W_K, the circuit that decides where a head looks (M, L, H)
-    output_value: Floats  # W_O W_V, the circuit that decides what it moves (M, L, H)
-    mlp: Floats  # W₂ times that of W₁ (M, L); 0 where there is no MLP
-    embeddings: Floats  # of exemplars, of labels, unembedding (M, 3)
+    query_key: Floats  # norm of W_Qᵀ W_K, which decides where a head attends (M, L, H)
+    output_value: Floats  # norm of W_O W_V, which decides what it moves (M, L, H)
+    mlp: Floats  # norm of W₂ times that of W₁ (M, L); 0 without MLP
+    embeddings: Floats  # norms for exemplars, labels, unembedding (M, 3)
 
     def as_columns(self, member: int) -> dict[str, float]:
         """One member's measures under flat names, such as ``induction.1.3`` for layer 1, head 3."""
@@ -54,8 +53,8 @@ class CircuitMeasures:
 def measure_circuits(network: Network, batch: Batch) -> CircuitMeasures:
     """Measure a network on sequences with matching labels in context, such as ``train``'s."""
     patterns = torch.stack(network.attention(batch.examples, batch.labels, batch.target), dim=1)
-    shown = Shown(examples=batch.examples, labels=batch.labels, target=batch.target)
-    match, other = shown.matching(), shown.other_labels()
+    labels = Matches(context=batch.labels, target=batch.target)
+    match, other = labels.matching(), labels.other_labels()
     query = patterns[..., -1, :]  # (M, L, B, H, T)
     before = torch.diagonal(patterns, offset=-1, dim1=-2, dim2=-1)  # row t looks at t − 1
     blocks = [block for block in network.blocks if isinstance(block, Block)]
@@ -78,15 +77,15 @@ def measure_circuits(network: Network, batch: Batch) -> CircuitMeasures:
 
 
 def difference(query: Tensor, match: Tensor, other: Tensor) -> Tensor:
-    """Attention to some tokens minus that to others, mean over sequences that have the first.
+    """Attention ``(M, L, B, H, T)`` to ``match`` ``(M, B, T)`` minus that to ``other``.
 
-    ``query`` is ``(M, L, B, H, T)``, ``match`` and ``other`` ``(M, B, T)``; the result
-    ``(M, L, H)`` is NaN where no sequence has a match.
+    The mean over sequences with a match, ``(M, L, H)``; NaN where there is none.
     """
     sign = match.float() - other.float()
-    each = torch.einsum("mlbht,mbt->mlbh", query, sign)
-    has = match.any(-1).float()
-    return torch.einsum("mlbh,mb->mlh", each, has) / has.sum(-1).view(-1, 1, 1)
+    differences = torch.einsum("mlbht,mbt->mlbh", query, sign)
+    has_match = match.any(-1).float()
+    sums = torch.einsum("mlbh,mb->mlh", differences, has_match)
+    return sums / has_match.sum(-1).view(-1, 1, 1)
 
 
 def head_norms(block: Block) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a query's logits are worth: the reference's eight metrics, for every sequence.
+"""The reference's eight metrics of a query's logits, for every sequence.
 
 With logits z over all labels, p = softmax(z), target y and S the set of labels in context:
 

@@ -1,7 +1,7 @@
-"""Checkpoints: tensors in a safetensors file, and a small JSON that says they are whole.
+"""Checkpoints: tensors in a safetensors file, with a small JSON file that holds their SHA-256.
 
-The JSON is written last and holds the tensors' SHA-256, so a checkpoint that was cut short by a
-full disk or a killed process is known for what it is, and the one before it is used.
+The JSON is written last, so a checkpoint that a full disk or a killed process cut short is
+recognised, and the one before it is used. Starts and grafts take their weights from checkpoints.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
 from ...files import PARTIAL, write_atomically
 from ...version import __version__
+from ..reference import read_reference
 
 FOLDER = "checkpoints"
+STEP = "step/"  # prefix of `TrainingStep.state_tensors` in a checkpoint
+PARAMETERS = "parameters/"  # prefix of the weights among them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,9 +44,9 @@ def write_checkpoint(
     kept: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write tensors by flat name into a run's folder; what is there already stays if it fails.
+    """Write tensors by flat name into a run's folder; a failure leaves earlier checkpoints intact.
 
-    ``kept``: whether `prune` must leave it; ``about`` is more for the JSON.
+    `prune` never removes a checkpoint that is ``kept``; ``about`` is added to the JSON.
     """
     from safetensors.torch import save
 
@@ -51,14 +55,14 @@ def write_checkpoint(
     path = run / FOLDER / f"{sequences:015d}.safetensors"
     path.with_suffix(".json").unlink(missing_ok=True)
     write_atomically(path, content)
-    says = {
+    record = {
         "version": __version__,
         "sequences": sequences,
         "sha256": hashlib.sha256(content).hexdigest(),
         "kept": kept,
         **(about or {}),
     }
-    write_atomically(path.with_suffix(".json"), json.dumps(says, indent=1))
+    write_atomically(path.with_suffix(".json"), json.dumps(record, indent=1))
     return path
 
 
@@ -81,7 +85,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def newest_checkpoint(run: Path) -> tuple[Checkpoint | None, tuple[str, ...]]:
-    """The newest whole checkpoint of a run, and a sentence about each newer one that is not."""
+    """The newest whole checkpoint of a run, and a sentence about each damaged one after it."""
     notes: list[str] = []
     for path in sorted((run / FOLDER).glob("*.safetensors"), reverse=True):
         try:
@@ -92,16 +96,83 @@ def newest_checkpoint(run: Path) -> tuple[Checkpoint | None, tuple[str, ...]]:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Remove all but the ``keep`` newest of the regular checkpoints, and what was cut short."""
+    """Remove all but the ``keep`` newest regular checkpoints, and files written only in part."""
     regular = []
     for about in sorted((run / FOLDER).glob("*.json"), reverse=True):
         try:
             if not json.loads(about.read_text(encoding="utf-8")).get("kept"):
                 regular.append(about)
-        except ValueError:  # a damaged one says nothing; it is left for the user to see
+        except ValueError:  # damaged; it is left for the user to see
             continue
     for about in regular[keep:]:
         about.unlink(missing_ok=True)
         about.with_suffix(".safetensors").unlink(missing_ok=True)
     for partial in (run / FOLDER).glob(f".*{PARTIAL}"):  # of a process that was killed
         partial.unlink(missing_ok=True)
+
+
+def checkpoint_tensors(path: str) -> Mapping[str, Tensor]:
+    """The tensors of our checkpoint, or of the newest whole one in a run's folder."""
+    where = Path(path)
+    if not where.is_dir():
+        return read_checkpoint(where.with_suffix(".safetensors")).tensors
+    newest, notes = newest_checkpoint(where)
+    if newest is None:
+        raise CheckpointError("; ".join([f"{where} holds no whole checkpoint", *notes]))
+    return newest.tensors
+
+
+def read_weights(source: str) -> dict[str, Tensor]:
+    """A network's weights under our names, without the members axis.
+
+    ``source`` is a run's folder, one of its ``.safetensors`` checkpoints, or the reference's
+    ``.eqx``; ``PATH#2`` is member 2 (from 0) of an ensemble's.
+    """
+    path, _, member = source.partition("#")
+    if path.endswith(".eqx"):
+        network = read_reference(path).network
+        return {name: weight.detach()[0] for name, weight in network.named_parameters()}
+    weights = with_prefix(checkpoint_tensors(path), STEP + PARAMETERS)
+    members = len(next(iter(weights.values()))) if weights else 0
+    if not member and members != 1:
+        raise CheckpointError(f"{path} holds {members} networks: choose one, as {path}#0")
+    index = int(member) if member.isdecimal() else 0 if not member else members
+    if index >= members:
+        raise CheckpointError(f"{source}: members are numbered 0 to {members - 1}")
+    return {name: tensor[index] for name, tensor in weights.items()}
+
+
+def start_state(own: Mapping[str, Tensor], source: str, *, optimizer: bool) -> dict[str, Tensor]:
+    """The state of a step, ``own``, with the weights of a checkpoint in every member.
+
+    With ``optimizer`` its moments and step count come from the checkpoint too.
+    """
+    path = source.partition("#")[0]
+    if not optimizer:
+        start = {PARAMETERS + name: weight[None] for name, weight in read_weights(source).items()}
+    elif path.endswith(".eqx"):
+        raise CheckpointError(
+            f"start_from = {source!r}: only the weights of a reference's checkpoint can be "
+            "taken; use start_with = weights"
+        )
+    else:
+        start = with_prefix(checkpoint_tensors(path), STEP)
+    expected = {name for name in own if optimizer or name.startswith(PARAMETERS)}
+    if expected != set(start):
+        differing = ", ".join(sorted(expected ^ set(start)))
+        raise CheckpointError(f"{source} is of another network: differs in {differing}")
+    state = dict(own)
+    for name, tensor in start.items():
+        try:
+            state[name] = torch.broadcast_to(tensor, own[name].shape).to(own[name].device)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{source}: {name} has shape {tuple(tensor.shape[1:])}, this network's "
+                f"{tuple(own[name].shape[1:])}"
+            ) from error
+    return state
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Where an ensemble lives on disk: a run's folder, or a folder of them that share checkpoints."""
+"""An ensemble on disk: the folder of a single run, or of several runs that share checkpoints."""
 
 from __future__ import annotations
 
@@ -43,24 +43,14 @@ def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
     return tuple(RunFolder.open(path).settings for path in member_paths(folder))
 
 
-def members_to_train(
-    folder: Path, wanted: Sequence[TrainingSettings], *, resume: bool
-) -> tuple[tuple[TrainingSettings, ...], bool]:
-    """The settings to train with, and whether they continue what is in the folder."""
-    if resume and holds_run(folder):
-        return continued_settings(folder, wanted), True
-    new_paths(folder, wanted)
-    return tuple(wanted), False
-
-
 def new_paths(folder: Path, members: Sequence[TrainingSettings]) -> list[Path]:
-    """The folders in which new runs are begun."""
+    """The folders of new runs; ValueError where something was measured in one already."""
     if holds_run(folder):
         raise ValueError(
             f"{folder} holds a run already: continue it with --resume, or choose another folder"
         )
-    alone = len(members) == 1
-    paths = [folder if alone else folder / settings.name for settings in members]
+    single = len(members) == 1
+    paths = [folder if single else folder / settings.name for settings in members]
     for path in paths:
         require_unmeasured(path)
     return paths
@@ -72,17 +62,17 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
 
     members = ensemble.members
     folders = []
-    for path, settings, evaluators, shown in zip(
+    for path, settings, evaluators, exemplars in zip(
         new_paths(folder, members), members, ensemble.evaluators, ensemble.exemplars, strict=True
     ):
         write_atomically(path / STORED, save(stored(evaluators)))
-        says = {
+        record = {
             **computed_with(ensemble),
             "seed": settings.run.seed,
-            "data": {"path": settings.data.path, "sha256": shown.dataset.checksum},
+            "data": {"path": settings.data.path, "sha256": exemplars.dataset.checksum},
             **about,
         }
-        folders.append(RunFolder.create(path, settings, says))
+        folders.append(RunFolder.create(path, settings, record))
     if len(members) > 1:
         names = json.dumps([settings.name for settings in members])
         write_atomically(folder / MEMBERS, names)
@@ -90,7 +80,7 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
 
 
 def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
-    """The folders of an ensemble that was begun; its evaluators get the sequences stored there."""
+    """The folders of an ensemble to continue; its evaluators get the sequences stored there."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -109,30 +99,18 @@ def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
 
 def computed_with(ensemble: Ensemble) -> dict[str, str]:
     """What computes an ensemble, for ``run.json``."""
-    return {
-        "torch": torch.__version__,
-        "device": str(ensemble.device),
-        **ensemble.computed_by(),
-    }
-
-
-def record_continuation(
-    folders: Sequence[RunFolder], ensemble: Ensemble, sequences: int, about: Mapping[str, Any]
-) -> None:
-    """Write down with what an ensemble goes on from so many sequences."""
-    for member in folders:
-        says = {"from_sequences": sequences, **computed_with(ensemble), **about}
-        member.record(says, continued=True)
+    device = str(ensemble.device)
+    return {"torch": torch.__version__, "device": device, **ensemble.computed_by()}
 
 
 def continued_settings(
     folder: Path, wanted: Sequence[TrainingSettings]
 ) -> tuple[TrainingSettings, ...]:
-    """The settings to continue with: the wanted where they make no other run than the stored."""
+    """The settings to continue with: ``wanted`` if they agree with the stored ones, or those."""
     whole = folder.resolve().parent
     if (whole / MEMBERS).is_file() and folder.resolve() in member_paths(whole):
         raise ValueError(
-            f"{folder} was trained with others as one, and has no checkpoints of its own: continue "
+            f"{folder} is a member of an ensemble and has no checkpoints of its own: continue "
             f"{whole} instead"
         )
     present = stored_settings(folder)
@@ -141,10 +119,9 @@ def continued_settings(
     if len(wanted) != len(present):
         raise ValueError(f"{folder} holds {len(present)} runs, not {len(wanted)}")
     for old, new in zip(present, wanted, strict=True):
-        section = another_run(old, new)
-        if section is not None:
+        if (section := another_run(old, new)) is not None:
             raise ValueError(
-                f"{folder} holds a run with other {section} settings than wanted; continue it "
-                "without settings, or choose another folder"
+                f"{folder} holds a run with other {section} settings; continue it without "
+                "settings, or choose another folder"
             )
     return tuple(wanted)

@@ -1,7 +1,7 @@
-"""A folder belongs to one process at a time, and to nobody when that process is dead.
+"""Ownership of a folder: one process at a time trains in it.
 
-The lock is the operating system's, which lets go of it when its holder dies, however it dies, so
-that nobody must judge whether a lock is stale. A file beside it says who holds it.
+The operating system releases the lock when its holder dies, so a lock is never stale. A file beside
+it says who holds it.
 """
 
 from __future__ import annotations
@@ -27,27 +27,12 @@ class FolderTaken(TrainingError):
 
 @contextlib.contextmanager
 def owned(folder: Path, *, patience: float = 0.0, required: bool = True) -> Iterator[None]:
-    """Own a folder, which is made if need be, for as long as the context lasts.
+    """Own a folder within the context; it is made if need be, and removed again if left empty.
 
-    What was made is removed at the end, unless it holds more.
-
-    Parameters
-    ----------
-    folder
-        The folder.
-    patience
-        Seconds to wait for another owner to let go.
-    required
-        Whether a file system that knows no locks is refused, or done without.
-
-    Raises
-    ------
-    FolderTaken
-        If another process, or another owner in this one, still has it after that.
-    TrainingError
-        If the folder's file system knows no locks, and they are required.
+    ``patience`` is how many seconds to wait for another owner, then FolderTaken is raised. Where
+    the file system has no locks, TrainingError is raised, or with ``required=False`` none is taken.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -61,22 +46,22 @@ def owned(folder: Path, *, patience: float = 0.0, required: bool = True) -> Iter
             ) from error
     try:
         since = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        says = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-        (folder / OWNER).write_text(json.dumps(says), encoding="utf-8")
+        record = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+        (folder / OWNER).write_text(json.dumps(record), encoding="utf-8")
         yield
     finally:
         with contextlib.suppress(OSError):
             (folder / OWNER).unlink()
-            (folder / LOCK).unlink()  # before it is released, for then it may be another's
-            for path in made:
+            (folder / LOCK).unlink()  # before the release: afterwards it may be another's
+            for path in missing:
                 path.rmdir()
         lock.release()
 
 
 def owner(folder: Path) -> str:
-    """Who says to own the folder, in words."""
+    """The owner that the folder's record names, in words."""
     try:
-        says = json.loads((folder / OWNER).read_text(encoding="utf-8"))
-        return f"process {says['process']} on {says['host']} since {says['since']}"
+        record = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+        return f"process {record['process']} on {record['host']} since {record['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

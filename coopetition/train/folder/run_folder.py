@@ -3,7 +3,7 @@
 ================================  ==================================================================
 ``settings.yaml``                 every setting
 ``run.json``                      versions, device, checksum of the data, what computed the steps;
-                                  under ``continued`` what was otherwise each time it was continued
+                                  ``continued`` lists the same for each continuation
 ``curves.csv``                    the tidy table: run, evaluator, metric, sequences, value, sem, n
 ``measures.csv``                  measures of the circuits: run, measure, sequences, value
 ``evaluations/SEQUENCES.npz``     ``EVALUATOR/METRIC``: the value of each evaluation sequence
@@ -43,20 +43,20 @@ MEASURE_COLUMNS = ("run", "measure", "sequences", "value")
 
 
 class RunFolder:
-    """Where one run leaves what it measures. Its tables are appended to and never rewritten."""
+    """The folder of one run. Its tables are appended to, and cut only when the run continues."""
 
     def __init__(self, path: Path, settings: TrainingSettings) -> None:
         self.path, self.settings = path, settings
 
     @classmethod
     def create(cls, path: Path, settings: TrainingSettings, about: Mapping[str, Any]) -> RunFolder:
-        """A new folder with settings, versions and an empty table, where nothing was measured."""
+        """A new folder with settings, versions and empty tables."""
         require_unmeasured(path)
         path.mkdir(parents=True, exist_ok=True)
         write_atomically(path / ABOUT, json.dumps({**versions(), **about}, indent=1))
-        begin_table(path / CURVES, TABLE_COLUMNS)
+        write_atomically(path / CURVES, ",".join(TABLE_COLUMNS) + "\n")
         if settings.run.measures_every:
-            begin_table(path / MEASURES, MEASURE_COLUMNS)
+            write_atomically(path / MEASURES, ",".join(MEASURE_COLUMNS) + "\n")
         write_settings(settings, path / SETTINGS)
         return cls(path, settings)
 
@@ -73,35 +73,31 @@ class RunFolder:
             ) from error
 
     def record(self, more: Mapping[str, Any], *, continued: bool = False) -> None:
-        """Add to ``run.json`` what only shows while a run trains.
+        """Add to ``run.json``, or to the newest entry of its list ``continued`` where it has one.
 
-        It goes into the newest entry of the list ``continued``, or to the top where there is none;
-        ``continued`` begins such an entry, with the present versions.
+        ``continued`` starts a new entry in that list, with the present versions.
         """
         path = self.path / ABOUT
         try:
-            says = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-            entries = [*says.get("continued", ()), *([versions()] if continued else ())]
+            record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            entries = [*record.get("continued", ()), *([versions()] if continued else ())]
             if entries:
-                says["continued"] = [*entries[:-1], {**entries[-1], **more}]
+                record["continued"] = [*entries[:-1], {**entries[-1], **more}]
             else:
-                says.update(more)
-            write_atomically(path, json.dumps(says, indent=1))
+                record.update(more)
+            write_atomically(path, json.dumps(record, indent=1))
         except (OSError, ValueError) as error:
             raise TrainingError(
                 f"cannot add to {path}: {error}; make room, or move it away if it is damaged"
             ) from error
 
     def append(self, sequences: int, values: Values, more: Mapping[str, float]) -> None:
-        """Add one evaluation: means and standard errors to the table, values to their own file.
-
-        ``more`` are further single numbers by ``evaluator/metric``.
-        """
+        """Add one evaluation, and single numbers ``more`` by ``evaluator/metric``."""
         name = self.settings.name
         rows: list[tuple[object, ...]] = [
-            (name, evaluator, metric, sequences, *mean_and_error(of_metric), len(of_metric))
+            (name, evaluator, metric, sequences, *mean_and_error(array), len(array))
             for evaluator, by_metric in values.items()
-            for metric, of_metric in by_metric.items()
+            for metric, array in by_metric.items()
         ]
         rows += [(name, *key.split("/"), sequences, value, "", "") for key, value in more.items()]
         with self.writing("the evaluation", sequences):
@@ -111,15 +107,13 @@ class RunFolder:
 
     def append_measures(self, sequences: int, measures: Mapping[str, float]) -> None:
         """Add one measurement of the circuits, by flat names."""
-        name = self.settings.name
+        rows = [(self.settings.name, name, sequences, v) for name, v in measures.items()]
         with self.writing("the measures", sequences):
-            append_rows(
-                self.path / MEASURES, [(name, m, sequences, v) for m, v in measures.items()]
-            )
+            append_rows(self.path / MEASURES, rows)
 
     @contextlib.contextmanager
     def writing(self, what: str, sequences: int) -> Iterator[None]:
-        """Turn the failure to write something into an error that says how to go on."""
+        """Turn a failure to write into an error that says how to continue."""
         try:
             yield
         except OSError as error:
@@ -129,20 +123,20 @@ class RunFolder:
             ) from error
 
     def write_values(self, sequences: int, values: Values) -> None:
-        """Every evaluation sequence's values, accuracies as booleans."""
+        """Write the values of every evaluation sequence, accuracies as booleans."""
         folder = self.path / EVALUATIONS
         folder.mkdir(exist_ok=True)
-        content = io.BytesIO()
         arrays: dict[str, Any] = {
-            f"{evaluator}/{metric}": of_metric.astype(bool) if metric in ACCURACIES else of_metric
+            f"{evaluator}/{metric}": array.astype(bool) if metric in ACCURACIES else array
             for evaluator, by_metric in values.items()
-            for metric, of_metric in by_metric.items()
+            for metric, array in by_metric.items()
         }
+        content = io.BytesIO()
         np.savez_compressed(content, **arrays)
         write_atomically(folder / f"{sequences:015d}.npz", content.getvalue())
 
     def cut_after(self, sequences: int) -> None:
-        """Drop what was measured later than ``sequences``, or written only in part."""
+        """Drop measurements later than ``sequences`` or written only in part."""
         for table in (CURVES, MEASURES):
             cut_table(self.path / table, sequences)
         for path in (self.path / EVALUATIONS).glob("*.npz"):
@@ -151,7 +145,7 @@ class RunFolder:
 
 
 def versions() -> dict[str, str]:
-    """What a run stands on, for ``run.json``."""
+    """Versions and machine, for ``run.json``."""
     return {
         "coopetition": __version__,
         "python": platform.python_version(),
@@ -161,7 +155,7 @@ def versions() -> dict[str, str]:
 
 
 def require_unmeasured(path: Path) -> None:
-    """Refuse to begin a run where a table of curves has a row, whether or not it is a run's."""
+    """Refuse to begin a run where a table of curves has a row, even without settings beside it."""
     table = path / CURVES
     if not table.is_file() or len(table.read_bytes().splitlines()) <= 1:
         return
@@ -170,8 +164,8 @@ def require_unmeasured(path: Path) -> None:
             f"{path} holds a run already: continue it with --resume, or choose another folder"
         )
     raise ValueError(
-        f"{table} holds curves already, but no {SETTINGS} beside it says of which run: choose "
-        "another folder, or move it away"
+        f"{table} holds curves already, without the {SETTINGS} of their run: choose another "
+        "folder, or move it away"
     )
 
 
@@ -182,13 +176,8 @@ def mean_and_error(values: np.ndarray[Any, np.dtype[np.float32]]) -> tuple[float
     return float(exact.mean()), float(error)
 
 
-def begin_table(path: Path, columns: Sequence[str]) -> None:
-    """Write a table of no rows; one column must be ``sequences``."""
-    write_atomically(path, ",".join(columns) + "\n")
-
-
 def append_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Add rows and wait until they are on the disk; one written in part is for `cut_table`."""
+    """Add rows and wait until they are on the disk."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     with path.open("a", encoding="utf-8") as file:
@@ -198,22 +187,20 @@ def append_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def cut_table(path: Path, sequences: int) -> None:
-    """Drop the rows later than ``sequences``, and one that was written in part."""
+    """Drop the rows later than ``sequences``, and a row written only in part."""
     if not path.is_file():
         return
     head, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     columns = next(csv.reader([head]))
-    kept = [line for line in lines if row_sequences(line, columns) <= sequences]
-    write_atomically(path, "".join([head, *kept]))
+    earlier = [line for line in lines if row_sequences(line, columns) <= sequences]
+    write_atomically(path, "".join([head, *earlier]))
 
 
 def row_sequences(line: str, columns: Sequence[str]) -> float:
-    """The ``sequences`` of a line; infinity for one that was written in part."""
-    if not line.endswith("\n"):
-        return math.inf
+    """The ``sequences`` of a line; infinity for a line written only in part."""
     try:
         fields = next(csv.reader([line]))
-        complete = len(fields) == len(columns)
+        complete = line.endswith("\n") and len(fields) == len(columns)
         return float(fields[columns.index("sequences")]) if complete else math.inf
     except (ValueError, StopIteration, csv.Error):
         return math.inf

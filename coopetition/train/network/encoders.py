@@ -1,4 +1,4 @@
-"""The residual convolutional encoder of images, trained together with the transformer."""
+"""The residual convolutional encoder of images, trained with the transformer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .initialisation import lecun_normal_
-from .layers import Linear
+from .layers import Linear, lecun_normal_
 
 CHANNELS = (16, 32, 32, 64)  # of the four groups of two blocks (arXiv 2205.05055)
 BLOCKS = 2
@@ -41,8 +40,7 @@ class Convolution(nn.Module):
 class ChannelNorm(nn.Module):
     """Group normalisation: every image and group of eight channels has mean 0 and variance 1.
 
-    The papers normalise over the batch; that couples the sequences of a batch and needs running
-    averages beside the weights, so the images are normalised one by one here.
+    The papers normalise over the batch, which couples its sequences and needs running averages.
     """
 
     def __init__(self, members: int, channels: int) -> None:
@@ -84,8 +82,7 @@ class ResidualBlock(nn.Module):
 class ResidualEncoder(nn.Module):
     """Square grey images to vectors: a residual network, the mean over pixels, a linear map.
 
-    He et al. (2016), "Deep residual learning"; sizes as in arXiv 2205.05055. Raises a `ValueError`
-    if ``pixels`` is no square number.
+    He et al. (2016), "Deep residual learning"; sizes as in arXiv 2205.05055.
     """
 
     def __init__(self, members: int, pixels: int, width: int) -> None:
@@ -93,8 +90,8 @@ class ResidualEncoder(nn.Module):
         self.side = math.isqrt(pixels)
         if self.side**2 != pixels:
             raise ValueError(
-                f"network.input_dim = {pixels}: the ResNet encoder reads square images, so give "
-                f"the pixels of one, such as {self.side**2}"
+                f"network.input_dim = {pixels}: the ResNet encoder reads square images; give "
+                f"a square number of pixels, such as {self.side**2}"
             )
         self.first = Convolution(members, 1, CHANNELS[0], 3, 1)
         self.first_norm = ChannelNorm(members, CHANNELS[0])
@@ -116,11 +113,11 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, examples: Tensor) -> Tensor:
         """Map images ``(M, B, L, pixels)`` to vectors ``(M, B, L, width)``."""
-        members, batch, shown, _ = examples.shape
-        x = examples.reshape(members, batch * shown, self.side, self.side).transpose(0, 1)
+        members, batch, count, _ = examples.shape
+        x = examples.reshape(members, batch * count, self.side, self.side).transpose(0, 1)
         x = F.relu(self.first_norm(self.first(x)))
         for block in self.residual:
             x = block(x)
-        means = x.mean((-2, -1)).view(batch * shown, members, -1).transpose(0, 1)
+        means = x.mean((-2, -1)).view(batch * count, members, -1).transpose(0, 1)
         out: Tensor = self.output(means)
-        return out.view(members, batch, shown, -1)
+        return out.view(members, batch, count, -1)

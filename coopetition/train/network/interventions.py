@@ -1,8 +1,7 @@
-"""What is done to a network from outside while it trains: heads clamped, parts frozen or grafted.
+"""Interventions on a network in training: edited heads, frozen parameters, grafted layers.
 
-An intervention is a small frozen description. `attach` turns it into what the hot loop needs: an
-edit of attention scores and patterns, whose masks lie on the device so that nothing is copied or
-waited for during a step, or a list of parameters that stay as they are.
+An intervention is a small frozen description. `attach` turns it into edits of attention, whose
+masks lie on the device so that no step waits for a copy, or into a list of frozen parameters.
 
 References
 ----------
@@ -42,12 +41,9 @@ EDITS: dict[str, type[HeadEdit]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadIntervention:
-    """One thing done to some heads, named ``"layer.head"``, both from 0.
+    """An edit of one kind (a key of `EDITS`) of some heads, named ``"layer.head"``, both from 0.
 
-    ``kind`` is ``"ablate"`` (the head adds nothing), ``"previous_token"`` or ``"matching_label"``
-    (its attention is put there), ``"forbid_previous_token"`` or ``"forbid_matching_label"`` (never
-    there), ``"temperature"`` (its scores are divided by `value`). Of forced attention `value` is
-    the share put there; the rest stays on the token itself or on the other labels.
+    ``value`` is the share of attention that is forced, or the temperature.
     """
 
     kind: str
@@ -66,12 +62,12 @@ class HeadIntervention:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Freeze:
-    """Parameters whose names begin with one of ``prefixes`` are not trained."""
+    """Leaves parameters whose names begin with one of ``prefixes`` untrained."""
 
     prefixes: tuple[str, ...]
 
     def frozen(self, network: Network) -> tuple[str, ...]:
-        """Names of the parameters that stay."""
+        """Names of the frozen parameters."""
         names = [name for name, _ in network.named_parameters()]
         for prefix in self.prefixes:
             if not any(name.startswith(prefix) for name in names):
@@ -81,11 +77,10 @@ class Freeze:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Graft:
-    """Layers of another network of equal width, put in and frozen.
+    """Copies and freezes layers of another network of equal width.
 
-    Layers below ``below`` are the other's with all embeddings, and layers from ``above`` on with
-    the last normalisation and unembedding. ``weights`` are the other network's under our names,
-    with or without the members axis.
+    These are the layers below ``below`` with all embeddings, and the layers from ``above`` on with
+    the last normalisation and unembedding. ``weights`` may have a members axis.
     """
 
     weights: Mapping[str, Tensor]
@@ -128,16 +123,9 @@ Intervention = HeadIntervention | Freeze | Graft
 
 
 def attach(network: Network, interventions: Sequence[Intervention]) -> tuple[str, ...]:
-    """Apply interventions to a network on its device; the parameters that must not be trained.
+    """Apply interventions to a network on its device; the names of its frozen parameters.
 
     Grafts overwrite weights, and edits of heads replace those attached before.
-
-    Raises
-    ------
-    ValueError
-        If a head, layer or parameter does not exist.
-    CheckpointError
-        If a graft does not fit.
     """
     network.edits = [
         part.edit(network) for part in interventions if isinstance(part, HeadIntervention)
@@ -151,7 +139,7 @@ def attach(network: Network, interventions: Sequence[Intervention]) -> tuple[str
 
 
 def put_in_grafts(network: Network, interventions: Sequence[Intervention]) -> None:
-    """Overwrite weights with those of every graft; after other weights were loaded, once more."""
+    """Overwrite weights with those of every graft, also each time other weights are loaded."""
     for part in interventions:
         if isinstance(part, Graft):
             part.put_in(network)
@@ -160,10 +148,7 @@ def put_in_grafts(network: Network, interventions: Sequence[Intervention]) -> No
 def from_settings(
     settings: InterventionSettings, graft: Mapping[str, Tensor] | None = None
 ) -> tuple[Intervention, ...]:
-    """The interventions that settings ask for (but not the start from a checkpoint).
-
-    ``graft`` are the weights of the checkpoint ``settings.graft_from``, under our names.
-    """
+    """The interventions that settings name; ``graft`` are the weights of ``graft_from``."""
     heads = {
         "ablate": settings.ablate_heads,
         "previous_token": settings.previous_token_heads,
@@ -182,9 +167,7 @@ def from_settings(
         parts.append(Freeze(prefixes=settings.freeze))
     if settings.graft_from is not None:
         if graft is None:
-            raise ValueError(
-                f"graft_from = {settings.graft_from!r}: its weights must be read and given"
-            )
+            raise ValueError(f"graft_from = {settings.graft_from!r}: give its weights as graft")
         parts.append(Graft(weights=graft, below=settings.graft_below, above=settings.graft_above))
     return tuple(parts)
 

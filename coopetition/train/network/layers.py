@@ -6,23 +6,47 @@ batched matrix products. Shapes below use M members, B sequences, T tokens, d wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .initialisation import lecun_normal_
+from .attention_edits import LayerEdits
 
 NORM_EPS = 1e-5
+# standard deviation of a unit normal cut at ±2, by which truncated draws are widened again
+TRUNCATED_STD = 0.87962566103423978
+EMBEDDING_STD = 0.02
+
+
+def truncated_normal_(tensor: Tensor, std: float, generators: Sequence[torch.Generator]) -> None:
+    """Fill ``(members, …)`` from normals of width ``std`` cut at ±2 ``std``, one generator each."""
+    with torch.no_grad():
+        for member, generator in zip(tensor, generators, strict=True):
+            torch.nn.init.trunc_normal_(member, std=std, a=-2 * std, b=2 * std, generator=generator)
+
+
+def lecun_normal_(tensor: Tensor, fan_in: int, generators: Sequence[torch.Generator]) -> None:
+    """Fill from a truncated normal of variance 1 / ``fan_in`` (Klambauer et al. 2017)."""
+    truncated_normal_(tensor, math.sqrt(1 / fan_in) / TRUNCATED_STD, generators)
+
+
+def embedding_(tensor: Tensor, generators: Sequence[torch.Generator]) -> None:
+    """Fill label (or one-hot) embeddings: truncated normal of width 0.02 (arXiv 2205.05055)."""
+    truncated_normal_(tensor, EMBEDDING_STD, generators)
+
+
+def uniform_(tensor: Tensor, limit: float, generators: Sequence[torch.Generator]) -> None:
+    """Fill from the uniform distribution on [−``limit``, ``limit``]."""
+    with torch.no_grad():
+        for member, generator in zip(tensor, generators, strict=True):
+            member.uniform_(-limit, limit, generator=generator)
 
 
 def angles(length: int, width: int, time_scale: float) -> Tensor:
-    """θ[p, j] = p / time_scale^(2j / width) of position p and pair of coordinates j.
-
-    Shape ``(length, width // 2)``; ``time_scale`` is the longest wavelength / 2π, in tokens.
-    """
+    """θ[p, j] = p / time_scale^(2j / width) of position p and pair j, ``(length, width // 2)``."""
     pair = torch.arange(width // 2, dtype=torch.float64)
     position = torch.arange(length, dtype=torch.float64)
     theta = position[:, None] / time_scale ** (2 * pair / width)
@@ -38,7 +62,7 @@ def sinusoidal_table(length: int, width: int, time_scale: float) -> Tensor:
 class Rotation(nn.Module):
     """Rotary positions: each pair of coordinates of a query or key is turned by θ[p, j].
 
-    ``width`` is that of one head (Su et al. 2021, "RoFormer", arXiv 2104.09864).
+    ``width`` is one head's (Su et al. 2021, "RoFormer", arXiv 2104.09864).
     """
 
     cos: Tensor
@@ -55,18 +79,7 @@ class Rotation(nn.Module):
         last = first + vectors.shape[-2]
         cos, sin = self.cos[first:last], self.sin[first:last]
         even, odd = vectors[..., 0::2], vectors[..., 1::2]
-        turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
-        return turned.flatten(-2)
-
-
-class Edits(Protocol):
-    """What interventions do inside one layer (see `coopetition.train.network.interventions`)."""
-
-    def scores(self, scores: Tensor, first_row: int) -> Tensor:
-        """Change attention scores, ``(M, B, H, rows, T)``, before the causal mask and softmax."""
-
-    def patterns(self, patterns: Tensor, first_row: int) -> Tensor:
-        """Change attention patterns, ``(M, B, H, rows, T)``, after the softmax."""
+        return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
 
 
 class Linear(nn.Module):
@@ -87,7 +100,7 @@ class Linear(nn.Module):
         lecun_normal_(self.weight, self.weight.shape[-1], generators)
 
     def forward(self, x: Tensor, outputs: slice = slice(None)) -> Tensor:
-        """Map ``(M, …, inputs)`` to ``(M, …, outputs)``, of which only a slice may be wanted."""
+        """Map ``(M, …, inputs)`` to ``(M, …, outputs)``, or to a slice of the outputs."""
         rows = x.reshape(x.shape[0], -1, x.shape[-1])
         weight = self.weight[:, outputs].mT
         if self.bias is None:
@@ -139,10 +152,12 @@ class Attention(nn.Module):
         """``(M, B, T, d)`` as ``(M, B, H, T, d/H)``."""
         return x.view(*x.shape[:-1], self.heads, -1).transpose(2, 3)
 
-    def forward(self, x: Tensor, edits: Edits | None, last_only: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, edits: LayerEdits | None, last_only: bool
+    ) -> tuple[Tensor, Tensor]:
         """Output ``(M, B, rows, d)`` and patterns ``(M, B, H, rows, T)`` of a normalised stream x.
 
-        ``edits`` are what interventions do in this layer; `last_only` computes the last row only.
+        The rows are all tokens, or the last one if `last_only`.
         """
         width, first = x.shape[-1], x.shape[2] - 1 if last_only else 0
         if last_only:  # queries of the last token only: a third of the matrix product is saved
@@ -196,12 +211,14 @@ class Block(nn.Module):
         self.mlp = MLP(members, width, hidden) if hidden else None
 
     def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        """Start the weights of attention and MLP."""
+        """LeCun-normal weights of attention and MLP."""
         self.attention.initialise(generators)
         if self.mlp is not None:
             self.mlp.initialise(generators)
 
-    def forward(self, x: Tensor, edits: Edits | None, last_only: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, edits: LayerEdits | None, last_only: bool
+    ) -> tuple[Tensor, Tensor]:
         """Residual stream after the block (its last row if `last_only`) and attention patterns."""
         out, patterns = self.attention(self.attention_norm(x), edits, last_only)
         x = (x[:, :, -1:] if last_only else x) + out

@@ -15,12 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...settings.training import NetworkSettings
-from .attention_edits import HeadEdit, LayerEdits, Shown
+from .attention_edits import HeadEdit, LayerEdits, Matches
 from .encoders import ResidualEncoder
-from .initialisation import embedding_, uniform_
-from .layers import Attention, Block, Linear, Norm, sinusoidal_table
+from .layers import Attention, Block, Linear, Norm, embedding_, sinusoidal_table, uniform_
 
-LEARNED_POSITIONS = 32  # as many as the reference has, where no context length asks for more
+LEARNED_POSITIONS = 32  # at least, as in the reference
 
 
 class LabelEmbedding(nn.Module):
@@ -54,7 +53,7 @@ class Network(nn.Module):
         for name in ("n_labels", "input_dim"):
             if getattr(settings, name) == 0:
                 raise ValueError(
-                    f"network.{name} = 0: give the number; 0 is filled in from the data by a run"
+                    f"network.{name} = 0: give the number; only a run fills it in from the data"
                 )
         self.settings, self.members = settings, members
         self.edits: Sequence[HeadEdit] = ()  # on attention; see `interventions.attach`
@@ -98,9 +97,9 @@ class Network(nn.Module):
 
     def embed(self, examples: Tensor, labels: Tensor) -> Tensor:
         """Tokens with their positions, ``(M, B, 2L + 1, d)``."""
-        shown = self.exemplar(examples)
-        pairs = torch.stack((shown[:, :, :-1], self.label(labels)), dim=3).flatten(2, 3)
-        tokens = torch.cat((pairs, shown[:, :, -1:]), dim=2)
+        exemplars = self.exemplar(examples)
+        pairs = torch.stack((exemplars[:, :, :-1], self.label(labels)), dim=3).flatten(2, 3)
+        tokens = torch.cat((pairs, exemplars[:, :, -1:]), dim=2)
         if self.settings.positions == "learned":
             return tokens + self.position[:, None, : tokens.shape[2]]
         if self.settings.positions == "sinusoidal":
@@ -112,9 +111,9 @@ class Network(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Normalised query ``(M, B, d)`` before unembedding, and every layer's patterns."""
         x, patterns, last = self.embed(examples, labels), [], len(self.blocks) - 1
-        shown = Shown(examples=examples, labels=labels, target=target)
+        matches = Matches(context=labels, target=target)
         for layer, block in enumerate(self.blocks):
-            edits = LayerEdits(layer, self.edits, shown) if self.edits else None
+            edits = LayerEdits(layer, self.edits, matches) if self.edits else None
             x, pattern = block(x, edits, last_only and layer == last)
             patterns.append(pattern)
         query = x[:, :, -1]
@@ -123,15 +122,9 @@ class Network(nn.Module):
     def forward(self, examples: Any, labels: Any, target: Any = None) -> Tensor:
         """Logits of the query's label, ``(M, B, n_labels)``.
 
-        Parameters
-        ----------
-        examples
-            Exemplars, the query last, shape ``(M, B, L + 1, input_dim)``. Where M = 1, the members
-            axis may be left out everywhere; it is then left out of the logits too.
-        labels
-            Labels in context, ``(M, B, L)``; a last column for the query is ignored.
-        target
-            The query's label, ``(M, B)``; only interventions that look for it need it.
+        ``examples`` are ``(M, B, L + 1, input_dim)``, the query last; ``labels`` in context
+        ``(M, B, L)``, a further column being ignored; ``target``, which some interventions need,
+        ``(M, B)``. Where M = 1, the members axis may be left out of all of them and of the logits.
         """
         examples, labels, target, single = self.with_members(examples, labels, target)
         query, _ = self.hidden(examples, labels, target, last_only=True)
@@ -141,7 +134,7 @@ class Network(nn.Module):
     def attention(self, examples: Any, labels: Any, target: Any = None) -> list[Tensor]:
         """Attention patterns of each layer, ``(M, B, H, T, T)`` or ``(B, H, T, T)``, T = 2L + 1.
 
-        Parameters are those of `forward`. Row i says where token i looks.
+        Arguments are those of `forward`. Row i is the attention of token i.
         """
         examples, labels, target, single = self.with_members(examples, labels, target)
         _, patterns = self.hidden(examples, labels, target, last_only=False)
@@ -150,7 +143,7 @@ class Network(nn.Module):
     def with_members(
         self, examples: Any, labels: Any, target: Any
     ) -> tuple[Tensor, Tensor, Tensor | None, bool]:
-        """Checked inputs with the members axis, and whether it had been left out."""
+        """Checked inputs with the members axis, and whether it was left out."""
         device = self.unembedding.weight.device
         examples = to_tensor(examples, torch.float32, device)
         labels = to_tensor(labels, torch.int64, device)
@@ -196,15 +189,7 @@ def to_tensor(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def build_network(settings: NetworkSettings, generators: Sequence[torch.Generator]) -> Network:
-    """A network with its starting weights on the CPU, one member for each ``init`` stream.
-
-    Examples
-    --------
-    >>> settings = NetworkSettings(n_labels=10, input_dim=4, width=16, heads=2)
-    >>> network = build_network(settings, [torch.Generator().manual_seed(0)])
-    >>> network(torch.zeros(3, 3, 4), torch.zeros(3, 2, dtype=torch.int64)).shape
-    torch.Size([3, 10])
-    """
+    """A network with its starting weights on the CPU, one member for each generator."""
     network = Network(settings, len(generators))
     network.initialise(generators)
     return network

@@ -1,4 +1,4 @@
-"""Batches for the hot loop: sequences drawn in blocks, exemplars looked up on the device."""
+"""The stream of training batches: sequences drawn in blocks, exemplars looked up on the device."""
 
 from __future__ import annotations
 
@@ -13,19 +13,15 @@ from ...seeds import stream_seed
 from ...settings.training import DataSettings, Part, SequenceKind, TrainingSettings
 from ..data import Dataset
 from ..data.dataset import data_stream
-from .batch import Batch
-from .blocks import Block, Exemplars, batch_at
-from .class_draws import class_draws
-from .draws import Drawn, SequenceDraws
+from .batch import Batch, Block, Exemplars, batch_at
+from .draws import SequenceDraws, SequenceIndices, class_draws
 
-BLOCK_BYTES = 2**25  # exemplars of one member's block, so that a block of images stays small
-ON_GPU = 16  # times as many batches are drawn at once: a draw is dozens of small operations
-
-__all__ = ["BatchStream", "Exemplars", "MemberStream", "block_length", "sequence_draws"]
+BLOCK_BYTES = 2**25  # most bytes of exemplars in one member's block: images are large
+ON_GPU = 16  # as many times longer are blocks on a GPU: a draw is dozens of small operations
 
 
 def require_room(kinds: Sequence[SequenceKind], context_len: int, n_labels: int) -> None:
-    """Refuse sequences that need a longer context, or more different labels, than there are."""
+    """Refuse sequences that need a longer context or more labels than there are."""
     for kind in kinds:
         bursty = kind.burstiness * (2 if kind.distractor else 1)
         if bursty > context_len:
@@ -60,7 +56,7 @@ def sequence_draws(
     exemplars: Part = "train",
     device: torch.device | str = "cpu",
 ) -> SequenceDraws:
-    """Draws of ``kinds`` of sequences, mixed, from one part of a data set that ``data`` describes.
+    """Draws of ``kinds`` of sequences, mixed, from one part of a data set with settings ``data``.
 
     Held-out exemplars belong to training classes; held-out classes have all their exemplars.
     """
@@ -90,7 +86,7 @@ def sequence_draws(
             rng=data_stream(data) if shared else None,
             device=device,
         ),
-        # only held-out classes can be more than the labels; what is shown of theirs is re-labelled
+        # only held-out classes can outnumber the labels, and their sequences are re-labelled
         class_labels=torch.as_tensor(labels % dataset.n_labels, device=device),
         n_labels=dataset.n_labels,
         exemplars=dataset.exemplar_parts[exemplars],
@@ -105,24 +101,25 @@ def training_draws(
     settings: TrainingSettings, dataset: Dataset, device: torch.device | str = "cpu"
 ) -> SequenceDraws:
     """Draws of sequences as a run trains on them."""
-    given = settings.sequences
+    sequences = settings.sequences
     return sequence_draws(
         dataset,
         settings.data,
-        given.kinds,
-        context_len=given.context_len,
-        match_probability=given.match_probability,
-        label_noise=given.label_noise,
-        zipf_exponent=given.zipf_exponent,
+        sequences.kinds,
+        context_len=sequences.context_len,
+        match_probability=sequences.match_probability,
+        label_noise=sequences.label_noise,
+        zipf_exponent=sequences.zipf_exponent,
         device=device,
     )
 
 
 def block_length(settings: TrainingSettings, input_dim: int, device: str) -> int:
-    """Batches that are drawn at once on a kind of device (``cpu``, ``cuda``)."""
-    wanted = settings.run.block * (1 if device == "cpu" else ON_GPU)
-    shown = 4 * input_dim * (settings.sequences.context_len + 1)
-    return max(1, min(wanted, BLOCK_BYTES // (shown * settings.optimisation.batch_size)))
+    """Batches in a block on a kind of device (``cpu``, ``cuda``)."""
+    length = settings.run.block * (1 if device == "cpu" else ON_GPU)
+    sequence_bytes = 4 * input_dim * (settings.sequences.context_len + 1)
+    batch_bytes = sequence_bytes * settings.optimisation.batch_size
+    return max(1, min(length, BLOCK_BYTES // batch_bytes))
 
 
 class MemberStream:
@@ -135,27 +132,26 @@ class MemberStream:
         self.batch_size = settings.optimisation.batch_size
         self.noise = settings.sequences.input_noise
         self.draws = training_draws(settings, exemplars.dataset, device)
-        # decided by the member alone: its sequences are the same in every ensemble
+        # the block depends on the member alone: its sequences are the same in every ensemble
         self.block = block_length(settings, exemplars.dataset.input_dim, device.type)
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(stream_seed(settings.run.seed, "data"))
 
-    def draw(self) -> tuple[Drawn, Tensor | None]:
-        """A block's sequences, and what is added to their exemplars."""
-        drawn = self.draws.draw(self.block * self.batch_size, self.generator)
+    def draw(self) -> tuple[SequenceIndices, Tensor | None]:
+        """A block's sequences, and the noise of their exemplars."""
+        sequences = self.draws.draw(self.block * self.batch_size, self.generator)
         if self.noise == 0:
-            return drawn, None
-        shape = (*drawn.classes.shape, self.exemplars.dataset.input_dim)
-        added = torch.randn(shape, generator=self.generator, device=drawn.classes.device)
-        return drawn, added.mul_(self.noise)
+            return sequences, None
+        shape = (*sequences.classes.shape, self.exemplars.dataset.input_dim)
+        noise = torch.randn(shape, generator=self.generator, device=sequences.classes.device)
+        return sequences, noise.mul_(self.noise)
 
 
 class BatchStream:
-    """Batches of an ensemble, one after the other; each member draws from its own stream.
+    """The batches of an ensemble; each member draws from its own stream.
 
-    This is the hot loop's source and mutable: `state` and `load_state` carry it through a
-    checkpoint, to the batch. Nothing in it waits for the device. Batch size, context length and
-    block of the members must agree.
+    Mutable, for the hot loop: `state` and `load_state` carry it through a checkpoint, to the batch.
+    Nothing in it waits for the device. Batch size, context length and block of the members agree.
     """
 
     def __init__(
@@ -165,15 +161,15 @@ class BatchStream:
         device: torch.device,
     ) -> None:
         self.members = [
-            MemberStream(settings, shown, device)
-            for settings, shown in zip(members, exemplars, strict=True)
+            MemberStream(settings, own, device)
+            for settings, own in zip(members, exemplars, strict=True)
         ]
         self.exemplars = tuple(exemplars)
-        # a CPU looks up a whole block at once; on a GPU that would be gigabytes for an ensemble
+        # a CPU looks up whole blocks; on a GPU that would be gigabytes for an ensemble
         self.shows_whole_blocks = device.type == "cpu"
         self.block, self.batch_size = self.members[0].block, self.members[0].batch_size
         self.before = [member.generator.get_state() for member in self.members]
-        self.position = self.block  # batches of the present block already handed out
+        self.position = self.block  # batches of the present block already used
         self.drawn: Block | None = None
         self.shown: Batch | None = None  # the whole block, with a leading axis
 
@@ -185,37 +181,37 @@ class BatchStream:
 
     def take(self, most: int) -> Batch:
         """The next batches of the present block, up to ``most``, with a leading axis for them."""
-        drawn = self.refill_if_empty()
+        block = self.refill_if_empty()
         first, last = self.position, min(self.position + most, self.block)
         self.position = last
-        if self.shown is None:
-            return drawn.show(first, last)
-        part = slice(first, last)
-        examples, labels, target = self.shown.examples, self.shown.labels, self.shown.target
-        return Batch(examples=examples[part], labels=labels[part], target=target[part])
+        return (
+            block.show(first, last)
+            if self.shown is None
+            else batch_at(self.shown, slice(first, last))
+        )
 
     def peek(self) -> Batch:
-        """The first batch of the present block, with a leading axis; none is handed out."""
+        """The first batch of the present block, with a leading axis; none is used up."""
         return self.refill_if_empty().show(0, 1)
 
     def fill(self, into: Batch, count: int) -> None:
         """Overwrite the first ``count`` batches along a leading axis with the next ones."""
         filled = 0
         while filled < count:
-            taken = self.take(count - filled)
-            part = slice(filled, filled + len(taken.target))
-            into.examples[part].copy_(taken.examples)
-            into.labels[part].copy_(taken.labels)
-            into.target[part].copy_(taken.target)
+            batches = self.take(count - filled)
+            part = slice(filled, filled + len(batches.target))
+            into.examples[part].copy_(batches.examples)
+            into.labels[part].copy_(batches.labels)
+            into.target[part].copy_(batches.target)
             filled = part.stop
 
     def refill_if_empty(self) -> Block:
-        """The present block, or the next one where all of it was handed out."""
+        """The present block, or the next one where all of it is used up."""
         if self.drawn is None or self.position == self.block:
             self.before = [member.generator.get_state() for member in self.members]
             self.drawn = self.shown = None  # frees the memory for the next
-            drawn, noise = zip(*(member.draw() for member in self.members), strict=True)
-            self.drawn = Block(self.exemplars, drawn, noise, (self.block, self.batch_size))
+            sequences, noise = zip(*(member.draw() for member in self.members), strict=True)
+            self.drawn = Block(self.exemplars, sequences, noise, (self.block, self.batch_size))
             self.shown = self.drawn.show(0, self.block) if self.shows_whole_blocks else None
             self.position = 0
         return self.drawn
@@ -227,7 +223,7 @@ class BatchStream:
         return state
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Continue where `state` was taken."""
+        """Continue from a `state`."""
         position = int(state["position"])
         if len(state) != len(self.members) + 1 or not -1 <= position <= self.block:
             raise CheckpointError(
@@ -237,10 +233,10 @@ class BatchStream:
         for i, member in enumerate(self.members):
             try:
                 member.generator.set_state(state[f"generator.{i}"])
-            except RuntimeError as error:  # a CPU's and a GPU's generators have states of own kinds
+            except RuntimeError as error:  # generators of CPUs and GPUs have different states
                 raise CheckpointError(
                     "the checkpoint's data stream is of another kind of device; continue the run "
-                    f"where it was begun ({error})"
+                    f"on the kind where it began ({error})"
                 ) from error
         self.drawn, self.position = None, self.block
         if position >= 0:  # -1: no block was drawn yet

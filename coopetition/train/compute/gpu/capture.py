@@ -27,9 +27,8 @@ import torch
 from torch import Tensor
 
 from ....settings.training import TrainingSettings
-from ...sequences.batch import Batch
+from ...sequences.batch import ALIGNMENT, Batch, batch_at
 from ...sequences.batches import BatchStream
-from ...sequences.blocks import ALIGNMENT, batch_at
 from ..step import TrainingStep
 
 STRETCH = 32  # steps between looks at the clock and at requests to stop, and in a graph

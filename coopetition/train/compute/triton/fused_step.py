@@ -13,8 +13,7 @@ from ....settings.training import NetworkSettings, OptimisationSettings
 from ...network.network import Network
 from ...optimisation.decay import kind_of
 from ...optimisation.optimiser import Optimiser
-from ...sequences.batch import Batch
-from ...sequences.blocks import ALIGNMENT
+from ...sequences.batch import ALIGNMENT, Batch
 from .launches import Launches, Numbers
 from .layout import Tiles, choose_tiles
 from .lazy_labels import LazyLabels, pays, why_not_lazy
