@@ -153,7 +153,7 @@ class SequenceKind(Settings):
     distractor: bool = True  # a second class, as often in context as the query's
     no_support: bool = False  # the query's label never among the rest of the context
     unique_rest: bool = False  # labels of the rest of the context all distinct
-    labels: Labels = "true"  # see `coopetition.train.sequences.labels`
+    labels: Labels = "true"  # see `coopetition.train.sequences.draws`
 
 
 class SequenceSettings(Settings):
