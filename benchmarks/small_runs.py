@@ -18,7 +18,7 @@ import pandas as pd
 
 from coopetition.files import write_atomically
 from coopetition.logs import read_curves
-from coopetition.logs.small_runs import CURVES_TABLE, EVALUATORS, SETTINGS_TABLE, VARIED
+from coopetition.logs.shipped_runs import CURVES_TABLE, EVALUATORS, SETTINGS_TABLE, VARIED
 from coopetition.settings.yaml_files import read_settings
 from coopetition.train.optimisation.decay import kind_of
 

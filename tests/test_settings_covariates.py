@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coopetition.forecasting.settings_map import default_map
-from coopetition.logs.published import published_settings
-from coopetition.logs.small_runs import small_runs, small_settings
+from coopetition.logs.shipped_runs import published_settings, small_runs, small_settings
 from coopetition.settings.covariates import covariates, data_kind, unusable
 from coopetition.settings.names import READ, not_read, settings_of_ours, settings_of_reference
 from coopetition.settings.presets import preset

@@ -12,7 +12,7 @@ from coopetition.forecasting.settings_map import (
     small_map,
 )
 from coopetition.forecasting.theories.toy_model import toy_theory
-from coopetition.logs.small_runs import small_runs, small_settings
+from coopetition.logs.shipped_runs import small_runs, small_settings
 from coopetition.proposal import default_moves, parse_move
 from coopetition.proposal.moves import DEFAULT, MOVABLE, price_words
 from coopetition.settings.covariates import ORDER, UNSAID, data_kind

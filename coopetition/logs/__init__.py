@@ -1,9 +1,8 @@
 """Training logs of many formats, read as `Curves`; one verb: `read_curves`."""
 
 from .columns import Columns, parse_columns
-from .published import published_runs
 from .reading import read_curves
-from .small_runs import small_runs
+from .shipped_runs import published_runs, small_runs
 from .writing import write_curves
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What raw logs suffer from, put right and said, or refused with the reason."""
+"""Raw curves made clean: faults are mended and noted, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .restarts import LARGEST_FRACTION, RawCurve, RawRun, in_order, several_runs
 Array = NDArray[np.float64]
 
 ROUNDING = 0.01  # how far beyond [0, 1] an accuracy may lie and still be meant as 0 or 1
-STRAY = 0.1  # share of a curve's points that may be out of range for other reasons than per cent
-LEAST_PER_CENT = 20.0  # in context two labels are told apart: some accuracy is above this
+STRAY = 0.1  # share of a curve's points above 1 up to which it is not taken for per cent
+LEAST_PER_CENT = 20.0  # some in-context accuracy exceeds this: chance is 50 %
 CHANCE = 0.5  # between the two labels of a context
 BELOW_CHANCE = 0.1  # how far below chance an accuracy may stay
 AT_LEAST_CHANCE = ("train", "icl", "ciwl")  # evaluators that no strategy answers worse than chance
@@ -30,7 +30,7 @@ def clean_run(
     *,
     settings: Mapping[str, Any],
     source: Mapping[str, Any],
-    notes: Iterable[str] = (),
+    log_notes: Iterable[str] = (),
 ) -> Curves:
     """The raw curves of a run as `Curves`, with a note for everything that was handled.
 
@@ -38,20 +38,19 @@ def clean_run(
     (`coopetition.logs.restarts`); identical rows are dropped, and those that agree within their
     errors averaged; per cent become fractions; missing standard errors follow the others.
     """
-    run, said = raw.name, [*notes, *raw.notes]
-    if not any(curve.evaluator in EVALUATORS for curve in raw.curves):
-        raise _unusable(run, raw.curves)
-    present = tuple(_present(curve, run, said) for curve in raw.curves)
+    run, notes = raw.name, [*log_notes, *raw.notes]
+    _require_evaluator(run, raw.curves)
+    present = tuple(_present(curve, run, notes) for curve in raw.curves)
     raw = dataclasses.replace(raw, curves=present)
     ordered, order_notes = in_order(raw)
-    said += order_notes
+    notes += order_notes
     curves = []
     for curve in ordered:
-        curve = _merged(curve, raw, said)
+        curve = _merged(curve, raw, notes)
         if len(curve.values):
-            curves.append(_with_errors(curve, run, said))
+            curves.append(_with_errors(curve, run, notes))
         else:
-            said.append(f"{curve.name} has no point and was left out")
+            notes.append(f"{curve.name} has no point and was left out")
     names = [curve.name for curve in curves]
     for name in names:
         if names.count(name) > 1:
@@ -59,57 +58,52 @@ def clean_run(
                 f"run {run}: {names.count(name)} columns hold {name}; name the one that counts, "
                 f"as in --columns {name}=COLUMN"
             )
-    curves = _fractions(curves, run, said)
-    _refuse_below_chance(curves, settings, run, said)
-    if not any(curve.evaluator in EVALUATORS for curve in curves):
-        raise _unusable(run, curves)
+    curves = _fractions(curves, run, notes)
+    _refuse_below_chance(curves, settings, run, notes)
+    _require_evaluator(run, curves)
     for curve in curves:
-        _say_poor(curve, said)
+        _note_oddities(curve, notes)
+    fields = [field.name for field in dataclasses.fields(Curve)]
     return Curves(
         run=run,
         curves={
-            (c.evaluator, c.metric): Curve(
-                evaluator=c.evaluator,
-                metric=c.metric,
-                sequences=c.sequences,
-                values=c.values,
-                sem=c.sem,
-                n=c.n,
-            )
+            (c.evaluator, c.metric): Curve(**{field: getattr(c, field) for field in fields})
             for c in curves
         },
         settings=settings,
         source=source,
-        notes=_together(said, {curve.name for curve in curves}),
+        notes=_together(notes, set(names)),
     )
 
 
-def _unusable(run: str, curves: Iterable[RawCurve]) -> LogError:
+def _require_evaluator(run: str, curves: Iterable[RawCurve]) -> None:
+    """Refuse a run without a curve of a standard evaluator."""
+    if any(curve.evaluator in EVALUATORS for curve in curves):
+        return
     have = ", ".join(curve.name for curve in curves) or "none"
-    return LogError(
+    raise LogError(
         f"run {run}: no usable evaluator (has {have}; needs one of {', '.join(EVALUATORS)}): "
         "say which column is which, as in --columns flip=COLUMN,sequences=COLUMN"
     )
 
 
-def _together(said: list[str], names: set[str]) -> tuple[str, ...]:
-    """The notes, those that say the same of several curves made one."""
-    of: dict[str, list[str]] = {}
-    for note in said:
+def _together(notes: list[str], names: set[str]) -> tuple[str, ...]:
+    """The notes, with equal ones on several curves made one."""
+    curves_of: dict[str, list[str]] = {}
+    for note in notes:
         name, colon, text = note.partition(": ")
         if colon and name in names:
-            of.setdefault(text, []).append(name)
+            curves_of.setdefault(text, []).append(name)
         else:
-            of.setdefault(note, [])
-    return tuple(
-        text
-        if not curves
-        else f"{', '.join(curves[:3])}{f' and {len(curves) - 3} more' * (len(curves) > 3)}: {text}"
-        for text, curves in of.items()
-    )
+            curves_of.setdefault(note, [])
+    merged = []
+    for text, curves in curves_of.items():
+        more = f" and {len(curves) - 3} more" if len(curves) > 3 else ""
+        merged.append(f"{', '.join(curves[:3])}{more}: {text}" if curves else text)
+    return tuple(merged)
 
 
-def _present(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
+def _present(curve: RawCurve, run: str, notes: list[str]) -> RawCurve:
     """The rows that have both a finite value and a sequence count."""
     if np.any(curve.sequences < 0):
         raise LogError(
@@ -120,20 +114,19 @@ def _present(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
     if good.all():
         return curve
     if good.any():
-        said.append(
+        notes.append(
             f"{curve.name}: {np.sum(~good)} of {len(good)} rows have no value and were left out"
         )
     return curve.take(good)
 
 
-def _merged(curve: RawCurve, raw: RawRun, said: list[str]) -> RawCurve:
-    """One point for each sequence count: repeated ones dropped, those that agree averaged."""
+def _merged(curve: RawCurve, raw: RawRun, notes: list[str]) -> RawCurve:
+    """One point a sequence count: equal rows are dropped, those that agree are averaged."""
     if np.all(np.diff(curve.sequences) > 0):
         return curve
     unique, group, counts = np.unique(curve.sequences, return_inverse=True, return_counts=True)
     if len(unique) == len(curve.sequences):
-        order = np.argsort(curve.sequences, kind="stable")
-        return curve.take(order)
+        return curve.take(np.argsort(curve.sequences, kind="stable"))
 
     def mean(values: Array) -> Array:
         return np.bincount(group, weights=values) / counts
@@ -158,18 +151,16 @@ def _merged(curve: RawCurve, raw: RawRun, said: list[str]) -> RawCurve:
         )
     repeated = len(curve.sequences) - len(unique) - int(np.sum(counts[differ] - 1))
     if repeated:
-        said.append(f"{curve.name}: {repeated} repeated rows were dropped")
+        notes.append(f"{curve.name}: {repeated} repeated rows were dropped")
     if differ.any():
-        said.append(
+        notes.append(
             f"{curve.name}: rows contradict each other at {np.sum(differ)} sequence counts (by up "
             f"to {np.max(highest - lowest):.3g}) and were averaged"
         )
-    first = np.unique(group, return_index=True)[1]
-    merged = curve.take(first)
+    merged = curve.take(np.unique(group, return_index=True)[1])
     sem, n = merged.sem, merged.n
-    if (
-        curve.sem is not None and sem is not None
-    ):  # of a mean of independent values; of one value where all are alike
+    # of a mean of independent values; of one value where all are alike
+    if curve.sem is not None and sem is not None:
         sem = np.where(differ, np.sqrt(mean(curve.sem**2) / counts), sem)
     if curve.n is not None and n is not None:
         n = np.where(differ, mean(curve.n) * counts, n)
@@ -177,7 +168,7 @@ def _merged(curve: RawCurve, raw: RawRun, said: list[str]) -> RawCurve:
     return dataclasses.replace(merged, values=values, sem=sem, n=n)
 
 
-def _with_errors(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
+def _with_errors(curve: RawCurve, run: str, notes: list[str]) -> RawCurve:
     """The curve with a standard error at every point, or at none."""
     if curve.sem is None:
         return curve
@@ -191,15 +182,15 @@ def _with_errors(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
         return curve
     if not known.any():
         return dataclasses.replace(curve, sem=None)
-    said.append(
+    notes.append(
         f"{curve.name}: {np.sum(~known)} of {len(known)} standard errors are missing and were "
         "taken to be the others' median"
     )
     return dataclasses.replace(curve, sem=np.where(known, curve.sem, np.median(curve.sem[known])))
 
 
-def _fractions(curves: list[RawCurve], run: str, said: list[str]) -> list[RawCurve]:
-    """Accuracies and probabilities as fractions, per cent divided by 100, rounding cut off."""
+def _fractions(curves: list[RawCurve], run: str, notes: list[str]) -> list[RawCurve]:
+    """Accuracies and probabilities as fractions: per cent divided by 100, rounding clipped."""
     for family, kind in ((ACCURACIES, "accuracies"), (PROBABILITIES, "probabilities")):
         members = [c for c in curves if c.metric in family]
         # a stray value alone does not make a curve one of per cent
@@ -208,20 +199,27 @@ def _fractions(curves: list[RawCurve], run: str, said: list[str]) -> list[RawCur
         highest = max(c.values.max() for c in members)
         among_two = [c.values.max() for c in members if c.metric == "in_context_acc"]
         if highest > 100 * (1 + ROUNDING) or (among_two and max(among_two) < LEAST_PER_CENT):
-            continue  # neither; _within says so
+            continue  # neither fractions nor per cent: _within refuses them
         for curve in members:  # in context there is always chance, so never below 1 % throughout
             if curve.metric == "in_context_acc" and curve.values.max() <= 1:
                 raise LogError(
                     f"run {run}: {curve.name} never exceeds 1 while other {kind} reach "
                     f"{highest:g}; give all as fractions, or all as per cent"
                 )
-        curves = [c.divided(100) if c in members else c for c in curves]
-        said.append(f"the {kind} were in per cent and were divided by 100")
-    return [_within(c, run, said) if c.metric in ACCURACIES + PROBABILITIES else c for c in curves]
+        curves = [
+            dataclasses.replace(
+                c, values=c.values / 100, sem=None if c.sem is None else c.sem / 100
+            )
+            if c in members
+            else c
+            for c in curves
+        ]
+        notes.append(f"the {kind} were in per cent and were divided by 100")
+    return [_within(c, run, notes) if c.metric in ACCURACIES + PROBABILITIES else c for c in curves]
 
 
-def _within(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
-    """The curve within [0, 1]; what lies beyond by no more than rounding is cut off."""
+def _within(curve: RawCurve, run: str, notes: list[str]) -> RawCurve:
+    """The curve clipped to [0, 1]; values beyond by more than rounding are refused."""
     beyond = np.maximum(curve.values - 1, -curve.values)
     worst = int(np.argmax(beyond))
     if beyond[worst] > ROUNDING:
@@ -232,22 +230,21 @@ def _within(curve: RawCurve, run: str, said: list[str]) -> RawCurve:
         )
     if beyond[worst] <= 0:
         return curve
-    said.append(f"{curve.name}: {np.sum(beyond > 0)} values just beyond [0, 1] were cut off")
+    notes.append(f"{curve.name}: {np.sum(beyond > 0)} values just beyond [0, 1] were cut off")
     return dataclasses.replace(curve, values=np.clip(curve.values, 0.0, 1.0))
 
 
 def _refuse_below_chance(
-    curves: Iterable[RawCurve], settings: Mapping[str, Any], run: str, said: list[str]
+    curves: Iterable[RawCurve], settings: Mapping[str, Any], run: str, notes: list[str]
 ) -> None:
     """Refuse accuracies that end below chance, as losses do; note those of other chance levels."""
     if settings.get("context_len", 2) != 2:
         return  # more labels in context: chance is not known
     for curve in curves:
-        if curve.metric != "in_context_acc" or curve.evaluator not in AT_LEAST_CHANCE:
+        bounded = curve.metric == "in_context_acc" and curve.evaluator in AT_LEAST_CHANCE
+        if not bounded or len(curve.values) < FEW_POINTS:
             continue
         third = len(curve.values) // 3
-        if len(curve.values) < FEW_POINTS:
-            continue
         begin, end = np.mean(curve.values[:third]), np.mean(curve.values[-third:])
         if end < CHANCE - BELOW_CHANCE and end < begin:
             raise LogError(
@@ -256,20 +253,20 @@ def _refuse_below_chance(
                 f"{curve.evaluator}/loss=COLUMN"
             )
         if begin < CHANCE - BELOW_CHANCE:
-            said.append(
-                f"{curve.name}: begins at {begin:.2g}, below chance between two labels ({CHANCE}): "
-                "an accuracy among more labels, which the models do not describe; give the one "
-                "among the labels in context"
+            notes.append(
+                f"{curve.name}: begins at {begin:.2g}, below chance between two labels ({CHANCE}), "
+                "as an accuracy among more labels does, which the models do not describe; give the "
+                "one among the labels in context"
             )
 
 
-def _say_poor(curve: RawCurve, said: list[str]) -> None:
+def _note_oddities(curve: RawCurve, notes: list[str]) -> None:
     """Note what a reader of the curve should not overlook."""
     if curve.evaluator in EVALUATORS and curve.metric not in METRICS:
-        said.append(f"{curve.name}: unknown metric, taken as it is")
+        notes.append(f"{curve.name}: unknown metric, taken as it is")
     if curve.metric == "loss" and curve.values.min() < 0:
-        said.append(f"{curve.name}: a cross-entropy cannot be negative ({curve.values.min():g})")
+        notes.append(f"{curve.name}: a cross-entropy cannot be negative ({curve.values.min():g})")
     if len(curve.values) < FEW_POINTS:
-        said.append(f"{curve.name}: only {len(curve.values)} points")
+        notes.append(f"{curve.name}: only {len(curve.values)} points")
     elif np.ptp(curve.values) == 0 and curve.name in VARYING:
-        said.append(f"{curve.name}: flat, always {curve.values[0]:g}")
+        notes.append(f"{curve.name}: flat, always {curve.values[0]:g}")

@@ -1,4 +1,4 @@
-"""Which column of somebody's table holds what."""
+"""Which column of a table holds what: by a user's words, or by the column's name."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def parse_columns(text: str) -> Columns:
 
 
 def columns_from(columns: Columns | Mapping[str, str] | str | None) -> Columns | None:
-    """The same from a mapping of keys to columns; `Columns` and None are returned as they are."""
+    """The columns of a text or mapping as in `parse_columns`; others are returned as they are."""
     if columns is None or isinstance(columns, Columns):
         return columns
     return parse_columns(columns) if isinstance(columns, str) else _from_entries(columns)
 
 
 def entries_of(columns: Columns) -> dict[str, str]:
-    """The entries ``key: column`` that `columns_from` makes these columns of.
+    """The entries ``key: column`` from which `columns_from` makes these columns.
 
     Examples
     --------
@@ -145,13 +145,10 @@ def _from_entries(entries: Mapping[str, str]) -> Columns:
 
 
 def named_columns(columns: Columns) -> set[str]:
-    """The columns that are named, with ``*`` where any run's name may stand."""
-    named = {
-        columns.sequences,
-        *columns.tidy.values(),
-        *(() if columns.run is None else (columns.run,)),
-    }
-    return named.union(*(kind.values() for kind in (columns.curves, columns.sem, columns.n)))
+    """The names of the columns, with ``*`` where any run's name may stand."""
+    kinds = (columns.curves, columns.sem, columns.n, columns.tidy)
+    names = {columns.sequences, columns.run}.union(*(kind.values() for kind in kinds))
+    return {name for name in names if name is not None}
 
 
 def recognised(column: str) -> Key | None:
@@ -173,14 +170,11 @@ def _split(text: str) -> list[str]:
     """The entries of ``text``, split at the commas outside double quotes."""
     if text.count('"') % 2:
         raise ValueError(f"columns {text!r} have a double quote that is not closed")
-    entries = re.findall(r'(?:[^,"]|"[^"]*")+', text)
-    if not entries:
-        raise ValueError("columns is empty; name at least one, such as flip=eval_flip")
-    return entries
+    return re.findall(r'(?:[^,"]|"[^"]*")+', text)
 
 
 def _quoted(column: str) -> str:
-    """What `_unquoted` makes the column of."""
+    """A column so written that `_unquoted` gives it back."""
     return column if _unquoted(column) == column else f'"{column}"'
 
 
@@ -196,7 +190,7 @@ def _sequences(column: str) -> tuple[str, float]:
         return _unquoted(column), 1.0
     try:
         batch_size = float(match[2])
-    except ValueError:
+    except ValueError:  # such as 3.2.1
         batch_size = 0.0
     if batch_size <= 0:
         raise ValueError(
@@ -206,7 +200,7 @@ def _sequences(column: str) -> tuple[str, float]:
 
 
 def _curve_key(key: str) -> tuple[str, Key]:
-    """``flip/loss/sem`` as what it is (curves, sem or n) and the evaluator and metric."""
+    """A key such as ``flip/loss/sem``: its kind (curves, sem or n), evaluator and metric."""
     name, *rest = key.split("/")
     kind = rest.pop() if rest and rest[-1] in ("sem", "n") else "curves"
     evaluator = known_evaluator(name)

@@ -1,4 +1,4 @@
-"""CSV files as tables; nothing is interpreted yet."""
+"""CSV files as tables, not yet interpreted, and the lines of text files."""
 
 from __future__ import annotations
 
@@ -23,47 +23,23 @@ if TYPE_CHECKING:
 
 _REMEDY = "is its first line the header, and has every row as many entries?"
 DELIMITERS = (",", "\t", ";")
-DECIMALS = 4  # what is cut off behind them changes an entry by less than any error of a log
+DECIMALS = 4  # digits behind them are smaller than any error of a log
 BLOCK = 50_000  # lines parsed at once
-LARGE = 64 * 2**20  # bytes from which columns that nobody asks for are left out
-FEW_LABELS = 100  # of a column that may tell runs apart
-EARLIER = 8  # rows from which one sees how a column is written
+LARGE = 64 * 2**20  # bytes of a file of which only useful columns are kept
+FEW_LABELS = 100  # most distinct entries of a column that may tell runs apart
+EARLIER = 8  # fewest rows that show how a column is written
 
 _DECIMAL = re.compile(r"[+-]?\d*\.(\d+)")
 _POWER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]\d\d")  # two digits at least, as programs write it
 
 
-def read_text(path: Path) -> str:
-    """A text file's content."""
-    try:
-        text = path.read_bytes().decode(_encoding(path))
-    except UnicodeDecodeError as error:
-        raise _no_text(path, error) from None
-    if "\0" in text:
-        raise LogError(f"{path} is binary; export the log as CSV, JSONL or Parquet")
-    return text
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-
-
-def _no_text(path: Path, error: UnicodeDecodeError) -> LogError:
-    return LogError(
-        f"{path} is neither text, Parquet nor HDF5 (byte {error.start} is not UTF-8); "
-        "export the log as CSV, JSONL or Parquet"
-    )
-
-
 def read_csv(path: Path, columns: Columns | None = None) -> pd.DataFrame:
     """A CSV file with commas, tabs or semicolons: numbers where all entries are, text elsewhere.
 
-    Lines that open with ``#`` before the header are left out. So is a last line that may have been
-    cut short, as a killed process leaves it, by more than digits beyond the fourth decimal: one
-    without a line end whose last entry is not written as those above it. The table's
-    ``attrs["notes"]`` say so. Of a large file only the columns are kept that ``columns`` or their
-    names ask for, or that may tell runs apart.
+    Left out are lines that open with ``#`` before the header, and a last line that a killed process
+    may have cut short: one without a line end whose last entry is not written as those above it.
+    The table's ``attrs["notes"]`` say so. Of a large file only columns that are read, or may tell
+    runs apart, are kept.
     """
     import pandas as pd
 
@@ -71,7 +47,7 @@ def read_csv(path: Path, columns: Columns | None = None) -> pd.DataFrame:
     blocks: list[dict[str, Any]] = []
     names: list[str] = []
     repeated: dict[str, list[int]] = {}
-    kept: list[int] | None = None
+    chosen: list[int] | None = None  # places of the columns to keep
     delimiter = ","
     for begin, lines in _blocks_of_lines(path):
         if not blocks:
@@ -80,14 +56,14 @@ def read_csv(path: Path, columns: Columns | None = None) -> pd.DataFrame:
         if not lines[-1].endswith(("\n", "\r")) and _may_be_cut(lines, delimiter):
             last = lines.pop().strip()
             notes.append(
-                f"line {begin + len(lines) - 1}, the last, has no line end, so that {last[-20:]!r} "
-                "may be cut short: left out (if it is whole, end the file with a new line)"
+                f"line {begin + len(lines) - 1}, the last, has no line end, so {last[-20:]!r} may "
+                "be cut short: left out (if it is whole, end the file with a new line)"
             )
         header, rows = lines[0].strip(), lines[1:]
         again = [begin + n for n, line in enumerate(rows) if line.strip() == header]
         if again:
-            shown = ", ".join(map(str, again[:5])) + (", …" if len(again) > 5 else "")
-            notes.append(f"line {shown} repeats the header (a resumed logger wrote it): left out")
+            numbers = ", ".join(map(str, again[:5])) + (", …" if len(again) > 5 else "")
+            notes.append(f"line {numbers} repeats the header (a resumed logger wrote it): left out")
             rows = [line for line in rows if line.strip() != header]
         with foreign_parser(path, "table", remedy=_REMEDY), warnings.catch_warnings():
             # rows longer than the header are cut with only a warning
@@ -102,10 +78,10 @@ def read_csv(path: Path, columns: Columns | None = None) -> pd.DataFrame:
                 index_col=False,
                 skipinitialspace=True,
             )
-        if kept is None:
+        if chosen is None:
             large = path.stat().st_size > LARGE
-            kept = _worth_keeping(block, columns) if large else list(range(len(names)))
-        blocks.append(_compact(block.iloc[:, kept], columns))
+            chosen = _useful_columns(block, columns) if large else list(range(len(names)))
+        blocks.append(_compact(block.iloc[:, chosen], columns))
     table = pd.DataFrame(_joined(blocks), copy=False)
     table.attrs |= {"notes": notes, "repeated": repeated}
     return table
@@ -113,18 +89,23 @@ def read_csv(path: Path, columns: Columns | None = None) -> pd.DataFrame:
 
 def lines_of_text(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file with their numbers, read one by one."""
+    with path.open("rb") as start:
+        encoding = "utf-16" if start.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        with path.open(encoding=_encoding(path), newline="") as file:
+        with path.open(encoding=encoding, newline="") as file:
             for number, line in enumerate(file, 1):
                 if "\0" in line:
                     raise LogError(f"{path} is binary; export the log as CSV, JSONL or Parquet")
                 yield number, line
     except UnicodeDecodeError as error:
-        raise _no_text(path, error) from None
+        raise LogError(
+            f"{path} is neither text, Parquet nor HDF5 (byte {error.start} is not UTF-8); "
+            "export the log as CSV, JSONL or Parquet"
+        ) from None
 
 
 def _blocks_of_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The header and some rows, again and again, and the line number of the first of the rows."""
+    """Blocks of rows, each below the header, and the line number of its first row."""
     lines = lines_of_text(path)
     content = ((n, line) for n, line in lines if line.strip() and not line.startswith("#"))
     begin, header = next(content, (0, ""))
@@ -132,27 +113,29 @@ def _blocks_of_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise LogError(f"{path} has no header; give a table with named columns")
     begin += 1
     rows = [line for _, line in itertools.islice(lines, BLOCK)]
-    yield begin, [header, *rows]
-    while rows := [line for _, line in itertools.islice(lines, BLOCK)]:
-        begin += BLOCK
+    while True:  # a header without rows is a block too
         yield begin, [header, *rows]
+        begin += BLOCK
+        rows = [line for _, line in itertools.islice(lines, BLOCK)]
+        if not rows:
+            return
 
 
-def _worth_keeping(block: pd.DataFrame, columns: Columns | None) -> list[int]:
-    """The columns of a large file that are read, or may tell runs apart."""
-    asked = set() if columns is None else named_columns(columns)
+def _useful_columns(block: pd.DataFrame, columns: Columns | None) -> list[int]:
+    """Places of the columns that are read, or may tell runs apart."""
+    named = set() if columns is None else named_columns(columns)
     return [
         place
         for place, name in enumerate(block.columns)
         if name in TABLE_COLUMNS
         or recognised(name) is not None
-        or any(re.fullmatch(re.escape(each).replace(r"\*", ".*"), name) for each in asked)
+        or any(re.fullmatch(re.escape(each).replace(r"\*", ".*"), name) for each in named)
         or block[name].nunique() <= FEW_LABELS
     ]
 
 
 def _compact(block: pd.DataFrame, columns: Columns | None) -> dict[str, Any]:
-    """Columns of numbers as floats, exactly; names, and other texts, each kept once."""
+    """Columns of numbers as exact floats; the others as categories, each text stored once."""
     names = {"run", "evaluator", "metric"}
     if columns is not None:
         names |= {columns.run or "run", *columns.tidy.values()} - {columns.tidy.get("value")}
@@ -167,7 +150,7 @@ def _compact(block: pd.DataFrame, columns: Columns | None) -> dict[str, Any]:
 
 
 def _joined(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    """The blocks' columns below each other; not of numbers throughout, they are of texts."""
+    """The blocks' columns below each other: of numbers where all blocks are, else of texts."""
     from pandas.api.types import union_categoricals
 
     if len(blocks) == 1:
@@ -189,7 +172,7 @@ def _texts(part: Any) -> Any:
 
 
 def distinct_names(header: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
-    """Column names, repeated ones numbered ``NAME (2)``, and the places of repeated ones, from 1.
+    """Column names, repeated ones as ``NAME (2)``, and the places (from 1) of repeated ones.
 
     Examples
     --------
@@ -202,21 +185,21 @@ def distinct_names(header: Sequence[str]) -> tuple[list[str], dict[str, list[int
         places.setdefault(name, []).append(place)
         count = len(places[name])
         names.append(name if count == 1 else f"{name} ({count})")
-    return names, {name: where for name, where in places.items() if len(where) > 1}
+    return names, {name: repeats for name, repeats in places.items() if len(repeats) > 1}
 
 
 def _may_be_cut(lines: Sequence[str], delimiter: str) -> bool:
-    """Whether the last of a table's lines, the header first, may say less than was to be written.
+    """Whether the last of a table's lines (the header is the first) may be cut short.
 
     An entry is whole if it is quoted, has its power of ten, has as many decimals as any above it or
-    as matter, or is what all above it are.
+    as matter, or equals all above it.
     """
     if len(lines) < 2 or not lines[-1].strip():
         return False
-    header, *earlier, last = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    header, *rows, last = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     if len(last) < len(header) or lines[-1].count('"') % 2:
         return True
-    entry, above = last[-1].strip(), [row[-1].strip() for row in earlier if row]
+    entry, above = last[-1].strip(), [row[-1].strip() for row in rows if row]
     if lines[-1].rstrip().endswith('"') or _POWER.fullmatch(entry):
         return False
     if any(_POWER.fullmatch(other) for other in above):

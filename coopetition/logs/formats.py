@@ -1,7 +1,6 @@
 """The formats of logs: how each is recognised by its contents, and what reads it.
 
-A format's reader takes the file, what the user says of its columns, and a name for a run that has
-none in it; it returns the runs as they stand in the file.
+A reader takes the file, what the user says of its columns, and a name for a run without one.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import contextlib
 import dataclasses
 import difflib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEAD = 4096  # bytes by which a format is recognised
+BOM = b"\xef\xbb\xbf"  # of UTF-8
 COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 LARGEST = 8 * 2**30  # bytes of a log that was compressed
 RATIO = 1000  # by which text shrinks at most
@@ -71,14 +71,10 @@ def _reference(path: Path, columns: Columns | None, name: str) -> RawLog:
     return RawLog(runs=[run], settings=settings)
 
 
-def _events(path: Path, columns: Columns | None, name: str) -> RawLog:
-    table = read_events([path], columns)
-    runs = raw_runs(table, columns, name=path.resolve().parent.name)
-    return RawLog(runs=runs, notes=tuple(table.attrs["notes"]))
-
-
-def _text(head: bytes) -> bytes:
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()
+def events_log(files: Sequence[Path], columns: Columns | None, name: str) -> RawLog:
+    """The one run in some TensorBoard event files."""
+    table = read_events(files, columns)
+    return RawLog(runs=raw_runs(table, columns, name=name), notes=tuple(table.attrs["notes"]))
 
 
 FORMATS = (
@@ -88,10 +84,14 @@ FORMATS = (
     Format(
         name="parquet", recognise=lambda head: head.startswith(b"PAR1"), read=_table(read_parquet)
     ),
-    Format(name="tensorboard", recognise=lambda head: MARK in head[:64], read=_events),
+    Format(
+        name="tensorboard",
+        recognise=lambda head: MARK in head[:64],
+        read=lambda path, columns, _: events_log([path], columns, path.resolve().parent.name),
+    ),
     Format(
         name="jsonl",
-        recognise=lambda head: _text(head).startswith((b"{", b"[")),
+        recognise=lambda head: head.removeprefix(BOM).lstrip().startswith((b"{", b"[")),
         read=_table(read_json),
     ),
     Format(name="csv", recognise=lambda head: True, read=_table(read_csv)),
@@ -101,8 +101,10 @@ FORMATS = (
 def format_of(path: Path) -> Format:
     """The format of a file, by its first bytes."""
     if not path.exists():
-        near = _nearest(path)
-        raise LogError(f"no file {path}{f'; did you mean {near}?' if near else ''}")
+        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise LogError(f"no file {path}{hint}")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -117,12 +119,12 @@ def format_of(path: Path) -> Format:
 
 @contextlib.contextmanager
 def uncompressed(path: Path) -> Iterator[Path]:
-    """The file itself or, of a gzip or zstd file, what it holds, for as long as it is read."""
-    kind = None
+    """The file itself or, of a gzip or zstd file, a temporary one with its content."""
+    head = b""
     if path.is_file():
         with path.open("rb") as file:
             head = file.read(4)
-        kind = next((name for magic, name in COMPRESSED.items() if head.startswith(magic)), None)
+    kind = next((name for magic, name in COMPRESSED.items() if head.startswith(magic)), None)
     if kind is None:
         yield path
         return
@@ -140,14 +142,7 @@ def uncompressed(path: Path) -> Iterator[Path]:
                 file.write(block)
                 if file.tell() > most:
                     raise LogError(
-                        f"{path} holds over {most:,} bytes, far more than a log shrinks to its "
-                        "size; unpack it yourself if it is one"
+                        f"{path} unpacks to over {most:,} bytes, far more than a log of its size; "
+                        "unpack it yourself if it is one"
                     )
         yield inside
-
-
-def _nearest(path: Path) -> str | None:
-    """The file in the same folder whose name is nearest."""
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return str(path.parent / near[0]) if near else None

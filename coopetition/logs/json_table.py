@@ -1,7 +1,4 @@
-"""JSON files as tables: an object a line, a list of objects, or an object of lists.
-
-Nothing is interpreted yet.
-"""
+"""JSON files as tables, not yet interpreted."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ import numpy as np
 from ..errors import LogError
 from ..files import foreign_parser
 from .columns import Columns
-from .csv_table import lines_of_text, read_text
+from .csv_table import lines_of_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 Column: TypeAlias = "array[float] | list[Any]"
 
 HISTORY = "log_history"  # where Hugging Face's trainer_state.json keeps its records
-DEEPEST = 20  # objects within objects
+DEEPEST = 20  # most levels of nested objects
 
 
 def read_json(path: Path, columns: Columns | None = None) -> pd.DataFrame:
@@ -78,14 +75,16 @@ def _records(path: Path, notes: list[str]) -> Iterator[Any]:
     """The records of a file in any of the forms."""
     lines = lines_of_text(path)
     head = next((line for _, line in lines if line.strip()), "")
-    first = _parsed(head)
+    try:
+        first = json.loads(head)
+    except json.JSONDecodeError:
+        first = None
     if isinstance(first, Mapping) and not _is_table(first):
         yield first
         yield from _later_records(path, lines, notes)
         return
-    text = read_text(path)
     try:
-        content = json.loads(text)
+        content = json.loads("".join(line for _, line in lines_of_text(path)))
     except json.JSONDecodeError as error:
         raise LogError(f"{path} is not JSON: {error}") from None
     if isinstance(content, list):
@@ -95,11 +94,12 @@ def _records(path: Path, notes: list[str]) -> Iterator[Any]:
     elif _is_table(content):
         lists = {name: column for name, column in content.items() if isinstance(column, list)}
         longest = max(map(len, lists.values()))
-        kept = {name: column for name, column in lists.items() if len(column) == longest}
-        left_out = [name for name in content if name not in kept]
-        if left_out:
-            notes.append(f"entries not read: {', '.join(left_out[:20])}")
-        yield from (dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True))
+        columns = {name: column for name, column in lists.items() if len(column) == longest}
+        unread = [name for name in content if name not in columns]
+        if unread:
+            notes.append(f"entries not read: {', '.join(unread[:20])}")
+        rows = zip(*columns.values(), strict=True)
+        yield from (dict(zip(columns, row, strict=True)) for row in rows)
     elif any(isinstance(value, Mapping | list) for value in content.values()):
         raise LogError(
             f"{path} is a JSON object of {', '.join(map(str, list(content)[:10]))}: give records, "
@@ -109,27 +109,19 @@ def _records(path: Path, notes: list[str]) -> Iterator[Any]:
         yield content
 
 
-def _parsed(line: str) -> Any:
-    """What a line holds, None where it is no JSON by itself."""
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
 def _later_records(path: Path, lines: Iterator[tuple[int, str]], notes: list[str]) -> Iterator[Any]:
     """The value of each line after the first; a last line that is no JSON is left out."""
-    torn: tuple[int, str, str] | None = None
+    broken: tuple[int, str, str] | None = None
     for number, line in lines:
-        if torn is not None and line.strip():
-            raise LogError(f"{path}, line {torn[0]}: not JSON ({torn[1]}): {torn[2][:60]}")
+        if broken is not None and line.strip():
+            raise LogError(f"{path}, line {broken[0]}: not JSON ({broken[1]}): {broken[2][:60]}")
         if line.strip():
             try:
                 yield json.loads(line)
             except json.JSONDecodeError as error:
-                torn = (number, error.msg, line.strip())
-    if torn is not None:
-        notes.append(f"line {torn[0]}, the last, is cut short and was left out")
+                broken = (number, error.msg, line.strip())
+    if broken is not None:
+        notes.append(f"line {broken[0]}, the last, is cut short and was left out")
 
 
 def _is_table(content: Any) -> bool:
@@ -149,7 +141,7 @@ def _flat(
 ) -> dict[str, Any]:
     """Nested objects as ``outer/inner`` entries."""
     if depth > DEEPEST:
-        raise LogError(f"{path}: objects lie more than {DEEPEST} deep in each other; flatten them")
+        raise LogError(f"{path}: objects are nested more than {DEEPEST} deep; flatten them")
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, Mapping):

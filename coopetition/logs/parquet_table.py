@@ -1,4 +1,4 @@
-"""Parquet files as tables; nothing is interpreted yet."""
+"""Parquet files as tables, not yet interpreted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LARGEST_TEXT = 64 * 2**20  # bytes of a text in the file's own description
 
 
 def read_parquet(path: Path, columns: Columns | None = None) -> pd.DataFrame:
-    """A Parquet file; what pandas kept as an index is a column like any other."""
+    """A Parquet file as a table; a pandas index is a column like any other."""
     import pandas as pd
     import pyarrow.parquet
 
     with foreign_parser(path, "Parquet file"):
-        # pandas' own metadata, which may be damaged apart from the data, are not read
+        # not through pandas, whose own metadata may be damaged where the data are whole
         content = pyarrow.parquet.ParquetFile(
             path, page_checksum_verification=True, thrift_string_size_limit=LARGEST_TEXT
         ).read()

@@ -1,4 +1,4 @@
-"""Any log to curves: what a source is, and who reads it."""
+"""Read any log: a file, a folder of runs, or a run that ships with the package."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from ..errors import LogError, unknown_name
 from ..files import sha256_of
 from .cleaning import clean_run
 from .columns import Columns, columns_from, entries_of
-from .formats import RawLog, format_of, uncompressed
-from .published import PREFIX, published_file, published_notes, published_settings, published_source
-from .small_runs import PREFIX as SMALL
-from .small_runs import small_settings, small_table
+from .formats import RawLog, events_log, format_of, uncompressed
+from .shipped_runs import (
+    PUBLISHED,
+    SHIPPED,
+    published_notes,
+    published_settings,
+    published_source,
+    published_table,
+    small_settings,
+    small_table,
+)
 from .tables import raw_runs
-from .tensorboard_log import PATTERN, checksum, event_files, read_events
+from .tensorboard_log import PATTERN, checksum, event_files
 
-SHIPPED = (PREFIX, SMALL)  # how names of runs that come with the package begin
 TENSORBOARD = "tensorboard"  # folder of event files in a run's folder
 FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in the order they are looked for
 SUFFIXES = ("", ".gz", ".zst")
@@ -76,7 +82,7 @@ def read_curves(
     if text.startswith(SHIPPED):
         if mapping is not None:
             raise ValueError(f"columns cannot be given for {text}: its columns are known")
-        runs = _published(text) if text.startswith(PREFIX) else _small(text)
+        runs = _shipped(text)
     else:
         path = Path(text).expanduser()
         runs = _from_folders(path, mapping) if path.is_dir() else _from_file(path, mapping)
@@ -88,45 +94,41 @@ def read_curves(
     return chosen
 
 
-def _published(text: str) -> tuple[Curves, ...]:
+def _shipped(text: str) -> tuple[Curves, ...]:
+    """The run ``published:NAME`` or ``cpu:NAME``."""
     import pandas as pd
 
-    name = text.removeprefix(PREFIX)
-    content = published_file(name).read_bytes()
-    log = RawLog(
-        runs=raw_runs(pd.read_csv(io.BytesIO(content), dtype=str), None, name=name),
-        notes=published_notes(name),
-        settings=published_settings(name),
-    )
-    source = {"path": text, "sha256": hashlib.sha256(content).hexdigest(), "format": "published"}
-    return _cleaned(log, source | published_source(name))
-
-
-def _small(text: str) -> tuple[Curves, ...]:
-    import pandas as pd
-
-    name = text.removeprefix(SMALL)
-    settings, table = small_settings(name), small_table(name)
-    runs = raw_runs(pd.read_csv(io.StringIO(table), dtype=str), None, name=name)
-    source = {"path": text, "sha256": hashlib.sha256(table.encode()).hexdigest(), "format": "small"}
-    return _cleaned(RawLog(runs=runs, settings=settings), source)
+    kind, name = text.split(":", 1)
+    if text.startswith(PUBLISHED):
+        content, settings, notes = (
+            published_table(name),
+            published_settings(name),
+            published_notes(name),
+        )
+        origin = {"format": kind, **published_source(name)}
+    else:
+        content, settings, notes = small_table(name), small_settings(name), ()
+        origin = {"format": "small"}
+    runs = raw_runs(pd.read_csv(io.BytesIO(content), dtype=str), None, name=name)
+    source = {"path": text, "sha256": hashlib.sha256(content).hexdigest(), **origin}
+    return _cleaned(RawLog(runs=runs, notes=notes, settings=settings), source)
 
 
 def _from_file(path: Path, columns: Columns | None, name: str = "") -> tuple[Curves, ...]:
-    """The runs in one file; ``name`` is for a run that has none in it, the file's own if empty."""
-    known = name or path.name.removesuffix(".gz").removesuffix(".zst") in FOLDER_LOGS
+    """The runs in one file; ``name`` is for a run without one, by default the file's."""
+    in_folder = name or path.name.removesuffix(".gz").removesuffix(".zst") in FOLDER_LOGS
     name = name or (path.stem.split(".")[0] if path.suffix in SUFFIXES else path.stem)
     with uncompressed(path) as inside:
         kind = format_of(inside)
         log = kind.read(path if inside == path else inside, columns, name)
     if log.settings is None:
-        log = dataclasses.replace(log, settings=_settings_in(path.parent) if known else {})
+        log = dataclasses.replace(log, settings=_settings_in(path.parent) if in_folder else {})
     source = {"path": str(path), "sha256": sha256_of(path), "format": kind.name}
     return _cleaned(log, source, columns)
 
 
 def _from_folders(top: Path, columns: Columns | None) -> tuple[Curves, ...]:
-    """The runs in a folder and in those beneath it; of one name, called after their folders."""
+    """The runs in a folder and those beneath it; runs of equal names get their folders'."""
     runs = [(folder, run) for folder in run_folders(top) for run in _from_folder(folder, columns)]
     names = [run.run for _, run in runs]
     return tuple(
@@ -140,33 +142,29 @@ def _from_folders(top: Path, columns: Columns | None) -> tuple[Curves, ...]:
 def _from_folder(folder: Path, columns: Columns | None) -> tuple[Curves, ...]:
     """The runs in the log of one run's folder."""
     logs, files = _logs_in(folder), event_files(folder)
-    if logs:
-        beside = [path.name for path in (*logs[1:], *files)]
-        runs = _from_file(logs[0], columns, folder.resolve().name)
-        note = f"beside {logs[0].name}, {', '.join(beside[:5])} was not read"
-        return tuple(
-            dataclasses.replace(run, notes=(*run.notes, note)) if beside else run for run in runs
-        )
-    table = read_events(files, columns)
-    log = RawLog(
-        runs=raw_runs(table, columns, name=folder.resolve().name),
-        notes=tuple(table.attrs["notes"]),
-        settings=_settings_beside(folder),
-    )
-    source = {"path": str(folder), "sha256": checksum(files), "format": "tensorboard"}
-    return _cleaned(log, source, columns)
+    if not logs:
+        log = events_log(files, columns, folder.resolve().name)
+        log = dataclasses.replace(log, settings=_settings_beside(folder))
+        source = {"path": str(folder), "sha256": checksum(files), "format": "tensorboard"}
+        return _cleaned(log, source, columns)
+    runs = _from_file(logs[0], columns, folder.resolve().name)
+    others = [path.name for path in (*logs[1:], *files)]
+    if not others:
+        return runs
+    note = f"beside {logs[0].name}, {', '.join(others[:5])} was not read"
+    return tuple(dataclasses.replace(run, notes=(*run.notes, note)) for run in runs)
 
 
 def _cleaned(
     log: RawLog, source: Mapping[str, Any], columns: Columns | None = None
 ) -> tuple[Curves, ...]:
-    asked = {} if columns is None else {"columns": entries_of(columns)}
+    by_user = {} if columns is None else {"columns": entries_of(columns)}
     return tuple(
         clean_run(
             run,
             settings=log.settings or {},
-            source={**source, **asked, **({"run": run.name} if len(log.runs) > 1 else {})},
-            notes=log.notes,
+            source={**source, **by_user, **({"run": run.name} if len(log.runs) > 1 else {})},
+            log_notes=log.notes,
         )
         for run in log.runs
     )
@@ -179,7 +177,7 @@ def _logs_in(folder: Path) -> list[Path]:
 
 
 def run_folders(top: Path) -> list[Path]:
-    """The folder and those beneath it, by name, that hold a log; no link is followed."""
+    """The folders with a log, from ``top`` downward in order of names; links are not followed."""
     folders = list(_with_logs(top))
     if not folders:
         have = ", ".join(sorted(entry.name for entry in top.iterdir())[:20]) or "nothing"
@@ -193,16 +191,16 @@ def _with_logs(folder: Path) -> Iterator[Path]:
     if logs or event_files(folder):
         yield folder
     for inside in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
-        own_events = bool(logs) and inside.name == TENSORBOARD  # the same run once more
+        own_events = bool(logs) and inside.name == TENSORBOARD  # of the run just yielded
         if not (inside.is_symlink() or inside.name.startswith(".") or own_events):
             yield from _with_logs(inside)
 
 
 def _settings_beside(folder: Path) -> dict[str, Any]:
-    """The settings of a run with event files: in their folder or, as our trainer has it, above.
+    """The settings of a run with event files: in their folder, or where our trainer puts them.
 
-    Our trainer writes ``RUN/tensorboard/NAME``, and the settings into ``RUN`` or, of several runs
-    trained together, into ``RUN/NAME``.
+    It writes events into ``RUN/tensorboard/NAME``, and the settings into ``RUN`` or, of several
+    runs trained together, into ``RUN/NAME``.
     """
     places = [folder]
     above = folder.resolve().parent
@@ -212,7 +210,7 @@ def _settings_beside(folder: Path) -> dict[str, Any]:
 
 
 def _settings_in(folder: Path) -> dict[str, Any]:
-    """The settings in a run's folder of our trainer, empty where there are none."""
+    """The settings in a folder of our trainer; empty where there are none."""
     path = folder / "settings.yaml"
     if not path.exists():
         return {}

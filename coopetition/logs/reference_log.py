@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import h5py
 
 BLOCK_BYTES = 4 * 2**20  # of per-sequence values in memory at once
-LARGEST_RATIO = 1000  # of what a data set declares to what it takes on disk, compressed
+LARGEST_RATIO = 1000  # of a data set's declared bytes to its compressed ones on disk
 
 
 def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict[str, Any]]:
@@ -45,11 +45,11 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
         # a run that is still being written holds a lock; reading beside it is harmless
         h5py.File(path, "r", locking=False) as log,
     ):
-        _refuse_what_lies_elsewhere(log, path)
+        _refuse_external_data(log, path)
         if "eval_iter" not in log:
             have = ", ".join(list(log)[:20]) or "nothing"
             raise LogError(f"{path} has no eval_iter (but {have}): not a log of the reference")
-        iterations = np.asarray(_held(log["eval_iter"])[:], dtype=np.float64)
+        iterations = np.asarray(_plausible(log["eval_iter"])[:], dtype=np.float64)
         if not len(iterations):
             raise LogError(f"{path} holds no evaluation yet; wait for the first")
         restarts = _restarts(iterations, log)
@@ -62,12 +62,12 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
     return RawRun(name=name, curves=curves, notes=tuple(dict.fromkeys(notes))), settings
 
 
-def _refuse_what_lies_elsewhere(log: h5py.File, path: Path) -> None:
-    """Refuse links into other files, which a log of the reference does not have."""
+def _refuse_external_data(log: h5py.File, path: Path) -> None:
+    """Refuse data in other files, which a log of the reference does not have."""
     import h5py
 
     names = list(log)
-    for name in names:  # names of what lies in groups are added as groups are met
+    for name in names:  # the loop appends what groups hold
         link = log.get(name, getlink=True)
         outside = isinstance(link, h5py.ExternalLink)
         if isinstance(link, h5py.HardLink):
@@ -79,12 +79,12 @@ def _refuse_what_lies_elsewhere(log: h5py.File, path: Path) -> None:
             raise LogError(f"{path}: {name} lies in another file; copy it into the log")
 
 
-def _held(data: h5py.Dataset) -> h5py.Dataset:
-    """The data set, unless it declares far more than the file holds."""
-    declared, held = data.size * data.dtype.itemsize, data.id.get_storage_size()
-    if declared > LARGEST_RATIO * held + 2**20:
+def _plausible(data: h5py.Dataset) -> h5py.Dataset:
+    """The data set; refused if it declares far more than the file holds."""
+    declared, stored = data.size * data.dtype.itemsize, data.id.get_storage_size()
+    if declared > LARGEST_RATIO * stored + 2**20:
         raise LogError(
-            f"{data.file.filename}: {data.name} declares {declared:,} bytes and holds {held:,}; "
+            f"{data.file.filename}: {data.name} declares {declared:,} bytes and holds {stored:,}; "
             "the file is damaged, restore it"
         )
     return data
@@ -123,9 +123,9 @@ def _groups(log: h5py.File, columns: Columns | None, path: Path) -> dict[Key, st
     import h5py
 
     groups = [name for name in log if isinstance(log[name], h5py.Group)]
-    given = dict(columns.curves) if columns is not None else {}
-    names = {g: REFERENCE_EVALUATORS.get(g, g) for g in groups if g not in given.values()}
-    for (evaluator, _), group in given.items():
+    by_user = dict(columns.curves) if columns is not None else {}
+    names = {g: REFERENCE_EVALUATORS.get(g, g) for g in groups if g not in by_user.values()}
+    for (evaluator, _), group in by_user.items():
         if group not in groups:
             raise unknown_name(f"group in {path}", group, groups)
         names = {g: e for g, e in names.items() if e != evaluator} | {group: evaluator}
@@ -138,13 +138,13 @@ def _groups(log: h5py.File, columns: Columns | None, path: Path) -> dict[Key, st
 def _restarts(iterations: NDArray[np.float64], log: h5py.File) -> NDArray[np.intp] | None:
     """Evaluations that are the first after training was resumed; None where the log cannot tell.
 
-    Resumed before the last evaluation, it evaluates there again. Resumed after it, it leaves out
-    training steps, which are written with the evaluation that follows them.
+    Training resumed before the last evaluation repeats it. Training resumed after it leaves a gap
+    in the training steps, which are written with the evaluation that follows them.
     """
-    again = np.flatnonzero(np.diff(iterations) <= 0) + 1
+    repeats = np.flatnonzero(np.diff(iterations) <= 0) + 1
     trained = np.asarray(log["train_iter"][:] if "train_iter" in log else [], dtype=np.float64)
-    if len(again):
-        return again
+    if len(repeats):
+        return repeats
     if len(trained) < 2 or trained[-1] < iterations[-1]:
         return None
     trained = np.concatenate([iterations[:1], trained])
@@ -161,7 +161,7 @@ def _curve(
     notes: list[str],
 ) -> RawCurve:
     """Means and standard errors of one metric, read in blocks of rows."""
-    _held(data)
+    _plausible(data)
     if data.ndim != 2:
         raise LogError(f"{data.name} has shape {data.shape}, expected (evaluation, sequence)")
     rows, n = data.shape
@@ -189,10 +189,10 @@ def _curve(
 def _aligned(
     name: str, rows: int, count: int, restarts: NDArray[np.intp] | None, notes: list[str]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Evaluations and the rows of a metric that belong to them.
+    """Indices of evaluations, and of the rows of a metric that belong to them.
 
-    The metrics are written before eval_iter, so a kill leaves them a row more: the last one or,
-    where training was resumed, the last before that.
+    Metrics are written before eval_iter, so a kill leaves them one row more: the last or, where
+    training was resumed, the last before that.
     """
     at, surplus = np.arange(count), rows - count
     if surplus == 0:

@@ -1,13 +1,14 @@
-"""Rows of one run in the order of training: restarts, late rows, strays, and several runs in one.
+"""A run's rows in the order of training: restarts, late rows, strays, and tables of several runs.
 
-Whether training was restarted is decided once for the whole table, from the order of its rows.
-Where sequences fall, the rows after the fall replace what was there only if they go on from there
-and disagree with it. Rows that come late are put in their place, a few that disagree are left out,
-and a table that seems to hold several runs is refused with the column that tells them apart.
+Restarts are found once for the whole table, from the order of its rows. Where sequences fall, the
+rows after the fall replace the earlier ones from there on only if they disagree with them. Late
+rows are put in their place, a few that disagree are left out, and a table that seems to hold
+several runs is refused with the column that tells them apart.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,8 @@ UNKNOWN_ERROR = 0.05  # by which accuracies without a standard error may differ 
 WITHIN = 4.0  # standard errors of a difference
 DISAGREEING = 0.25  # share of a curve's compared points beyond their errors
 UNORDERED = 1 / 3  # share of falls from which rows stand in no order
-LATE = 3.0  # typical steps that lead from late rows back to where the log was
-BEGINNING = 0.1  # of the range: runs that begin no further apart begin together
+LATE = 3.0  # typical steps in a gap behind which rows are no longer late
+BEGINNING = 0.1  # share of the range within which runs begin together
 LARGEST_FRACTION = 1.5  # an accuracy above this is a per cent
 
 
@@ -58,13 +59,8 @@ class RawCurve:
         }
         return dataclasses.replace(self, **arrays)
 
-    def divided(self, by: float) -> RawCurve:
-        """Values and their errors divided by a number."""
-        sem = None if self.sem is None else self.sem / by
-        return dataclasses.replace(self, values=self.values / by, sem=sem)
-
     def tolerance(self) -> Array:
-        """By how much each point may differ from the truth, in standard deviations `WITHIN`."""
+        """How far each point may lie from the truth: `WITHIN` standard errors, where known."""
         if self.metric in ACCURACIES + PROBABILITIES:
             unknown = UNKNOWN_ERROR * (100 if np.max(self.values) > LARGEST_FRACTION else 1)
         else:
@@ -77,7 +73,7 @@ class RawCurve:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RawRun:
-    """A run's raw curves, what the reader says of them, and the columns that were not read."""
+    """A run's raw curves, the reader's notes, and the columns that were not read."""
 
     name: str
     curves: tuple[RawCurve, ...]
@@ -99,29 +95,30 @@ class _Table:
         gap = np.abs(self.values[one] - self.values[other])
         return bool(np.any(gap > np.hypot(self.tolerances[one], self.tolerances[other])))
 
-    def disagree(self, block: Rows, kept: Rows) -> bool:
-        """Whether rows differ from the curves that the kept rows, by rising sequences, draw."""
+    def disagree(self, block: Rows, reference: Rows) -> bool:
+        """Whether rows differ from the curves through the reference rows, by rising sequences."""
         for curve in range(self.values.shape[1]):
-            drawn = kept[np.isfinite(self.values[kept, curve])]
-            asked = block[np.isfinite(self.values[block, curve])]
-            if not len(drawn):
+            nodes = reference[np.isfinite(self.values[reference, curve])]
+            points = block[np.isfinite(self.values[block, curve])]
+            if not len(nodes):
                 continue
-            x, y = self.sequences[drawn], self.values[drawn, curve]
-            at = self.sequences[asked]
-            asked, at = asked[(at >= x[0]) & (at <= x[-1])], at[(at >= x[0]) & (at <= x[-1])]
-            if not len(asked):
+            x, y = self.sequences[nodes], self.values[nodes, curve]
+            at = self.sequences[points]
+            covered = (at >= x[0]) & (at <= x[-1])
+            points, at = points[covered], at[covered]
+            if not len(points):
                 continue
             right = np.clip(np.searchsorted(x, at), 0, len(x) - 1)
             left = np.where(x[right] > at, right - 1, right)
-            missed = np.abs(self.values[asked, curve] - np.interp(at, x, y))
-            allowed = np.hypot(self.tolerances[asked, curve], self.tolerances[drawn[right], curve])
-            if np.mean(missed > allowed + np.abs(y[right] - y[left])) > DISAGREEING:
+            gap = np.abs(self.values[points, curve] - np.interp(at, x, y))
+            allowed = np.hypot(self.tolerances[points, curve], self.tolerances[nodes[right], curve])
+            if np.mean(gap > allowed + np.abs(y[right] - y[left])) > DISAGREEING:
                 return True
         return False
 
 
 def in_order(run: RawRun) -> tuple[tuple[RawCurve, ...], list[str]]:
-    """The curves by rising sequences, without what restarts replaced; what was done, in words.
+    """The curves by rising sequences, without the rows that restarts replaced, and notes on them.
 
     Points at one sequence count stay beside each other.
     """
@@ -133,30 +130,35 @@ def in_order(run: RawRun) -> tuple[tuple[RawCurve, ...], list[str]]:
     if not len(falls):
         return run.curves, []
     _refuse_several_runs(run, table, rows)
-    kept, notes = _order(table, falls, run)
-    taken = []
+    order, notes = _order(table, falls, run)
+    ordered = []
     for index, curve in enumerate(curves):
-        points = table.point[kept, index]
-        taken.append(curve.take(points[points >= 0]))
+        points = table.point[order, index]
+        ordered.append(curve.take(points[points >= 0]))
     empty = [curve for curve in run.curves if not len(curve.values)]
-    return (*taken, *empty), notes
+    return (*ordered, *empty), notes
 
 
 def telling_column(run: RawRun, rows: Rows, sequences: Array) -> str | None:
-    """The unread column whose values tell runs apart that begin together, each in order."""
+    """The unread column that splits rows into runs that begin together, each in order."""
     if run.unread is None:
         return None
     span = float(np.ptp(sequences))
     for column in run.unread.columns:
-        labels = np.array([str(value) for value in run.unread[column].to_numpy()[rows]])
-        groups = [np.flatnonzero(labels == label) for label in dict.fromkeys(labels)]
-        if not 2 <= len(groups) <= len(labels) / 2:
+        groups = _groups(run.unread[column], rows)
+        if not 2 <= len(groups) <= len(rows) / 2:
             continue
         ordered = all(np.all(np.diff(sequences[group]) >= 0) for group in groups)
         starts = [sequences[group[0]] for group in groups]
         if ordered and np.ptp(starts) <= BEGINNING * span:
             return str(column)
     return None
+
+
+def _groups(column: pd.Series, rows: Rows) -> list[Rows]:
+    """For each entry of a column in some rows, the places among them at which it stands."""
+    labels = np.array([str(value) for value in column.to_numpy()[rows]])
+    return [np.flatnonzero(labels == label) for label in dict.fromkeys(labels)]
 
 
 def several_runs(run: RawRun, why: str, column: str | None) -> LogError:
@@ -172,8 +174,7 @@ def _refuse_several_runs(run: RawRun, table: _Table, rows: Rows) -> None:
     column = telling_column(run, rows, table.sequences)
     if column is None or run.unread is None:
         return
-    labels = np.array([str(value) for value in run.unread[column].to_numpy()[rows]])
-    first, *others = [np.flatnonzero(labels == label) for label in dict.fromkeys(labels)]
+    first, *others = _groups(run.unread[column], rows)
     if any(table.disagree(other, first) for other in others):
         raise several_runs(run, "rows begin anew with other values", column)
 
@@ -188,7 +189,7 @@ def _as_table(curves: Sequence[RawCurve]) -> tuple[_Table, Rows]:
     order = np.lexsort((owner, rows))
     changes = np.sum(np.diff(owner[order]) != 0)
     if len(curves) > 1 and changes < len(order) / 4 and len(np.unique(rows)) == len(rows):
-        # one curve below the other: what was written together has one generation and sequence count
+        # one curve below the other: an evaluation's rows share generation and sequence count
         generation = np.concatenate(
             [np.cumsum(np.diff(curve.sequences, prepend=-np.inf) < 0) for curve in curves]
         )
@@ -204,9 +205,9 @@ def _as_table(curves: Sequence[RawCurve]) -> tuple[_Table, Rows]:
     values = np.full((count, len(curves)), np.nan)
     tolerances = np.full((count, len(curves)), np.nan)
     for index, curve in enumerate(curves):
-        held = point[:, index] >= 0
-        values[held, index] = curve.values[point[held, index]]
-        tolerances[held, index] = curve.tolerance()[point[held, index]]
+        present = point[:, index] >= 0
+        values[present, index] = curve.values[point[present, index]]
+        tolerances[present, index] = curve.tolerance()[point[present, index]]
     of_row, table_row = np.empty(count), np.empty(count, dtype=np.intp)
     of_row[together], table_row[together] = sequences, rows
     table = _Table(sequences=of_row, values=values, tolerances=tolerances, point=point)
@@ -216,15 +217,15 @@ def _as_table(curves: Sequence[RawCurve]) -> tuple[_Table, Rows]:
 def _written_together(
     sequences: Array, owner: NDArray[np.intp], rows: Rows, order: Rows
 ) -> NDArray[np.intp]:
-    """For each point the evaluation it is of: rows of one sequence count that follow each other."""
+    """Each point's evaluation: successive rows with one sequence count, none with a curve twice."""
     together = np.empty(len(order), dtype=np.intp)
-    evaluation, held = -1, set[int]()
+    evaluation, owners = -1, set[int]()
     row, at = -1, np.nan
     for index in order.tolist():
         new_row = rows[index] != row
-        if new_row and (sequences[index] != at or int(owner[index]) in held):
-            evaluation, held = evaluation + 1, set()
-        held.add(int(owner[index]))
+        if new_row and (sequences[index] != at or int(owner[index]) in owners):
+            evaluation, owners = evaluation + 1, set()
+        owners.add(int(owner[index]))
         row, at = rows[index], sequences[index]
         together[index] = evaluation
     return together
@@ -232,58 +233,59 @@ def _written_together(
 
 def _occurrences(sequences: Array) -> NDArray[np.intp]:
     """How often each sequence count came before in an array."""
-    seen: dict[float, int] = {}
-    counts = np.empty(len(sequences), dtype=np.intp)
-    for index, value in enumerate(sequences.tolist()):
-        counts[index] = seen.get(value, 0)
-        seen[value] = counts[index] + 1
-    return counts
+    totals = collections.Counter[float]()
+    earlier = []
+    for value in sequences.tolist():
+        earlier.append(totals[value])
+        totals[value] += 1
+    return np.array(earlier, dtype=np.intp)
 
 
 def _falls(table: _Table) -> Rows:
     """Rows at which sequences fall, or stand still with values that contradict those before."""
     steps = np.diff(table.sequences)
-    still = [i for i in np.flatnonzero(steps == 0).tolist() if table.contradicts(i, i + 1)]
-    return np.union1d(np.flatnonzero(steps < 0), np.array(still, dtype=np.intp)) + 1
+    repeats = [i for i in np.flatnonzero(steps == 0).tolist() if table.contradicts(i, i + 1)]
+    return np.union1d(np.flatnonzero(steps < 0), np.array(repeats, dtype=np.intp)) + 1
 
 
 def _order(table: _Table, falls: Rows, run: RawRun) -> tuple[Rows, list[str]]:
     """Indices of the rows to keep, by rising sequences."""
     sequences = table.sequences
-    everything = np.arange(len(sequences))
+    rows = np.arange(len(sequences))
     if len(sequences) > 2 and len(falls) == len(sequences) - 1:
-        return everything[::-1], ["the rows came newest first and were reversed"]
+        return rows[::-1], ["the rows came newest first and were reversed"]
     if len(falls) > max(2, UNORDERED * (len(sequences) - 1)):
-        order = np.argsort(sequences, kind="stable")
-        return order, ["the rows came in no order and were sorted by sequences"]
-    kept, *segments = np.split(everything, falls)
+        return np.argsort(sequences, kind="stable"), [
+            "the rows came in no order and were sorted by sequences"
+        ]
+    order, *segments = np.split(rows, falls)
     restarts: list[float] = []
     dropped: list[float] = []
     late = stray = 0
     for segment in segments:
-        for block in _blocks(segment, sequences, float(sequences[kept].max())):
-            if not table.disagree(block, kept):
-                late += int(np.sum(sequences[block] < sequences[kept].max()))
-                merged = np.concatenate([kept, block])
-                kept = merged[np.argsort(sequences[merged], kind="stable")]
+        for block in _blocks(segment, sequences, float(sequences[order].max())):
+            if not table.disagree(block, order):
+                late += int(np.sum(sequences[block] < sequences[order].max()))
+                merged = np.concatenate([order, block])
+                order = merged[np.argsort(sequences[merged], kind="stable")]
                 continue
             begin, end = sequences[block[0]], sequences[block].max()
-            replaced = sequences[kept] >= begin
-            passed = np.unique(sequences[kept[replaced & (sequences[kept] <= end)]])
+            replaced = sequences[order] >= begin
+            passed = np.unique(sequences[order[replaced & (sequences[order] <= end)]])
             if len(np.unique(sequences[block])) < max(2, len(passed) / 2):
                 stray += len(block)
                 continue
             begins_anew = begin <= sequences.min() + BEGINNING * np.ptp(sequences)
-            if begins_anew and sequences[kept].max() == end and len(passed) > 2:
+            if begins_anew and sequences[order].max() == end and len(passed) > 2:
                 raise several_runs(run, f"rows begin anew at {begin:,.0f} sequences", None)
             restarts.append(float(begin))
-            dropped += sequences[kept[replaced]].tolist()
-            kept = np.concatenate([kept[~replaced], block])
-    return kept, list(_said(restarts, dropped, late, stray))
+            dropped += sequences[order[replaced]].tolist()
+            order = np.concatenate([order[~replaced], block])
+    return order, list(_notes(restarts, dropped, late, stray))
 
 
 def _blocks(segment: Rows, sequences: Array, reached: float) -> Iterator[Rows]:
-    """Late rows at the head of a segment apart from those that go on where the log was."""
+    """A segment, split where late rows at its head end and rows go on where the log was."""
     x = sequences[segment]
     steps = np.diff(x)
     if len(steps) and x[0] <= reached < x[-1]:
@@ -296,9 +298,10 @@ def _blocks(segment: Rows, sequences: Array, reached: float) -> Iterator[Rows]:
     yield segment
 
 
-def _said(
+def _notes(
     restarts: Sequence[float], dropped: Sequence[float], late: int, stray: int
 ) -> Iterator[str]:
+    """What was done to the rows, a sentence each."""
     if restarts:
         yield (
             f"training restarted at {', '.join(f'{s:,.0f}' for s in restarts)} sequences; "
@@ -306,7 +309,7 @@ def _said(
             f"{max(dropped):,.0f})"
         )
     if late:
-        yield f"{_rows(late)} came late and went to where sequences have them"
+        yield f"{_rows(late)} came late and were put in order of sequences"
     if stray:
         yield (
             f"{_rows(stray)} out of order disagree with the log, which goes on past them: "

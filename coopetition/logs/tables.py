@@ -1,4 +1,4 @@
-"""A table, tidy or wide, as raw curves by run."""
+"""Tables, tidy or wide, as raw curves by run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list
 
 
 def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
-    """One row a value; without a column of metrics, the evaluator's name tells the metric."""
+    """Runs in a table of one row a value; without a column of metrics the evaluator tells it."""
     own = {field: columns.tidy.get(field, field) for field in (*TIDY, "sem", "n")}
     present = {f for f, column in own.items() if f in columns.tidy or column in table.columns}
     for field in ("evaluator", "value", *sorted(present)):
@@ -60,8 +60,7 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     tags, tag_of = _labels(table, own["evaluator"])
     metrics, metric_of = _labels(table, own["metric"]) if "metric" in present else ([""], None)
     kinds = tag_of if metric_of is None else tag_of * len(metrics) + metric_of
-    read = {columns.sequences, columns.run, *(own[field] for field in present)}
-    unread = _unread(table, read)
+    unread = _unread(table, {columns.sequences, columns.run, *(own[field] for field in present)})
     for run, rows in _by_run(table, columns, name):
         curves: list[RawCurve] = []
         renamed: dict[str, str] = {}
@@ -71,18 +70,18 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
             if metric_of is None:
                 key = recognised(tag) or (tag, headline_metric(tag))
             at = rows[members]
-            taken = {field: values[at] for field, values in numbers.items()}
+            arrays = {field: values[at] for field, values in numbers.items()}
             for field in ("sem", "n"):
-                if field in taken and not np.isfinite(taken[field]).any():
-                    del taken[field]
-            curves.append(RawCurve(evaluator=key[0], metric=key[1], rows=at, **taken))
+                if field in arrays and not np.isfinite(arrays[field]).any():
+                    del arrays[field]
+            curves.append(RawCurve(evaluator=key[0], metric=key[1], rows=at, **arrays))
             renamed |= {tag: key[0]} if tag != key[0] else {}
         notes = tuple(f"evaluator {old} was read as {new}" for old, new in renamed.items())
         yield RawRun(name=run, curves=tuple(curves), notes=notes, unread=unread)
 
 
 def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
-    """One column a curve."""
+    """Runs in a table of one column a curve."""
     for places in _runs_in_columns(table, columns):
         named = (*places.curves.values(), *places.sem.values(), *places.n.values())
         unread = _unread(table, {columns.sequences, columns.run, *named})
@@ -110,7 +109,7 @@ def _unread(table: pd.DataFrame, read: Collection[str | None]) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _RunColumns:
-    """The columns of one run (None: named elsewhere) in a wide table."""
+    """The columns of one run in a wide table; its name is None where columns do not hold it."""
 
     run: str | None
     curves: Mapping[Key, str]
@@ -120,35 +119,10 @@ class _RunColumns:
 
 
 def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_RunColumns]:
-    """Where each run's curves stand: as the columns say, or as their names tell."""
-    present = [str(column) for column in table.columns]
+    """Where each run's curves stand: as the user says, or as the columns' names tell."""
     if not columns.curves:
-        column_of: dict[Key, str] = {}
-        for column in present:
-            key = recognised(column)
-            if key is not None and key in column_of:
-                raise LogError(
-                    f"columns {column_of[key]!r} and {column!r} both seem to hold {'/'.join(key)}; "
-                    f"say which does: --columns {'/'.join(key)}={column}"
-                )
-            if key is not None:
-                column_of[key] = column
-            if key is not None:
-                _refuse_repeated(table, column)
-        if not column_of:
-            raise LogError(
-                f"no evaluator among the columns {', '.join(present[:20])}: a table has the "
-                "columns run, evaluator, metric, sequences, value, or sequences and columns named "
-                f"{', '.join(EVALUATORS)}; if others hold the accuracies, say which: "
-                "--columns flip=COLUMN,icl=COLUMN,sequences=COLUMN"
-            )
-        read = (*column_of.values(), columns.sequences, columns.run)
-        unread = [column for column in present if column not in read]
-        renamed = {c: "/".join(k) for k, c in column_of.items() if c != "/".join(k)}
-        notes = [f"column {column!r} was read as {name}" for column, name in renamed.items()]
-        notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
-        return [_RunColumns(run=None, curves=column_of, notes=tuple(notes))]
-
+        return [_named_columns(table, columns)]
+    present = [str(column) for column in table.columns]
     starred = [c for c in columns.curves.values() if "*" in c and c not in present]
     if not starred:
         for key, column in {**columns.n, **columns.sem, **columns.curves}.items():
@@ -157,34 +131,56 @@ def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_RunColumns]
         return [_RunColumns(run=None, curves=columns.curves, sem=columns.sem, n=columns.n)]
     before, _, after = starred[0].partition("*")
     form = re.compile(rf"{re.escape(before)}(.+){re.escape(after)}( \(\d+\))?")
-    matches = (form.fullmatch(column) for column in present)
-    runs = [(match[1], match[2] or "") for match in matches if match]
-    if not runs:
+    matches = [match for column in present if (match := form.fullmatch(column))]
+    if not matches:
         raise unknown_name("column", starred[0], present)
-    result = []
-    for run, again in runs:
-        kinds = [
+    runs = []
+    for match in matches:
+        run, again = match[1], match[2] or ""
+        curves, sem, n = (
             {key: column.replace("*", run) + again for key, column in kind.items()}
             for kind in (columns.curves, columns.sem, columns.n)
-        ]
-        for kind in kinds:
-            for key, column in kind.items():
-                _need(table, column, "/".join(key))
-        said = f"several columns are named {next(iter(kinds[0].values()))!r}"
-        result.append(
-            _RunColumns(
-                run=run + again,
-                curves=kinds[0],
-                sem=kinds[1],
-                n=kinds[2],
-                notes=(said,) if again else (),
-            )
         )
-    return result
+        for key, column in (*curves.items(), *sem.items(), *n.items()):
+            _need(table, column, "/".join(key))
+        notes = (f"several columns are named {next(iter(curves.values()))!r}",) if again else ()
+        runs.append(_RunColumns(run=run + again, curves=curves, sem=sem, n=n, notes=notes))
+    return runs
+
+
+def _named_columns(table: pd.DataFrame, columns: Columns) -> _RunColumns:
+    """The columns that are named after evaluators."""
+    present = [str(column) for column in table.columns]
+    column_of: dict[Key, str] = {}
+    for column in present:
+        key = recognised(column)
+        if key is None:
+            continue
+        name = "/".join(key)
+        if key in column_of:
+            raise LogError(
+                f"columns {column_of[key]!r} and {column!r} both seem to hold {name}; "
+                f"say which does: --columns {name}={column}"
+            )
+        column_of[key] = column
+        _refuse_repeated(table, column)
+    if not column_of:
+        raise LogError(
+            f"no evaluator among the columns {', '.join(present[:20])}: a table has the "
+            "columns run, evaluator, metric, sequences, value, or sequences and columns named "
+            f"{', '.join(EVALUATORS)}; if others hold the accuracies, say which: "
+            "--columns flip=COLUMN,icl=COLUMN,sequences=COLUMN"
+        )
+    read = (*column_of.values(), columns.sequences, columns.run)
+    unread = [column for column in present if column not in read]
+    renamed = {column: "/".join(key) for key, column in column_of.items()}
+    notes = [f"column {c!r} was read as {name}" for c, name in renamed.items() if c != name]
+    notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
+    return _RunColumns(run=None, curves=column_of, notes=tuple(notes))
 
 
 def _without_gaps(curves: tuple[RawCurve, ...]) -> tuple[RawCurve, ...]:
-    """The curves less the rows in which none of them has a value: they log something else."""
+    """The curves without rows in which none of them has a value: those log something else."""
     logged = np.any([np.isfinite(curve.values) for curve in curves], axis=0)
     return tuple(curve.take(logged) for curve in curves)
 
@@ -219,7 +215,7 @@ def _sequences(table: pd.DataFrame, columns: Columns) -> NDArray[np.float64]:
 
 
 def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """A column as float64, NaN where it is empty; a text's nearest float, exactly."""
+    """A column as float64, NaN where it is empty; a text becomes its nearest float."""
     series = table[column]
     if series.dtype.kind in "biuf":
         return series.to_numpy().astype(np.float64, copy=False)
@@ -242,7 +238,7 @@ def _numbers(table: pd.DataFrame, column: str) -> NDArray[np.float64]:
 
 
 def _labels(table: pd.DataFrame, column: str) -> tuple[list[str], NDArray[Any]]:
-    """The distinct names in a column, empty for none, and for each row the place of its own."""
+    """The distinct names in a column ("" for none), and the place of each row's name."""
     categories, codes = _categories(table[column])
     names = {text: place for place, text in enumerate(dict.fromkeys([*categories, ""]))}
     places = np.array([names[text] for text in [*categories, ""]], dtype=np.int32)
@@ -250,7 +246,7 @@ def _labels(table: pd.DataFrame, column: str) -> tuple[list[str], NDArray[Any]]:
 
 
 def _categories(series: pd.Series) -> tuple[list[str], NDArray[Any]]:
-    """The distinct texts of a column and for each row the place of its own, -1 for none."""
+    """The distinct texts of a column, and the place of each row's text, -1 for none."""
     try:
         categorical = series.astype("category").cat
     except TypeError:  # lists and the like, which are not even names
@@ -260,11 +256,11 @@ def _categories(series: pd.Series) -> tuple[list[str], NDArray[Any]]:
 
 
 def _need(table: pd.DataFrame, column: str, what: str) -> None:
-    """Raise if there is no such column; the message says what it was wanted for."""
+    """Raise if the table has no such column for ``what``."""
     present = [str(name) for name in table.columns]
     if column in present:
         return
-    if column == what:  # a default name, which nobody gave
+    if column == what:  # the default, not the user's
         steps = [c for c in present if c.lower() in ("step", "_step", "iteration", "iter", "steps")]
         example = f"{steps[0]}*BATCH_SIZE" if steps and what == "sequences" else "COLUMN"
         raise LogError(

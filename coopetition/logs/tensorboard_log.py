@@ -1,8 +1,8 @@
 """TensorBoard's event files, ``events.out.tfevents.*``, as tables of their scalars.
 
-tensorboard's own loader reads the records (extra ``coopetition[tensorboard]``). Its accumulator,
-which stands on the same loader, is not used: it thins long logs, decides on its own which points a
-restart replaces, and takes a damaged record for the end of the file.
+tensorboard's own loader reads the records (extra ``coopetition[tensorboard]``). Its accumulator is
+not used: it thins long logs, decides on its own which points a restart replaces, and takes a
+damaged record for the end of the file.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ def checksum(files: Sequence[Path]) -> str:
 def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
     """The scalars of one run as a wide table, a column a tag, with ``sequences`` and ``step``.
 
-    Rows stand in the order they were written, so that what a restart wrote again is known as such;
-    the scalars of one step share a row. The events' steps are taken for sequences unless
-    ``columns`` say otherwise, such as ``sequences=step*32``; ``attrs["notes"]`` of the table say
-    so.
+    Rows stand in the order they were written, which shows restarts; the scalars of one step share a
+    row. Steps are taken for sequences unless ``columns`` say otherwise, as ``sequences=step*32``
+    does; the table's ``attrs["notes"]`` say so.
     """
     import pandas as pd
 
@@ -73,11 +72,10 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
     if not tags:
         only = f"only {', '.join(sorted(others))}" if others else "nothing was written yet"
         raise LogError(f"{where} has no scalars ({only}); log accuracies with add_scalar")
-    once = {tag: len({s for t, s in written if t == tag}) for tag in tags}
     for tag in tags:
-        count = sum(again for (t, _), again in written.items() if t == tag)
-        if once[tag] == 1 and count > 2:
-            step = next(s for t, s in written if t == tag)
+        counts = {step: count for (t, step), count in written.items() if t == tag}
+        step, count = next(iter(counts.items()))
+        if len(counts) == 1 and count > 2:
             raise LogError(
                 f"{where}: all {count} events of {tag} have step {step}, which says nothing of "
                 "training; log them with global_step, as in add_scalar(tag, value, global_step)"
@@ -98,7 +96,7 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
                 "the events' steps were taken for sequences; if they count optimizer steps, say "
                 "--columns sequences=step*BATCH_SIZE"
             )
-    if columns is not None:  # who names columns may name this one
+    if columns is not None:  # which may name this one
         if STEP in tags:
             notes.append("tag 'step' was not read: the events' own steps are")
         table[STEP] = steps
@@ -107,7 +105,7 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
 
 
 def _scalars(file: Path, notes: list[str], others: set[str]) -> Iterator[tuple[str, int, float]]:
-    """Tag, step and value of every scalar; kinds of other entries go into ``others``."""
+    """Tag, step and value of every scalar; kinds of other entries are added to ``others``."""
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
     from tensorboard.util import tensor_util
 
@@ -127,10 +125,7 @@ def _scalars(file: Path, notes: list[str], others: set[str]) -> Iterator[tuple[s
 
 
 def _check_read(file: Path, read: int, notes: list[str]) -> None:
-    """Refuse a file of which the loader gave up a part; note a last record cut short.
-
-    The loader takes either for the end of the file without a word.
-    """
+    """Refuse a damaged file; note a last record cut short: the loader ends at either in silence."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     frame = _HEADER.size + _CHECKSUM.size

@@ -1,4 +1,4 @@
-"""Curves to a tidy table on disk."""
+"""Write curves as a tidy table."""
 
 from __future__ import annotations
 
@@ -51,21 +51,16 @@ def write_curves(path: str | os.PathLike[str], curves: Curves | Iterable[Curves]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"curves hold {names.count(name)} runs named {name!r}; rename one")
-    for run in runs:
-        _require_readable(run)
+    for run in runs:  # refuse what `read_curves` would not give back
+        own = [lasting_evaluator(name) for name in run.evaluators]
+        if not set(own) & set(EVALUATORS):
+            raise ValueError(
+                f"run {run.run} has no evaluator that a log must have (its own: "
+                f"{', '.join(own) or 'none'}): add one of {', '.join(EVALUATORS)}"
+            )
     table = pd.concat(tables, ignore_index=True)
     if path.suffix == ".csv":
         return write_atomically(path, table.to_csv(index=False))
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False, write_page_checksum=True)
     return write_atomically(path, buffer.getvalue())
-
-
-def _require_readable(run: Curves) -> None:
-    """Refuse a run that `read_curves` would not give back."""
-    own = [lasting_evaluator(name) for name in run.evaluators]
-    if not set(own) & set(EVALUATORS):
-        raise ValueError(
-            f"run {run.run} has no evaluator that a log must have (its own: "
-            f"{', '.join(own) or 'none'}): add one of {', '.join(EVALUATORS)}"
-        )
