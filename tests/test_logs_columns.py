@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coopetition.curves.evaluators import known_evaluator
+from coopetition.curves.curve import known_evaluator
 from coopetition.logs import Columns, parse_columns
 from coopetition.logs.columns import columns_from, entries_of, recognised
 

@@ -1,4 +1,4 @@
-"""Curves against sequences seen, the one currency of theory and evidence; landmarks, verdicts."""
+"""Curves against sequences seen, as logs and models give them; their landmarks and verdicts."""
 
 from .curve import EVALUATORS, Curve, Curves
 from .landmarks import Landmark, Landmarks, landmarks

@@ -1,7 +1,7 @@
 """Where sampled curves rise to a level, fall through it, and are highest.
 
 Curves are points x ``(times,)``, increasing, and y ``(…, times)``, with straight lines between.
-Logs, trajectories, forecasts and phase diagrams all ask here.
+Landmarks of logs, trajectories, forecasts and phase diagrams all rest on this code.
 """
 
 from __future__ import annotations
@@ -66,10 +66,8 @@ def top(x: Array, y: Array) -> tuple[Array, Array]:
     at, height = x[i], _at(y, i)
     left, right = at - x[before], x[beyond] - at
     with np.errstate(all="ignore"):  # ends of the curve
-        slope_left, slope_right = (
-            (height - _at(y, before)) / left,
-            (_at(y, beyond) - height) / right,
-        )
+        slope_left = (height - _at(y, before)) / left
+        slope_right = (_at(y, beyond) - height) / right
         curvature = (slope_right - slope_left) / (left + right)  # half the second derivative
         slope = (slope_left * right + slope_right * left) / (left + right)
         curved = (left > 0) & (right > 0) & (curvature < 0)

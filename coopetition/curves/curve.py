@@ -1,7 +1,7 @@
-"""Curves against sequences seen: the one currency of theory and evidence.
+"""Curves against sequences seen, in the same form from logs and from models.
 
-A `Curve` is one metric of one evaluator of one run; `Curves` are all of a run, with where they came
-from. On disk they are one tidy table: ``run, evaluator, metric, sequences, value[, sem, n]``.
+A `Curve` is one metric of one evaluator of one run; `Curves` are all of a run, with their source.
+On disk they are one tidy table: ``run, evaluator, metric, sequences, value[, sem, n]``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,29 @@ ACCURACIES = ("in_context_acc", "acc", "out_context_acc")
 PROBABILITIES = ("in_context_prob", "prob", "out_context_prob", "use_context_prob")
 METRICS = (*ACCURACIES, *PROBABILITIES, "loss", "batch_loss")
 _ARRAYS = ("sequences", "values", "sem", "n")  # fields of a curve
+# the reference's names of the evaluators, as they stand in its log.h5 and in its W&B runs
+REFERENCE_EVALUATORS = {
+    "train_eval": "train",
+    "icl": "icl",
+    "iwl_copy_avail": "ciwl",
+    "flip_icl": "flip",
+    "pure_iwl": "iwl",
+}
+EVALUATOR_NAMES = {**{name: name for name in EVALUATORS}, **REFERENCE_EVALUATORS}
+
+
+def known_evaluator(name: str) -> str:
+    """Our name of an evaluator written in capitals or as the reference does; others unchanged."""
+    return EVALUATOR_NAMES.get(name.strip().lower(), name.strip())
+
+
+def lasting_evaluator(name: str) -> str:
+    """The name; a `ValueError` if a log that holds it would be read back under another."""
+    if known_evaluator(name) != name:
+        raise ValueError(
+            f"evaluator {name!r} would be read back as {known_evaluator(name)!r}: rename it"
+        )
+    return name
 
 
 def headline_metric(evaluator: str) -> str:
@@ -64,7 +87,7 @@ class Curve(ReadOnlyArrays):
     values
         The metric, shape ``(points,)``; losses in nats, accuracies in [0, 1].
     sem
-        Standard error of each value, shape ``(points,)``, or None where nothing is known.
+        Standard error of each value, shape ``(points,)``, or None where unknown.
     n
         Number of sequences evaluated for each value, shape ``(points,)``, or None.
 
@@ -95,8 +118,7 @@ class Curve(ReadOnlyArrays):
             object.__setattr__(self, field, array)
         if not np.all(np.isfinite(self.sequences)):
             raise ValueError(
-                f"sequences of {name} must be finite: leave out points of which it is not known "
-                "when they were measured"
+                f"sequences of {name} must be finite: leave out points without a sequence count"
             )
         if np.any(np.diff(self.sequences) <= 0):
             raise ValueError(
@@ -119,8 +141,8 @@ class Curve(ReadOnlyArrays):
     def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Curve:
         """The points that ``keep`` (a mask or increasing indices) selects."""
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        kept = {name: array[keep] for name, array in arrays.items() if array is not None}
-        return dataclasses.replace(self, **kept)
+        chosen = {name: array[keep] for name, array in arrays.items() if array is not None}
+        return dataclasses.replace(self, **chosen)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -193,17 +215,17 @@ class Curves:
         return dataclasses.replace(self, curves={k: c for k, c in cut.items() if len(c)})
 
     def finite(self) -> Curves:
-        """The curves without values that are no numbers, whose count the notes tell."""
-        left, notes = {}, []
+        """The curves without NaN and infinite values, which the notes count."""
+        curves, notes = {}, []
         for key, curve in self.curves.items():
-            good = np.isfinite(curve.values)
-            if not np.all(good):
-                lost = f"{np.sum(~good)} of {len(good)} values"
-                notes.append(f"{curve.label}: {lost} are no numbers and were left out")
-                curve = curve.take(good)
+            finite = np.isfinite(curve.values)
+            if not np.all(finite):
+                count = f"{np.sum(~finite)} of {len(finite)} values"
+                notes.append(f"{curve.label}: {count} are no numbers and were left out")
+                curve = curve.take(finite)
             if len(curve):
-                left[key] = curve
-        return dataclasses.replace(self, curves=left, notes=(*self.notes, *notes))
+                curves[key] = curve
+        return dataclasses.replace(self, curves=curves, notes=(*self.notes, *notes))
 
     def to_table(self) -> pd.DataFrame:
         """The curves as a tidy table with the columns `TABLE_COLUMNS`."""
@@ -229,13 +251,12 @@ class Curves:
 
 
 def one_run(curves: object) -> Curves:
-    """The curves, if they are those of one run; else a ValueError that says what to give."""
+    """The curves of one run; a `ValueError` for anything else."""
     if isinstance(curves, Curves):
         return curves
     if isinstance(curves, str | os.PathLike):
-        raise ValueError(
-            f"curves = {str(curves)!r}: read the log first, read_curves({str(curves)!r})[0]"
-        )
+        path = str(curves)
+        raise ValueError(f"curves = {path!r}: read the log first, read_curves({path!r})[0]")
     raise ValueError(
         f"curves must be those of one run, not a {type(curves).__name__}: give one of the runs, "
         "such as read_curves(...)[0]"
@@ -243,6 +264,6 @@ def one_run(curves: object) -> Curves:
 
 
 def runs_in(curves: Curves | Iterable[Curves]) -> list[Curves]:
-    """One run or several as a list; a ValueError as of `one_run`."""
+    """One run or several as a list; a `ValueError` for anything else."""
     several = isinstance(curves, Iterable) and not isinstance(curves, Curves | str)
     return [one_run(run) for run in (curves if several else [curves])]

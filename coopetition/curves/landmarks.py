@@ -1,8 +1,9 @@
 """Landmarks of a run: when in-context learning (ICL) emerges, peaks, crosses over and vanishes.
 
-All are read off the ``flip`` and ``icl`` accuracies, here and nowhere else. Curves that a model
-made are taken as they are; measured ones are smoothed first, and their landmarks get intervals
-(`coopetition.curves.bootstrap`).
+All are read off the ``flip`` and ``icl`` accuracies, here and nowhere else. Curves of a model are
+taken as they are. Measured ones are smoothed first, and their landmarks get intervals by a
+parametric bootstrap: a replicate is the smooth curve with its noise added once more, which scatters
+about the estimate as the estimate does about the truth.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..seeds import stream
-from .bootstrap import Bounds, central_interval, highest, open_below, quantile
 from .crossings import first_fall, first_rise, top
 from .curve import Curve, Curves, one_run
 from .smoothing import SmoothCurve, smooth_curve, track
 
 Array = NDArray[np.float64]
+Bounds = tuple[float | None, float | None]
 
 EMERGED = 0.6  # flip accuracy from which ICL has emerged
 CROSSED = 0.5  # flip accuracy below which CIWL answers more often
 CHANCE = 0.5  # icl accuracy of guessing
 MARGIN = 0.05  # icl accuracy above chance below which ICL has vanished
+PLATEAU = 1.0 + 2.0**0.5  # bias of the highest of many equal points, in units of the replicates'
 NAMES = ("emergence", "peak", "peak_flip", "crossover", "vanishing")
 
 
@@ -39,7 +41,7 @@ class Landmark:
     value
         The estimate.
     lower, upper
-        Bounds of the interval; None where the data set no bound, or the curve has no noise.
+        Bounds of the interval; None where the data give none, or the curve has no noise.
     """
 
     value: float
@@ -96,12 +98,12 @@ class Landmarks:
 
     def summary(self, *, unit: str = "sequences") -> str:
         """One line a landmark; of the final values, accuracies and losses."""
-        lines = []
-        for name in NAMES:
-            mark = getattr(self, name)
-            lines.append(f"{name:<10} {_words(mark, name == 'peak_flip')}")
-        told = {n: mark for n, mark in self.final.items() if "/" not in n or n.endswith("/loss")}
-        lines += [f"final {name:<10} {_words(mark, True)}" for name, mark in told.items()]
+        lines = [f"{name:<10} {_words(getattr(self, name), name == 'peak_flip')}" for name in NAMES]
+        lines += [
+            f"final {name:<10} {_words(mark, True)}"
+            for name, mark in self.final.items()
+            if "/" not in name or name.endswith("/loss")
+        ]
         return "\n".join([f"{self.run} (to {self.horizon:,.0f} {unit})", *lines])
 
 
@@ -116,12 +118,12 @@ def landmarks(
 ) -> Landmarks:
     """Find the landmarks of a run.
 
-    Values that are no numbers are left out. Curves are linear between their points, and a parabola
-    through three at the peak. Measured ones are smoothed first (`coopetition.curves.smoothing`) and
-    measured anew ``replicates`` times with their own noise; intervals are the central ``level`` of
-    those landmarks. A replicate without the landmark counts as one beyond the data, so a bound may
-    be missing; so is the lower one where the log begins too late to show it. Noise raises a
-    maximum: the peak's height is lowered by the bias that the replicates show.
+    Curves are linear between their points, and a parabola through three at the peak; values that
+    are no numbers are left out. Measured curves are smoothed first (`coopetition.curves.smoothing`)
+    and their noise is drawn ``replicates`` times more; intervals are the central ``level`` of the
+    replicates' landmarks. A replicate without the landmark counts as one beyond the data, so a
+    bound may be missing; so is the lower one where the log begins too late to show it. Noise raises
+    a maximum: the peak's height is lowered by the bias that the replicates show.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def landmarks(
     level
         Coverage of the intervals, between 0 and 1.
     replicates
-        How many times measured curves are measured anew.
+        How many times the noise of measured curves is drawn anew.
     rng
         Where the noise of the replicates comes from; by default always the same.
 
@@ -170,10 +172,11 @@ def landmarks(
         if flip.begins_late:
             first = float(flip.smooth.sequences[0])
             for name, state in (("emergence", f"at least {EMERGED}"), ("peak", "highest")):
-                intervals[name] = open_below(intervals[name], first)
+                lower, upper = intervals[name]
+                if lower is not None and lower <= first:  # it may have come before the log
+                    intervals[name] = (None, upper)
                 if values[name] == first:
-                    where = f"where the log begins, at {first:,.0f}"
-                    notes.append(f"{name}: flip is {state} {where}")
+                    notes.append(f"{name}: flip is {state} where the log begins, at {first:,.0f}")
             if values["peak"] == first:  # it may have been higher
                 intervals["peak_flip"] = (intervals["peak_flip"][0], None)
         marks |= {name: _landmark(value, *intervals[name]) for name, value in values.items()}
@@ -224,21 +227,38 @@ def landmarks_of_paths(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LandmarkForecast:
-    """The distribution of a landmark.
+    """A forecast of a landmark: whether it comes, and when.
 
     Parameters
     ----------
     probability
         That it comes by the horizon.
     median, lower, upper
-        Quantiles in sequences (a flip accuracy for ``peak_flip``), futures without the landmark
-        counted as beyond the horizon; None where the quantile lies there.
+        Quantiles in sequences (a flip accuracy for ``peak_flip``); None beyond the horizon, where
+        paths without the landmark are counted.
     """
 
     probability: float
     median: float | None
     lower: float | None
     upper: float | None
+
+
+def central_interval(values: Array, level: float) -> Bounds:
+    """The interval of the central ``level`` of the values; a bound at inf is None.
+
+    Examples
+    --------
+    >>> central_interval(np.array([1.0, 2.0, 3.0, np.inf, np.inf]), 0.6)
+    (1.0, None)
+    """
+    return quantile(values, (1 - level) / 2), quantile(values, (1 + level) / 2)
+
+
+def quantile(values: Array, share: float) -> float | None:
+    """The value that this share of the values does not exceed; None where it is inf."""
+    value = float(np.quantile(values, share, method="closest_observation"))
+    return value if np.isfinite(value) else None
 
 
 def distribution(values: Array, level: float) -> LandmarkForecast:
@@ -276,9 +296,27 @@ def _estimates(
     if noise is None:
         return values, dict.fromkeys(values, (None, None))
     intervals = {name: central_interval(each[1:], level) for name, each in marks.items()}
-    heights = highest(values["peak_flip"], marks["peak_flip"][1:], level)
+    heights = _height(values["peak_flip"], marks["peak_flip"][1:], level)
     values["peak_flip"], lower, upper = flip.within(np.array(heights)).tolist()
     return values, {**intervals, "peak_flip": (lower, upper)}
+
+
+def _height(estimate: float, values: Array, level: float) -> tuple[float, float, float]:
+    """A curve's greatest height and its bounds, from its estimate and its replicates'.
+
+    Noise raises a maximum: the estimate e lies above the truth, and the replicates' heights above
+    e. With b their mean excess over e and q₁, q₂ their central interval, the height is e − b in
+    [2e − q₂ − √2 b, 2e − q₁]. At a sharp peak the bias goes with the noise's variance, which a
+    replicate doubles, and is b; among many equal points it goes with the standard deviation, and is
+    (1 + √2) b, for which the lower bound leaves room. (The basic interval of Davison & Hinkley
+    1997, Bootstrap Methods and their Application, section 5.2.)
+    """
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    bias = max(float(np.mean(values)) - estimate, 0.0)
+    height = estimate - bias
+    lower = 2 * estimate - float(high) - (PLATEAU - 1) * bias
+    upper = 2 * estimate - float(low)
+    return height, min(lower, height), max(upper, height)
 
 
 def _landmark(value: float, lower: float | None, upper: float | None) -> Landmark | None:

@@ -1,4 +1,4 @@
-"""The one rule of which runs are the same: one place in one log, whatever they are called."""
+"""Which runs are the same: those from one place in one log, whatever their names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Known = tuple[str, Mapping[str, Any]]  # a run's name and source
 
 
 def same_run(one: Known, other: Known) -> bool:
-    """Whether two names and sources are of one run: one place in one log, or one name if in none.
+    """Whether two runs are one: from one place in one log or, without logs, of one name.
 
-    A log is known by its checksum, a place in it by the run's name there, where it holds several.
+    A log is known by its checksum, a place in it by the run's name there if it holds several.
 
     Examples
     --------
@@ -31,24 +31,24 @@ def same_run(one: Known, other: Known) -> bool:
 
 
 def each_once(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves]:
-    """The runs that are not known yet, each once, under the names they were given.
+    """The runs that are not known yet, each once, under their own names.
 
-    A `LogError` if two that no file holds have the same name: nothing else tells them apart.
+    A `LogError` if two without a log have the same name: nothing else tells them apart.
     """
-    before = list(known)
+    known = list(known)
     new: list[Curves] = []
     for curves in runs:
         own = (curves.run, curves.source)
         again = any(same_run(own, (one.run, one.source)) for one in new)
         if again and "sha256" not in curves.source:
             raise LogError(f"two runs without a log are called {curves.run!r}: rename one")
-        if not again and not any(same_run(own, other) for other in before):
+        if not again and not any(same_run(own, other) for other in known):
             new.append(curves)
     return new
 
 
 def distinct(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves]:
-    """The runs of `each_once`; another run of a name in use gets a number.
+    """The runs of `each_once`, with a number behind a name that is in use.
 
     Examples
     --------
@@ -56,22 +56,23 @@ def distinct(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves
     >>> [curves.run for curves in distinct([one, other, one])]
     ['mine', 'mine (2)']
     """
-    before = list(known)
-    new = each_once(runs, before)
-    names = numbered((curves.run for curves in new), " ({})", used=[name for name, _ in before])
+    known = list(known)
+    new = each_once(runs, known)
+    names = numbered((curves.run for curves in new), " ({})", used=[name for name, _ in known])
     return [dataclasses.replace(run, run=name) for run, name in zip(new, names, strict=True)]
 
 
 def numbered(names: Iterable[str], form: str, used: Collection[str] = ()) -> Iterator[str]:
-    """The names, those in use before them with the first number from 2 that makes them new.
+    """The names; one in use gets the first number from 2 that makes it new.
 
     Examples
     --------
     >>> list(numbered(["a", "b", "a"], "-{}"))
     ['a', 'b', 'a-2']
     """
-    taken = set(used)
+    in_use = set(used)
     for name in names:
         choices = itertools.chain([name], (name + form.format(n) for n in itertools.count(2)))
-        taken.add(chosen := next(choice for choice in choices if choice not in taken))
-        yield chosen
+        new = next(choice for choice in choices if choice not in in_use)
+        in_use.add(new)
+        yield new

@@ -1,9 +1,8 @@
 """Smooth curves behind noisy ones, and how noisy they are.
 
 The smoother is a local quadratic regression with tricube weights over a window of neighbouring
-points. The window's span is one step narrower than the one that predicts left-out points best: what
-is left of noise is then larger than what is lost of peaks and flanks, so intervals made from the
-noise alone cover the truth.
+points. The window is one step narrower than the one that predicts left-out points best: then more
+noise is left than bias at peaks and flanks, so intervals made from the noise alone cover the truth.
 """
 
 from __future__ import annotations
@@ -90,10 +89,9 @@ def narrow_smoother(sequences: Array, values: Array) -> Smoother:
 class SmoothCurve:
     """A measured curve as smooth values and two kinds of noise; arrays of shape ``(points,)``.
 
-    The same evaluation sequences serve at every point, so the error of a value has two parts, whose
-    standard deviations these are: one that changes from point to point (``jitter``, estimated from
-    the residuals) and one that shifts the whole curve (``shift``: what is left of the standard
-    error).
+    Every point is measured on the same sequences, so the error of a value has two parts, given by
+    their standard deviations: ``jitter`` changes from point to point and is estimated from the
+    residuals; ``shift`` moves the whole curve and is the rest of the standard error.
     """
 
     sequences: Array
@@ -116,19 +114,19 @@ class SmoothCurve:
 
     def replicate(self, rng: np.random.Generator) -> Array:
         """The smoothed values of another measurement of the same curve."""
-        # the smoother meets the noise only: the values are smooth, and a second pass would flatten
+        # only the noise is smoothed: a second pass would flatten the values
         noise = self.smoother(self.jitter * rng.standard_normal(len(self.values)))
         return self.within(self.values + noise + self.shift * rng.standard_normal())
 
 
 def exact_curve(curve: Curve) -> SmoothCurve:
     """A curve without noise, as a model makes it."""
-    nothing = np.zeros(len(curve))
+    zeros = np.zeros(len(curve))
     return SmoothCurve(
         sequences=curve.sequences,
         values=curve.values,
-        jitter=nothing,
-        shift=nothing,
+        jitter=zeros,
+        shift=zeros,
         smoother=local_quadratic(curve.sequences, 1),
         bounded=curve.metric in ACCURACIES + PROBABILITIES,
     )
@@ -187,9 +185,9 @@ def _thinned(curve: Curve) -> tuple[Array, Array, Array | None]:
 def _standard_errors(curve: Curve) -> Array | None:
     """The standard errors with none of them 0, or None where nothing is known.
 
-    An accuracy of exactly 0 or 1 on n sequences has a sample error of 0 but not a true one: there
-    the binomial error at (successes + 1)/(n + 2) stands in. Where n is not known it is the one that
-    the other errors imply, and stands in for errors below a tenth of the typical one.
+    An accuracy of exactly 0 or 1 on n sequences has a sample error of 0 but not a true one: the
+    binomial error at (successes + 1)/(n + 2) replaces it. An unknown n is taken from the other
+    errors, and then only errors below a tenth of the typical one are replaced.
     """
     sem = curve.sem
     if sem is None or not np.any(np.isfinite(sem) & (sem > 0)):
@@ -197,22 +195,22 @@ def _standard_errors(curve: Curve) -> Array | None:
     typical = float(np.median(sem[np.isfinite(sem) & (sem > 0)]))
     known = np.where(np.isfinite(sem), sem, typical)
     if curve.metric in ACCURACIES:
-        counted = np.full(len(curve), np.nan) if curve.n is None else curve.n
-        told = np.isfinite(counted) & (counted > 0)
-        n = np.where(told, counted, _implied_count(curve.values, sem))
+        counts = np.full(len(curve), np.nan) if curve.n is None else curve.n
+        has_n = np.isfinite(counts) & (counts > 0)
+        n = np.where(has_n, counts, _implied_count(curve.values, sem))
         with np.errstate(invalid="ignore"):  # 0 · inf, where nothing tells n
             inside = np.where(np.isfinite(n), (curve.values * n + 1) / (n + 2), curve.values)
         binomial = np.sqrt(inside * (1 - inside) / n)
-        known = np.where(told | (known < typical / 10), np.maximum(known, binomial), known)
+        known = np.where(has_n | (known < typical / 10), np.maximum(known, binomial), known)
     return np.maximum(known, typical / 100)
 
 
 def _implied_count(values: Array, sem: Array) -> float:
-    """The n of which the accuracies' errors are binomial, by their median; inf if none tells."""
-    telling = np.isfinite(sem) & (sem > 0) & (values > 0) & (values < 1)
-    if not np.any(telling):
+    """The median n for which the accuracies' errors are binomial; inf if no point tells."""
+    inner = np.isfinite(sem) & (sem > 0) & (values > 0) & (values < 1)
+    if not np.any(inner):
         return float("inf")
-    return float(np.median(values[telling] * (1 - values[telling]) / sem[telling] ** 2))
+    return float(np.median(values[inner] * (1 - values[inner]) / sem[inner] ** 2))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -226,7 +224,7 @@ class Track:
 
 
 def track(curves: Curves, evaluator: str, *, exact: bool) -> Track | None:
-    """An evaluator's accuracy in a run of finite values, smoothed unless exact; None without."""
+    """An evaluator's accuracy in a run of finite values, smoothed unless exact; None if absent."""
     logged = curves.accuracy(evaluator)
     if logged is None or not len(logged):
         return None

@@ -1,4 +1,4 @@
-"""What becomes of in-context learning (ICL) by a horizon: the rule, and how probable each is."""
+"""Verdicts: what becomes of in-context learning (ICL) by a horizon, and how probable each is."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def verdict(curves: Curves, horizon: float | None = None, *, exact: bool | None 
 
 
 def verdict_of(marks: Landmarks) -> Verdict:
-    """The verdict at the end of the curves that the landmarks are of; flip is among them."""
+    """The verdict at the end of the landmarks' curves, which must include flip."""
     return VERDICTS[int(_rule(marks.emergence is not None, marks.final["flip"].value))]
 
 

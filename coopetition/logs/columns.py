@@ -6,8 +6,14 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from ..curves.curve import EVALUATORS, METRICS, TABLE_COLUMNS, headline_metric
-from ..curves.evaluators import EVALUATOR_NAMES, known_evaluator
+from ..curves.curve import (
+    EVALUATOR_NAMES,
+    EVALUATORS,
+    METRICS,
+    TABLE_COLUMNS,
+    headline_metric,
+    known_evaluator,
+)
 from ..errors import unknown_name
 
 Key = tuple[str, str]  # evaluator, metric

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves.curve import METRICS
-from ..curves.evaluators import REFERENCE_EVALUATORS
+from ..curves.curve import METRICS, REFERENCE_EVALUATORS
 from ..errors import LogError, unknown_name
 from ..files import foreign_parser
 from .columns import Columns, Key

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curves.curve import EVALUATORS, headline_metric
-from ..curves.evaluators import known_evaluator
+from ..curves.curve import EVALUATORS, headline_metric, known_evaluator
 from ..errors import LogError, unknown_name
 from .columns import Columns, Key, recognised
 from .restarts import RawCurve, RawRun

@@ -7,8 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..curves.curve import EVALUATORS, Curves, runs_in
-from ..curves.evaluators import lasting_evaluator
+from ..curves.curve import EVALUATORS, Curves, lasting_evaluator, runs_in
 from ..files import write_atomically
 
 

@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from ..curves.curve import EVALUATORS
-from ..curves.evaluators import lasting_evaluator
+from ..curves.curve import EVALUATORS, lasting_evaluator
 from ..errors import unknown_name
 from .schema import (
     Count,
