@@ -9,9 +9,9 @@ from forecast_problems import Folded, Line, run_of
 from tolerances import DRAWS
 
 from coopetition.forecasting import Discrepancy, ParameterPrior
+from coopetition.forecasting.forecasts import posterior
 from coopetition.forecasting.observations import observations
 from coopetition.forecasting.paths import predictive_paths
-from coopetition.forecasting.posterior import posterior
 
 TIMES = np.linspace(0.0, 100.0, 15)
 ONE_SCALE = Discrepancy(scales=(1.0,), weights=(1.0,), early=50.0, likelihood_power=1.0)

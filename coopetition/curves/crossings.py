@@ -15,13 +15,7 @@ Array = NDArray[np.float64]
 
 
 def first_rise(x: Array, y: Array, level: float) -> Array:
-    """Where each curve is first ≥ level, ``(…,)``: its first point if it starts there, or inf.
-
-    Examples
-    --------
-    >>> first_rise(np.array([0.0, 10.0]), np.array([[0.5, 0.7], [0.7, 0.5], [0.5, 0.5]]), 0.6)
-    array([ 5.,  0., inf])
-    """
+    """Where each curve is first ≥ level, ``(…,)``: its first point if it starts there, or inf."""
     reached = y >= level
     end = np.argmax(reached, axis=-1)
     with np.errstate(all="ignore"):  # where there is no line to the point
@@ -33,12 +27,6 @@ def first_fall(x: Array, y: Array, level: float, *, after: Array) -> Array:
     """Where each curve first falls from ≥ level to below it, not before ``after``; inf if nowhere.
 
     ``after`` and the result are ``(…,)``.
-
-    Examples
-    --------
-    >>> y = np.array([[0.6, 0.4], [0.6, 0.5]])  # the second touches the level only
-    >>> first_fall(np.array([0.0, 10.0]), y, 0.5, after=np.zeros(2))
-    array([ 5., inf])
     """
     curves, high = y.reshape(-1, len(x)), y.reshape(-1, len(x)) >= level
     curve, line = np.nonzero(high[:, :-1] & ~high[:, 1:])
@@ -54,12 +42,6 @@ def top(x: Array, y: Array) -> tuple[Array, Array]:
 
     Between points by the parabola through the highest and its neighbours; at an end of the curve,
     and on a plateau, the highest point itself.
-
-    Examples
-    --------
-    >>> at, height = top(np.array([0.0, 1.0, 3.0]), np.array([0.0, 1.0, -3.0]))  # y = 2x - x²
-    >>> float(at), float(height)
-    (1.0, 1.0)
     """
     i = np.argmax(y, axis=-1)
     before, beyond = np.maximum(i - 1, 0), np.minimum(i + 1, len(x) - 1)

@@ -17,11 +17,6 @@ def same_run(one: Known, other: Known) -> bool:
     """Whether two runs are one: from one place in one log or, without logs, of one name.
 
     A log is known by its checksum, a place in it by the run's name there if it holds several.
-
-    Examples
-    --------
-    >>> same_run(("a", {"sha256": "f", "run": "a"}), ("b", {"sha256": "f", "run": "b"}))
-    False
     """
     (name, source), (its_name, its_source) = one, other
     if source.get("sha256") != its_source.get("sha256"):
@@ -48,14 +43,7 @@ def each_once(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curve
 
 
 def distinct(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves]:
-    """The runs of `each_once`, with a number behind a name that is in use.
-
-    Examples
-    --------
-    >>> one, other = (Curves(run="mine", curves={}, source={"sha256": log}) for log in "ab")
-    >>> [curves.run for curves in distinct([one, other, one])]
-    ['mine', 'mine (2)']
-    """
+    """The runs of `each_once`, with a number behind a name that is in use."""
     known = list(known)
     new = each_once(runs, known)
     names = numbered((curves.run for curves in new), " ({})", used=[name for name, _ in known])
@@ -63,13 +51,7 @@ def distinct(runs: Iterable[Curves], known: Iterable[Known] = ()) -> list[Curves
 
 
 def numbered(names: Iterable[str], form: str, used: Collection[str] = ()) -> Iterator[str]:
-    """The names; one in use gets the first number from 2 that makes it new.
-
-    Examples
-    --------
-    >>> list(numbered(["a", "b", "a"], "-{}"))
-    ['a', 'b', 'a-2']
-    """
+    """The names; one in use gets the first number from 2 that makes it new."""
     in_use = set(used)
     for name in names:
         choices = itertools.chain([name], (name + form.format(n) for n in itertools.count(2)))

@@ -82,24 +82,12 @@ def _rule(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
 
 
 def verdict_probabilities(flip: Array) -> Mapping[str, float]:
-    """The share of the paths ``(draws, times)`` with each verdict at their end.
-
-    Examples
-    --------
-    >>> verdict_probabilities(np.array([[0.5, 0.7, 0.3], [0.5, 0.7, 0.8]]))["transient"]
-    0.5
-    """
+    """The share of the paths ``(draws, times)`` with each verdict at their end."""
     verdicts = verdicts_of_paths(flip)
     return {name: float(np.mean(verdicts == i)) for i, name in enumerate(VERDICTS)}
 
 
 def most_probable(probabilities: Mapping[Verdict, float] | Mapping[str, float]) -> Verdict:
-    """The most probable verdict; where several are, ``never`` before the others.
-
-    Examples
-    --------
-    >>> most_probable({"persistent": 0.5, "transient": 0.0, "never": 0.5})
-    'never'
-    """
+    """The most probable verdict; where several are, ``never`` before the others."""
     in_order: tuple[Verdict, ...] = ("never", "persistent", "transient")
     return max(in_order, key=lambda name: probabilities[name])

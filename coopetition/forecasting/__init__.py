@@ -1,9 +1,9 @@
-"""From settings, or the first part of a log, to what will come: bands, landmarks, verdicts.
+"""Forecasts from settings, or the first part of a log: bands, landmarks, verdicts.
 
-`observations` (what a log says) → `prior` (what settings say) → `posterior` (draws given both) →
-`paths` (predictive paths) → `reweighting` (corrected verdict probabilities) → `forecasts` (the
-verbs) → `result`. `settings_map` is learnt from many runs, each of them fitted by one of the
-`theories`; `scores` say how good a forecast was.
+`observations` (what a log says) → `prior` (what settings say) → `forecasts` (draws given both, and
+the verbs) → `paths` (predictive paths) → `reweighting` (corrected verdict probabilities) →
+`result`. `settings_map` is learnt from many runs, each of them fitted by one of the `theories`;
+`scores` measure forecasts.
 """
 
 from ..curves.landmarks import LandmarkForecast

@@ -6,14 +6,12 @@ A measured accuracy is read as
 
 with z a Gaussian process of unit variance and Matérn-3/2 correlation (1 + h) e^{−h},
 h = √3 |u − u'|/ℓ. Residuals of the published runs are smooth in log-time, so a theory that took 200
-points for independent would be far too sure. s_e differs between evaluators, λ between runs (some
-are missed more than others); λ is not fixed but averaged over. The factor √(4 p (1 − p)) lets the
-discrepancy vanish where an accuracy saturates.
+points for independent would be far too sure. s_e differs between evaluators, λ between runs; λ is
+averaged over. The factor √(4 p (1 − p)) lets the discrepancy vanish where an accuracy saturates.
 
-That is what a theory misses of a curve's shape. That its equations are not those of a transformer
-means more: no θ is the true one, and the one that fits the beginning best need not fit the end.
-Forecasts therefore raise the likelihood to a power below 1, which widens the posterior
-(`likelihood_power`).
+This covers the shape of curves. But the equations are not those of a transformer: no θ is the true
+one, and the one that fits the beginning best need not fit the end. Forecasts therefore raise the
+likelihood to a power below 1, which widens the posterior (`likelihood_power`).
 
 References: Kennedy & O'Hagan 2001, J. R. Stat. Soc. B 63:425 (discrepancy); Miller & Dunson 2019,
 J. Am. Stat. Assoc. 114:1113 (powers of the likelihood).

@@ -1,4 +1,4 @@
-"""The verbs: from the part of a log seen so far, or from settings alone, to what will come."""
+"""Forecast a run, from the part of its log seen so far or from its settings alone."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..curves.landmarks import distribution, landmarks_of_paths
 from ..curves.smoothing import smooth_curve
 from ..curves.verdicts import verdict_probabilities
 from ..fitting.multistart import one_blas_thread
-from ..fitting.smc import systematic_resample
+from ..fitting.smc import FIRST, Population, sequential_monte_carlo, systematic_resample
 from ..seeds import stream
 from ..settings.names import short_names
 from ..version import __version__
 from .observations import Observations, observations
 from .paths import complete, path_times, predictive_paths
-from .posterior import posterior
 from .prior import ParameterPrior
 from .result import Band, Forecast
 from .reweighting import corrected_verdicts, require_enough
+from .theories.theory import Theory
 
 if TYPE_CHECKING:  # the map's folder stands below: it is calibrated with this one's theories
     from ..settings.training import TrainingSettings
@@ -35,9 +35,9 @@ Array = NDArray[np.float64]
 
 BLOCK = 2.5e5  # sequences, at the base time scale, that a log is averaged over
 POINTS = (12, 40)  # fewest and most blocks of a log
-SURE = 0.8  # probability of a verdict from which the log is said to tell
-STRANGE = 0.05  # share of the runs the map expects that are as unlike, below which it is said
-BEYOND = 2.0  # factor past the map's longest run from which a horizon is called far
+SURE = 0.8  # probability from which a verdict can be relied on
+STRANGE = 0.05  # probability of a log at least so unusual, below which a warning is given
+BEYOND = 2.0  # factor past the map's longest run from which a horizon is far
 MARKED = ("flip", "icl")  # evaluators that have landmarks
 
 
@@ -60,8 +60,8 @@ def forecast(
     curves
         The log. Its settings choose the prior; nothing after ``until`` is looked at.
     settings_map
-        The population the run is thought to belong to. The run itself is left out of it, or the
-        forecast would have seen the future; others of the same log stay.
+        The map to predict from. The run itself is left out of it, or the forecast would have seen
+        the future; others of the same log stay.
     horizon
         Training sequences up to which to forecast.
     until
@@ -74,7 +74,7 @@ def forecast(
     draws
         Size of the population of parameter sets.
     moves
-        Metropolis moves a step; more where the draws should mix better.
+        Metropolis moves per step of the sampler; more mix the draws better.
     seed
         Of all randomness.
 
@@ -121,9 +121,8 @@ def forecast(
     notes = [f"the map was calibrated on this run: {name} left out" for name in members]
     if until is None and curves.last_sequence > horizon * (1 + 1e-9):
         notes.append(
-            f"the log goes on to {curves.last_sequence:,.0f} sequences: what is said of "
-            f"{horizon:,.0f} it has shown; choose a later horizon, or an earlier end of what is "
-            "known (until)"
+            f"the log goes on to {curves.last_sequence:,.0f} sequences and has shown the horizon, "
+            f"{horizon:,.0f}; choose a later one, or use less of the log (until)"
         )
     return _forecast(
         settings_map, settings, prior, log, run=curves.run, horizon=horizon, level=level,
@@ -157,8 +156,30 @@ def forecast_settings(
     )  # fmt: skip
 
 
+def posterior(
+    theory: Theory,
+    prior: ParameterPrior,
+    log: Observations,
+    rng: np.random.Generator,
+    *,
+    draws: int = 2000,
+    moves: int = 4,
+) -> Population:
+    """Draws from p(θ) p(log | θ)^(likelihood power), by sequential Monte Carlo from the prior."""
+
+    def log_likelihood(thetas: Array) -> Array:
+        return log.discrepancy.likelihood_power * log.log_likelihood(
+            theory.curves(thetas, log.times)
+        )
+
+    first = prior.sample(FIRST * draws, rng)
+    return sequential_monte_carlo(
+        first, prior.log_density, log_likelihood, rng, draws=draws, moves=moves
+    )
+
+
 def require_map(settings_map: object) -> None:
-    """Refuse a map's path where the map is wanted, with a `ValueError`."""
+    """Refuse a map's path in place of a map, with a `ValueError`."""
     if isinstance(settings_map, str | os.PathLike):
         path = str(settings_map)
         raise ValueError(f"settings_map = {path!r}: read the map first, load_map({path!r})")
@@ -209,15 +230,15 @@ def _forecast(
             theory, thetas, grid, settings_map.discrepancy, rng,
             observations=log, time_scale=prior.time_scale,
         )  # fmt: skip
-        kept = np.flatnonzero(complete(paths))
-        require_enough(len(kept) / draws, f"of run {run}", horizon)
+        members = np.flatnonzero(complete(paths))
+        require_enough(len(members) / draws, f"of run {run}", horizon)
         sequences = grid + prior.origin
-        flip = _joined(sequences, {name: y[kept] for name, y in paths.items()}, log)[1]["flip"]
+        flip = _joined(sequences, {name: y[members] for name, y in paths.items()}, log)[1]["flip"]
         chances, weights = corrected_verdicts(
             settings_map, settings, prior, flip, horizon, follows_log=log is not None, seed=seed
         )
-        kept = kept[systematic_resample(weights, len(weights))]
-        thetas, paths = thetas[kept], {name: y[kept] for name, y in paths.items()}
+        members = members[systematic_resample(weights, len(weights))]
+        thetas, paths = thetas[members], {name: y[members] for name, y in paths.items()}
         levels = [0.5, (1 - level) / 2, (1 + level) / 2]
         times, joined = _joined(sequences, paths, log)
         marks = landmarks_of_paths(times, joined["flip"], joined["icl"])
@@ -263,10 +284,9 @@ def _forecast(
 def _joined(
     sequences: Array, paths: Mapping[str, Array], log: Observations | None
 ) -> tuple[Array, Mapping[str, Array]]:
-    """Flip and icl from the beginning: the log, smoothed as landmarks read it, then the paths.
+    """Flip and icl from the beginning: the smoothed log to its last point, then the paths.
 
-    Each follows the log to its own last point there. Sequences ``(times,)``, and accuracies by
-    evaluator ``(draws, times)``; the paths alone where the log has no such curve.
+    Sequences ``(times,)``, and accuracies by evaluator ``(draws, times)``.
     """
     smooth = {
         name: smooth_curve(record.curve)
@@ -290,7 +310,7 @@ def _joined(
 
 
 def _between(sequences: Array, paths: Array, wanted: Array) -> Array:
-    """Paths ``(draws, times)`` at wanted times, linearly between those they are given at."""
+    """Paths ``(draws, times)`` interpolated linearly at the wanted sequences."""
     after = np.clip(np.searchsorted(sequences, wanted), 1, len(sequences) - 1)
     start, end = sequences[after - 1], sequences[after]
     share = np.clip((wanted - start) / (end - start), 0.0, 1.0)
@@ -305,23 +325,21 @@ def _warnings(
     alike: float,
     horizon: float,
 ) -> list[str]:
-    """What a reader of the numbers has to know: little told, a strange log, a far horizon."""
+    """Warnings of an open verdict, an unusual log and a far horizon."""
     warnings = []
     best = max(chances, key=lambda name: chances[name])
     if chances[best] < SURE:
-        basis = (
-            "settings alone do not"
-            if log is None
-            else f"{log.until:,.0f} sequences of log do not yet"
-        )
+        basis = "settings alone do not"
+        if log is not None:
+            basis = f"{log.until:,.0f} sequences of log do not yet"
         warnings.append(
             f"{basis} tell what becomes of ICL: {best} is only {100 * chances[best]:.0f} % probable"
         )
     if alike < STRANGE:
         warnings.append(
-            "the log is unlike those the map was calibrated on: of runs with its settings no more "
-            f"than {100 * alike:.1g} % would be so far from what is expected; check its sequences "
-            "and settings, and trust the bands less"
+            "the log is unlike those the map was calibrated on: at most "
+            f"{100 * alike:.1g} % of runs with its settings would be so far from what is expected; "
+            "check its sequences and settings, and trust the bands less"
         )
     longest = prior.time_scale * settings_map.longest
     if settings_map.runs and horizon > BEYOND * longest:  # a map without runs says so itself

@@ -1,4 +1,4 @@
-"""What a log says about a run so far, in the form that likelihoods are computed from."""
+"""A log so far, in the form that likelihoods are computed from."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .discrepancy import Discrepancy
 Array = NDArray[np.float64]
 
 MIN_POINTS = 2  # of a curve within the log: one point shows no change
-FLOOR = 0.003  # error left of any point: digitising, rounding
-AVERAGED = 5  # points of a block beyond this many add nothing: they share their sequences
+FLOOR = 0.003  # least error of a point, from digitising and rounding
+AVERAGED = 5  # more points in a block add nothing: they are measured on the same sequences
 FAILED = -1e6  # log-likelihood of a simulation that failed
 
 
@@ -97,11 +97,10 @@ def observations(
     time_scale: float = 1.0,
     points: int = 40,
 ) -> Observations:
-    """The accuracies among the labels in context that a log holds up to a cut.
+    """The in-context accuracies of a log up to a cut; a `LogError` if there are none.
 
     Each curve is averaged in ``points`` blocks on a `coopetition.arrays.graded_grid`, short at
-    first and longer later, so that the first wave of a long log is not averaged away. A log with
-    nothing usable before the cut is a `LogError`.
+    first and longer later, so that the first wave of a long log is not averaged away.
     """
     notes: list[str] = []
     usable: dict[str, Curve] = {}

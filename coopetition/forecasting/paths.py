@@ -84,8 +84,7 @@ def drawn_discrepancies(
 ) -> Mapping[str, Array]:
     """λ z of a run not yet begun, by evaluator, shape ``(draws, times)`` each.
 
-    It does not depend on θ: runs of several settings can share one draw, and are then compared at
-    the same random numbers.
+    It does not depend on θ, so runs of several settings can share one draw.
     """
     u = discrepancy.log_time(grid, time_scale)
     scale = _drawn_scales(np.tile(np.log(discrepancy.weights), (draws, 1)), rng)
@@ -137,10 +136,9 @@ def flip_path_batches(
 ) -> Iterator[tuple[list[int], Array]]:
     """Flips of many runs not yet begun, at the same random numbers, batch by batch.
 
-    Yields the indices of some of the priors and their flips at the `path_times`, ``(priors, draws,
-    times)``, NaN where a simulation failed: those that separate forecasts would have, which draw
-    from the seed alone. So priors of one origin and time scale share the discrepancy's draws, and
-    trajectories of many of them fill one batch.
+    Yields indices of some priors and their flips at the `path_times`, ``(priors, draws, times)``,
+    NaN where a simulation failed. Forecasts draw from the seed alone: these flips equal those of
+    separate ones, and priors of one origin and time scale share the discrepancy's draws.
     """
     alike: dict[tuple[float, float], list[int]] = {}
     for i, prior in enumerate(priors):
@@ -149,10 +147,8 @@ def flip_path_batches(
     for indices in alike.values():
         for first in range(0, len(indices), most):
             batch = indices[first : first + most]
-            yield (
-                batch,
-                _flips(theory, discrepancy, [priors[i] for i in batch], horizon, draws, seed),
-            )
+            alike_priors = [priors[i] for i in batch]
+            yield batch, _flips(theory, discrepancy, alike_priors, horizon, draws, seed)
 
 
 def _flips(

@@ -1,4 +1,4 @@
-"""What settings say about a run's parameters before its log is read."""
+"""The prior of a run's parameters, from its settings alone."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ParameterPrior(ReadOnlyArrays):
         return float(np.exp(self.mean[self.names.index(name)]))
 
     def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
-        """Between which values a parameter lies with the probability ``level``, in its own units.
+        """The interval that holds a parameter with probability ``level``, in its own units.
 
         Symmetric in the logarithm: t · √C either way, t the quantile of Student's distribution.
         """

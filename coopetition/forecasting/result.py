@@ -1,4 +1,4 @@
-"""The result of a forecast: bands, distributions of landmarks, probabilities of verdicts."""
+"""The result of a forecast: bands, distributions of landmarks, verdict probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-WORTH_TELLING = 0.05  # correction of a probability from which the theory's own is told too
+WORTH_TELLING = 0.05  # correction of a probability from which the summary has the theory's too
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +39,7 @@ class Band(ReadOnlyArrays):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Forecast(ReadOnlyArrays):
-    """What is to be expected of a run up to a horizon.
+    """A forecast of a run up to a horizon.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ class Forecast(ReadOnlyArrays):
     sequences
         Where bands are given, up to the horizon, shape ``(times,)``.
     bands
-        By evaluator. Before ``until`` they are of the theory and what it misses, given the log.
+        By evaluator. Before ``until`` too they are the theory's, with its discrepancy, given the
+        log.
     landmarks
         ``emergence, peak, peak_flip, crossover, vanishing``; those before ``until`` are the log's.
     verdict_probability
@@ -66,7 +67,7 @@ class Forecast(ReadOnlyArrays):
     telling
         Whether one verdict is probable enough to rely on.
     warnings
-        What a reader of the numbers has to know, a sentence each.
+        Reasons to trust the numbers less, a sentence each.
     thetas
         The draws of θ, shape ``(draws, k)``.
     provenance

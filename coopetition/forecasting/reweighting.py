@@ -1,8 +1,7 @@
 """Verdict probabilities, corrected on the map's own runs, and paths reweighted to have them.
 
-Where the theory says p(v) of the verdicts from settings alone and the map's runs teach q(v), a path
-with verdict v counts q(v)/p(v), with a log seen or without (Jeffrey's rule). Within a verdict
-nothing changes.
+Where the theory's probability of verdict v from settings alone is p(v) and the corrected one q(v),
+a path with verdict v has the weight q(v)/p(v), with a log or without (Jeffrey's rule).
 
 Reference: Diaconis & Zabell 1982, J. Am. Stat. Assoc. 77:822.
 """
@@ -39,34 +38,28 @@ def corrected_verdicts(
     follows_log: bool,
     seed: int,
 ) -> tuple[Mapping[str, float], Array]:
-    """Corrected verdict probabilities, and what each path of ``flip``, (draws, times), counts.
+    """Corrected verdict probabilities, and the weight of each path of ``flip``, (draws, times).
 
-    The correction is of what settings alone say. Paths that follow a log are other ones: their
-    verdicts change by the same ratios.
+    The correction is of predictions from settings alone; verdicts of paths that follow a log change
+    by the same ratios.
     """
-    theory_says = verdict_probabilities(flip)
+    from_theory = verdict_probabilities(flip)
     if settings_map.verdict_correction is None:
-        return theory_says, np.full(len(flip), 1.0 / len(flip))
+        return from_theory, np.full(len(flip), 1.0 / len(flip))
     if follows_log:
-        theory_says = _from_settings(settings_map, prior, horizon, seed)
-    corrected = settings_map.corrected(settings, theory_says, horizon=horizon)
-    weights = path_weights(flip, theory_says, corrected)
+        flips = flip_paths(
+            settings_map.the_theory(), settings_map.discrepancy, prior,
+            horizon=horizon, draws=FROM_SETTINGS, seed=seed,
+        )  # fmt: skip
+        require_enough(len(flips) / FROM_SETTINGS, "from the run's settings alone", horizon)
+        from_theory = verdict_probabilities(flips)
+    corrected = settings_map.corrected(settings, from_theory, horizon=horizon)
+    weights = path_weights(flip, from_theory, corrected)
     if not follows_log:
         return corrected, weights
     verdicts = verdicts_of_paths(flip)
     sums = [float(np.sum(weights[verdicts == i])) for i in range(len(VERDICTS))]
-    return {v: one / sum(sums) for v, one in zip(VERDICTS, sums, strict=True)}, weights
-
-
-def _from_settings(
-    settings_map: SettingsMap, prior: ParameterPrior, horizon: float, seed: int
-) -> Mapping[str, float]:
-    """The theory's verdict probabilities from settings alone."""
-    theory, form = settings_map.the_theory(), settings_map.discrepancy
-    flips = flip_paths(theory, form, prior, horizon=horizon, draws=FROM_SETTINGS, seed=seed)
-    who = "from the run's settings alone"
-    require_enough(len(flips) / FROM_SETTINGS, who, horizon)
-    return verdict_probabilities(flips)
+    return {v: share / sum(sums) for v, share in zip(VERDICTS, sums, strict=True)}, weights
 
 
 def require_enough(share: float, who: str, horizon: float) -> None:
@@ -79,15 +72,7 @@ def require_enough(share: float, who: str, horizon: float) -> None:
 
 
 def path_weights(flip: Array, before: Mapping[str, float], after: Mapping[str, float]) -> Array:
-    """What each path of ``flip``, (draws, times), counts, q(v)/p(v), together 1.
-
-    Examples
-    --------
-    >>> even, sure = {"persistent": 0.5, "transient": 0.5, "never": 0.0}, {"persistent": 0.9,
-    ...     "transient": 0.1, "never": 0.0}
-    >>> path_weights(np.array([[0.7, 0.8], [0.7, 0.3]]), even, sure).round(2).tolist()
-    [0.9, 0.1]
-    """
+    """Weights q(v)/p(v) of the paths ``flip``, (draws, times), with sum 1."""
     ratio = np.array([after[name] / max(before[name], RARE) for name in VERDICTS])
     weights = ratio[verdicts_of_paths(flip)]
     return np.asarray(weights / weights.sum())

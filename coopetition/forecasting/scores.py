@@ -1,4 +1,4 @@
-"""How good a forecast was: scores that reward saying what one knows, and no more."""
+"""Proper scores of forecasts."""
 
 from __future__ import annotations
 
@@ -15,21 +15,8 @@ Array = NDArray[np.float64]
 def brier(probabilities: Mapping[str, float], outcome: str) -> float:
     """Σ_v (p_v − o_v)² over the verdicts, 0 for a sure hit and 2 for a sure miss.
 
-    Half of it is the score of a yes–no forecast. An even guess between three scores 2/3.
-
-    Raises
-    ------
-    ValueError
-        If the outcome is not among the verdicts.
-
-    Examples
-    --------
-    >>> brier({"persistent": 0.0, "transient": 1.0, "never": 0.0}, "transient")
-    0.0
-
-    References
-    ----------
-    Brier 1950, Monthly Weather Review 78:1.
+    Half of it is the score of a yes–no forecast. An even guess between three scores 2/3. (Brier
+    1950, Monthly Weather Review 78:1.)
     """
     if outcome not in probabilities:
         raise unknown_name("outcome", outcome, probabilities)
@@ -44,16 +31,7 @@ def coverage(lower: Array, upper: Array, truth: Array) -> float:
 def interval_score(lower: Array, upper: Array, truth: Array, level: float) -> float:
     """Mean of (u − l) + (2/α) ((l − y)⁺ + (y − u)⁺), α = 1 − level; smaller is better.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> one = np.ones(1)
-    >>> round(interval_score(0 * one, one, 1.1 * one, 0.9), 6)
-    3.0
-
-    References
-    ----------
-    Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102:359.
+    Reference: Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102:359.
     """
     outside = np.maximum(lower - truth, 0.0) + np.maximum(truth - upper, 0.0)
     return float(np.mean(upper - lower + 2.0 / (1.0 - level) * outside))

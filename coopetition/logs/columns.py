@@ -98,13 +98,7 @@ def columns_from(columns: Columns | Mapping[str, str] | str | None) -> Columns |
 
 
 def entries_of(columns: Columns) -> dict[str, str]:
-    """The entries ``key: column`` from which `columns_from` makes these columns.
-
-    Examples
-    --------
-    >>> entries_of(parse_columns("flip=eval/flip,icl/loss=l,sequences=step*32"))
-    {'flip': 'eval/flip', 'icl/loss': 'l', 'sequences': 'step*32.0'}
-    """
+    """The entries ``key: column`` from which `columns_from` makes these columns."""
     kinds = (("", columns.curves), ("/sem", columns.sem), ("/n", columns.n))
     entries = {
         f"{_curve_name(*key)}{ending}": _quoted(column)
@@ -158,13 +152,7 @@ def named_columns(columns: Columns) -> set[str]:
 
 
 def recognised(column: str) -> Key | None:
-    """Evaluator and metric that a wide table's column is named after, or None.
-
-    Examples
-    --------
-    >>> recognised("flip"), recognised("flip_icl-loss"), recognised("learning_rate")
-    (('flip', 'in_context_acc'), ('flip', 'loss'), None)
-    """
+    """Evaluator and metric that a wide table's column is named after, or None."""
     match = _COLUMN.fullmatch(column.strip().lower())
     if match is None:
         return None

@@ -1,9 +1,9 @@
-"""Calibrate a map: several runs fitted together, with a common law of how settings move parameters.
+"""Calibrate a map: fit several runs together, with common effects of settings on parameters.
 
 Empirical Bayes by expectation–maximisation. In turn: each run's θ is fitted to its log with the
-map's present prediction as prior (least squares, exact derivatives); the effects follow by
-regression (`coopetition.forecasting.settings_map.regression`); the deviations' variances follow
-from what is left, shrunk towards a first guess, because few runs differ in their seed only.
+map's present prediction as prior; the effects follow by regression
+(`coopetition.forecasting.settings_map.regression`); the deviations' variances follow from the
+remainders, shrunk towards a first guess, because few runs differ in their seed only.
 
 References: Lindstrom & Bates 1990, Biometrics 46:673; Efron & Morris 1973, J. Am. Stat. Assoc.
 68:117.
@@ -33,8 +33,7 @@ from ..theories.toy_model import as_theory, toy_theory
 from .cross_validation import with_verdicts
 from .priors import Priors, current_priors
 from .regression import expected_deviations
-from .run_fit import informed, optimum_of, screened
-from .run_information import RunInformation
+from .run_information import RunInformation, informed, optimum_of, screened
 from .settings_map import GUESS_WEIGHT, SettingsMap
 
 Array = NDArray[np.float64]
@@ -42,8 +41,8 @@ Array = NDArray[np.float64]
 POINTS = 56  # most values kept of a curve
 ROUNDS = 14
 FIRST_EVALUATIONS, EVALUATIONS = 25, 8
-REACH = 2.5  # of the prior's deviations within which a run's θ is looked for
-DAMPING = 0.6  # of the effects' change a round: undamped they swing
+REACH = 2.5  # prior standard deviations within which a run's θ is searched
+DAMPING = 0.6  # of the effects' change in a round: undamped they oscillate
 FAILED = "the theory cannot be simulated where it fits the log best"
 
 
@@ -106,15 +105,15 @@ def calibrate(
     >>> settings_map.runs[0].run
     'mq'
     """
-    named = as_theory(theory)
-    declared = None if isinstance(named, str) else named
-    chosen = toy_theory(named) if isinstance(named, str) else named
-    form, priors = discrepancy or Discrepancy(), priors or current_priors(chosen)
-    given = distinct(runs_in(runs))
-    members, logs, excluded = usable_runs(given, chosen, form, until, points)
+    theory = as_theory(theory)
+    declared = None if isinstance(theory, str) else theory
+    theory = toy_theory(theory) if isinstance(theory, str) else theory
+    form, priors = discrepancy or Discrepancy(), priors or current_priors(theory)
+    runs = distinct(runs_in(runs))
+    members, logs, excluded = usable_runs(runs, theory, form, until, points)
     settings_map = SettingsMap(
-        theory=chosen.name,
-        parameters=parameter_names(chosen),
+        theory=theory.name,
+        parameters=parameter_names(theory),
         deviation=np.array([(1.5 * p.seed_spread) ** 2 for p in priors.parameters]),
         runs=tuple(members),
         excluded={},
@@ -122,38 +121,35 @@ def calibrate(
         priors=priors,
         provenance=provenance(
             "calibrate",
-            {"until": until, "points": points, "theory": chosen.name},
+            {"until": until, "points": points, "theory": theory.name},
             seed=seed,
-            sources=[curves.source for curves in given],
+            sources=[curves.source for curves in runs],
         ),
         declared=declared,
     )
     with one_blas_thread():
         settings_map = _fitted_together(
-            settings_map, chosen, logs, first or {}, stream(seed, "calibration"), progress
+            settings_map, theory, logs, first or {}, stream(seed, "calibration"), progress
         )
     settings_map = _with_informed(
         dataclasses.replace(settings_map, runs=()), settings_map.runs, excluded
     )
-    known = {**settings_map.provenance, "warnings": list(settings_map.warnings)}
-    settings_map = dataclasses.replace(settings_map, provenance=known)
+    origin = {**settings_map.provenance, "warnings": list(settings_map.warnings)}
+    settings_map = dataclasses.replace(settings_map, provenance=origin)
     if not verdicts:
         return settings_map
-    by_name = {curves.run: curves for curves in given}
-    logs_kept = {run.run: by_name[run.run] for run in settings_map.runs}
-    return with_verdicts(settings_map, logs_kept, seed=seed, progress=progress)
+    return with_verdicts(settings_map, {c.run: c for c in runs}, seed=seed, progress=progress)
 
 
 def joined(settings_map: SettingsMap, runs: Sequence[Curves], *, seed: int = 0) -> SettingsMap:
-    """The map with the information in further runs' logs, used as far as those of its own.
+    """The map with further runs, under names that it does not have; a `LogError` if none is usable.
 
-    Each run, under a name that the map does not have, is fitted to its log under what the map
-    predicts of its settings: θ maximises log p(log | θ) − ½ Σ_j (θ_j − m_j)²/C_jj. Runs that cannot
-    be used are named in `SettingsMap.excluded`; a `LogError` if none can.
+    Each run is fitted to its log, used as far as the map's own logs, under the map's prediction of
+    its settings: θ maximises log p(log | θ) − ½ Σ_j (θ_j − m_j)²/C_jj.
     """
     theory, settings = settings_map.the_theory(), {curves.run: curves.settings for curves in runs}
-    asked = settings_map.provenance.get("settings", {})
-    limit = {name: asked[name] for name in ("until", "points") if name in asked}
+    calibrated = settings_map.provenance.get("settings", {})
+    limit = {name: calibrated[name] for name in ("until", "points") if name in calibrated}
     members, logs, excluded = usable_runs(runs, theory, settings_map.discrepancy, **limit)
     rng, fitted = stream(seed, "calibration"), []
     with one_blas_thread():
@@ -194,12 +190,12 @@ def _fitted_together(
     rng: np.random.Generator,
     progress: bool,
 ) -> SettingsMap:
-    """The map with its runs' information and deviations, by turns."""
+    """The map with its runs' information and deviations, estimated by turns."""
     from tqdm.auto import tqdm
 
     parameters = settings_map.priors.parameters
     guess = np.array([p.seed_spread**2 for p in parameters])
-    # what no log determines would otherwise spread further with every round
+    # a parameter that no log determines would spread further with every round
     most = np.array([p.setting_spread**2 for p in parameters])
     designs = np.array([settings_map.design(run.settings, run.kind) for run in settings_map.runs])
     mean = settings_map.prior.mean.copy()
@@ -234,7 +230,7 @@ def _fitted_together(
 
 
 def _limits(settings_map: SettingsMap, design: Array) -> tuple[Array, Array]:
-    """The ends of where θ is looked for at a row of covariates, by the priors alone."""
+    """Bounds of the search for θ at a row of covariates, from the priors alone."""
     guess = np.array([p.seed_spread**2 for p in settings_map.priors.parameters])
     middle = settings_map.prior.mean @ design
     reach = REACH * np.sqrt(guess + settings_map.prior.spread**2 @ design**2)
@@ -248,7 +244,7 @@ def usable_runs(
     until: float | None = None,
     points: int = POINTS,
 ) -> tuple[list[RunInformation], list[Observations], dict[str, str]]:
-    """The usable runs, not yet fitted, their observations, and why others are left out."""
+    """The usable runs, not yet fitted, their observations, and reasons to leave out others."""
     k = len(theory.parameters)
     members: list[RunInformation] = []
     logs: list[Observations] = []

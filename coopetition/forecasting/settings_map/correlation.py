@@ -1,4 +1,4 @@
-"""Correlation between settings: what a sum of effects misses at one combination, it misses nearby.
+"""Correlation between settings: near combinations share what a sum of effects misses.
 
 Effects are linear in the covariates, the truth is not: twice as many classes need not do twice what
 1.4 times as many do. What the sum misses at settings z is a Gaussian process with correlation
@@ -8,13 +8,13 @@ Effects are linear in the covariates, the truth is not: twice as many classes ne
 ρ_c how far a unit of covariate c can move a parameter (`Covariate.reach`): settings are as far
 apart as what they can do. Runs on other kinds of data have nothing in common.
 
-A covariate that settings do not say is one unknown number, z_c ~ N(0, u_c²) with u_c its
-`Covariate.unknown`, the same in all settings that do not say it; κ is the expectation over it, and
-an expectation of correlations is one. Where one of two settings says z_c, its factor becomes
+A covariate missing in settings is one unknown number, z_c ~ N(0, u_c²) with u_c its
+`Covariate.unknown`, the same in all settings that lack it; κ is the expectation over it, and an
+expectation of correlations is one. Where one of two settings has z_c, its factor becomes
 
     E exp(−½ s² (z_c − Z)²) = exp(−½ s² z_c² / (1 + s² u_c²)) / √(1 + s² u_c²),   s = ρ_c / ρ,
 
-which for u_c = 0 takes what is not said to be 0.
+which for u_c = 0 takes a missing covariate as 0.
 
 Reference: Rasmussen & Williams 2006, Gaussian Processes for Machine Learning, §2.7 (a linear model
 beside a Gaussian process).
@@ -46,12 +46,6 @@ def correlation(
     """Correlations κ between combinations of settings, shape ``(first, second)``.
 
     The covariates' ρ and u stand in the order in which combinations hold them.
-
-    Examples
-    --------
-    >>> pair = [("gaussian", 0.0), ("gaussian", 1.0), ("glyphs", 0.0)]
-    >>> correlation(pair[:1], pair, {"classes": 0.4}, {"classes": 2.0}).round(2).tolist()
-    [[1.0, 0.49, 0.0]]
     """
     scale = np.array(list(reach.values())) / SMOOTH
     a, b = (

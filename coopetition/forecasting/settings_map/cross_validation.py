@@ -26,8 +26,8 @@ def with_verdicts(
 ) -> SettingsMap:
     """The map with the verdicts of the runs whose logs are given; the others keep theirs.
 
-    Runs whose log tells no verdict (no flip) get none, and none gets any where all runs have the
-    same settings: without them nothing is left to predict from.
+    Runs without flip get none; nor does any where all runs have the same settings, for then no run
+    is left to predict from.
     """
     from tqdm.auto import tqdm
 
@@ -43,7 +43,7 @@ def with_verdicts(
             if not new:
                 continue
             others = settings_map.without(*(run.run for run in alike))
-            paths: dict[float, tuple[Array, Array]] = {}  # by their end: seeds share them
+            paths: dict[float, tuple[Array, Array]] = {}  # by their end, shared by seeds
             for run in new:
                 log = logs[run.run]
                 if run.until not in paths:
@@ -57,7 +57,7 @@ def with_verdicts(
 
 
 def _flip_paths(others: SettingsMap, log: Curves, until: float, seed: int) -> tuple[Array, Array]:
-    """Paths of such a run by the other runs: sequences and flips, ``(draws, times)``."""
+    """Predicted paths of a run: sequences and flips, ``(draws, times)``."""
     theory, prior = others.the_theory(), others.predict(log.settings)
     flips = flip_paths(theory, others.discrepancy, prior, horizon=until, draws=DRAWS, seed=seed)
     return prior.origin + path_times(prior, until), flips
@@ -74,9 +74,9 @@ def _records(
         if steps == 0 or not len(flips):
             continue
         try:
-            happened = verdict(log.until(horizon))
+            outcome = verdict(log.until(horizon))
         except ValueError:  # no flip, or fewer than two points of it by then
             continue
         chances = verdict_probabilities(flips[:, :steps])
-        records.append(VerdictRecord(horizon=horizon, verdict=happened, predicted=chances))
+        records.append(VerdictRecord(horizon=horizon, verdict=outcome, predicted=chances))
     return tuple(records)

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression with a normal prior, and the evidence for the prior's width.
+"""Multinomial logistic regression with a normal prior, and the evidence for its width.
 
     log p(v | z) = a · log p₀(v) + w_v · z − log Σ_u exp(a · log p₀(u) + w_u · z),
     w_v ~ N(0, diag τ²),  a ~ N(1, σ²)

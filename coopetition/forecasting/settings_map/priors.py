@@ -2,10 +2,9 @@
 
 θ = base + Σ effect · covariate + offset of the data + offset of the settings + own deviation. Every
 covariate may move every parameter, by `Covariate.reach` × `TheoryParameter.setting_spread`; those
-of `Covariate.effects` have a direction too. Data that say otherwise overturn them.
+of `Covariate.effects` have a direction too, which data may overturn.
 
-A map keeps the priors it was calibrated with in its file and uses them from there; `current_priors`
-are those of a new map.
+A map's file holds the priors it was calibrated with; `current_priors` are those of a new map.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .correlation import Combination, correlation
 
 Array = NDArray[np.float64]
 
-KIND_REACH = 2.5  # of other data, in units of a parameter's setting_spread: another world
+KIND_REACH = 2.5  # of other data, in units of a parameter's setting_spread
 SETTINGS_REACH = 0.6  # of what a sum of effects misses at one combination of settings
 TIME_SCALE_SPREAD = 0.2  # of the power with which a rate follows batch size / learning rate
 
@@ -36,36 +35,19 @@ _WHOLE = ("kind_reach", "settings_reach", "time_scale_spread")  # of the map as 
 class Priors:
     """Priors of a map, all of natural logarithms of parameters.
 
-    Parameters
-    ----------
-    parameters
-        Of the theory, in the order of θ.
-    reach
-        By covariate: how far one unit can move a parameter, in its ``setting_spread``.
-    unknown
-        By covariate: its standard deviation where settings do not say it.
-    directed
-        Mean and standard deviation of the effects that have a direction, by covariate, then
-        parameter.
-    kind_reach, settings_reach
-        Of another kind of data, and of what a sum of effects misses at one combination of settings,
-        in the parameters' ``setting_spread``.
-    time_scale_spread
-        Standard deviation of the power with which rates follow batch size / learning rate.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite or a spread is not positive.
+    A `ValueError` if a number is not finite or a spread is not positive.
     """
 
-    parameters: tuple[TheoryParameter, ...]
-    reach: Mapping[str, float]
-    unknown: Mapping[str, float]
+    parameters: tuple[TheoryParameter, ...]  # in the order of θ
+    reach: Mapping[
+        str, float
+    ]  # by covariate: how far one unit moves a parameter, in setting_spread
+    unknown: Mapping[str, float]  # by covariate: standard deviation where settings lack it
+    # mean and standard deviation of effects with a direction, by covariate, then parameter
     directed: Mapping[str, Mapping[str, tuple[float, float]]]
-    kind_reach: float
-    settings_reach: float
-    time_scale_spread: float
+    kind_reach: float  # of another kind of data, in setting_spread
+    settings_reach: float  # of what a sum of effects misses at one combination, in setting_spread
+    time_scale_spread: float  # of the power with which rates follow batch size / learning rate
 
     def __post_init__(self) -> None:
         directed = {name: ReadOnlyMapping(effects) for name, effects in self.directed.items()}
@@ -90,13 +72,15 @@ class Priors:
 
 
 def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
-    """A map's own priors with the present ones of covariates that came later, and which these are.
+    """A map's own priors with the present ones of covariates that are new, and the names of these.
 
-    A `ValueError` if they are of covariates that are no longer known.
+    A `ValueError` if this version lacks covariates of the map.
     """
-    gone = sorted(set(own.reach) - set(present.reach))
-    if gone:
-        raise ValueError(f"its priors are of covariates that this version lacks: {', '.join(gone)}")
+    missing = sorted(set(own.reach) - set(present.reach))
+    if missing:
+        raise ValueError(
+            f"its priors have covariates that this version lacks: {', '.join(missing)}"
+        )
     new = tuple(name for name in present.reach if name not in own.reach)
     added = {name: present.directed[name] for name in new if name in present.directed}
     filled = dataclasses.replace(
@@ -109,14 +93,7 @@ def completed(own: Priors, present: Priors) -> tuple[Priors, tuple[str, ...]]:
 
 
 def current_priors(theory: Theory) -> Priors:
-    """The priors of a theory's parameters and of the effects on them, for a new map.
-
-    Examples
-    --------
-    >>> from coopetition.forecasting.theories.toy_model import toy_theory
-    >>> current_priors(toy_theory("coopetition")).directed["matching"]["mu1"]
-    (1.0, 0.3)
-    """
+    """The priors of a theory's parameters and of the effects on them, for a new map."""
     names = {parameter.name for parameter in theory.parameters}
     directed = {c.name: {n: e for n, e in c.effects.items() if n in names} for c in COVARIATES}
     return Priors(
@@ -172,11 +149,11 @@ def effect_prior(
     for row, parameter in enumerate(priors.parameters):
         mean[row, 0], spread[row, 0] = np.log(parameter.centre), parameter.spread
         spread[row, 1:] = parameter.setting_spread * np.array([*reach.values()])
-        known = {name: effects.get(parameter.name) for name, effects in priors.directed.items()}
-        if (power := parameter.time_scale) and not known.get("time_scale"):
-            known["time_scale"] = power, priors.time_scale_spread * abs(power)
+        directed = {name: effects.get(parameter.name) for name, effects in priors.directed.items()}
+        if (power := parameter.time_scale) and not directed.get("time_scale"):
+            directed["time_scale"] = power, priors.time_scale_spread * abs(power)
         for column, name in enumerate(columns):
-            if effect := known.get(name):
+            if effect := directed.get(name):
                 mean[row, column], spread[row, column] = effect
     return EffectPrior(
         columns=columns,

@@ -1,11 +1,11 @@
-"""Effects of settings from what each run's log says about its parameters.
+"""Effects of settings on parameters, by regression over the runs.
 
 Near its optimum a run's log-likelihood is quadratic, b·θ − ½ θᵀ H θ. With θ = E z + d, covariates
 z, effects E and a run's own deviation d ~ N(0, Ω⁻¹), d integrates out exactly, leaving for E
 
     −½ mᵀ (Ω − Ω G Ω) m + mᵀ Ω G b,    m = E z,  G = (H + Ω)⁻¹,
 
-a linear regression in which each run weighs by what its log determines: one that never showed ICL
+a linear regression in which a run's weight is what its log determines: a run that never showed ICL
 says nothing of the gain of ICL.
 
 Reference: Lindstrom & Bates 1990, Biometrics 46:673.
@@ -47,19 +47,17 @@ def regress(
     and b, ``(runs, k, k)`` and ``(runs, k)``.
     """
     k, columns = prior.mean.shape
-    # a column that no run has stays as the prior has it; leaving it out keeps the system small
+    # a column that no run has keeps its prior; leaving it out keeps the system small
     used = np.flatnonzero(np.any(designs != 0, axis=0)) if len(designs) else np.zeros(0, np.intp)
     precision = prior.precision(used)
     linear = np.einsum("acbd,bd->ac", precision, prior.mean[:, used], optimize=True)
     omega, rows = np.diag(1.0 / deviation), np.arange(k)
     for z, information, score in zip(designs[:, used], informations, scores, strict=True):
         inner = np.linalg.inv(information + omega)
-        there = np.flatnonzero(z)  # a run has few of the covariates, and its own settings
-        known = omega - omega @ inner @ omega
-        precision[np.ix_(rows, there, rows, there)] += np.einsum(
-            "ab,c,d->acbd", known, z[there], z[there]
-        )
-        linear[:, there] += np.outer(omega @ inner @ score, z[there])
+        own = np.flatnonzero(z)  # a run has few of the covariates, and its own settings
+        weight = omega - omega @ inner @ omega
+        precision[np.ix_(rows, own, rows, own)] += np.einsum("ab,c,d->acbd", weight, z[own], z[own])
+        linear[:, own] += np.outer(omega @ inner @ score, z[own])
     precision, linear = precision.reshape(linear.size, linear.size), linear.ravel()
     covariance = np.linalg.inv(precision)
     mean = prior.mean.copy()
@@ -96,16 +94,9 @@ ADD = (
 def too_alike(
     names: Sequence[str], combinations: Sequence[Hashable], own: float
 ) -> tuple[str, ...]:
-    """A sentence where effects of settings come from priors alone, and what to add.
+    """A warning where effects of settings come from priors alone, with the remedy.
 
     ``own`` is the runs' share in the estimate of how much runs differ; the rest is the prior's.
-
-    Examples
-    --------
-    >>> too_alike(["a", "b"], [1, 2], 0.2)
-    ()
-    >>> too_alike(["mine"], [1], 0.1)[0].split(":")[0]
-    'only one run (mine)'
     """
     if len(set(combinations)) > 1:
         return ()

@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-BEYOND = 0.5  # of the runs' range of a covariate: how far outside it effects are relied on
+BEYOND = 0.5  # how far outside the runs' range of a covariate effects hold, in units of it
 GUESS_WEIGHT = 8.0  # runs that the first guess of the deviations counts for
 
 
 class NotStored:
-    """Tells pydantic that a field is in no file."""
+    """Tells pydantic that a field is not stored."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
@@ -68,9 +68,9 @@ class SettingsMap(ReadOnlyArrays):
     deviation
         Variance of a run's own deviation in θ, shape ``(k,)``.
     runs
-        What each run's log says.
+        The information in each run's log.
     excluded
-        Runs that were given but could not be used, with the reason.
+        Runs that could not be used, with the reason.
     discrepancy
         The random function between theory and curves.
     priors
@@ -115,7 +115,7 @@ class SettingsMap(ReadOnlyArrays):
         return too_alike(names, [run.combination for run in self.runs], own)
 
     def the_theory(self) -> Theory:
-        """The theory itself."""
+        """The theory, of which `theory` is the name."""
         return self.declared or toy_theory(self.theory)
 
     @functools.cached_property
@@ -127,7 +127,7 @@ class SettingsMap(ReadOnlyArrays):
     def effects(self) -> Effects:
         """The effects of settings, given the runs."""
         designs = np.array([self.design(run.settings, run.kind) for run in self.runs])
-        with one_blas_thread():  # whose digits depend on no one else's work
+        with one_blas_thread():  # digits then do not depend on the number of threads
             return regress(
                 self.prior,
                 self.deviation,
@@ -145,7 +145,7 @@ class SettingsMap(ReadOnlyArrays):
         return np.array([row.get(column, 0.0) for column in self.prior.columns])
 
     def offset_weights(self, settings: Combination) -> tuple[Array, float]:
-        """How settings share the offsets of the runs' combinations, and the variance left.
+        """Weights of the runs' combinations in the offset of settings, and its remaining variance.
 
         Weights κ⁻¹ κ(z) predict the offset at z best linearly, and 1 − κ(z)ᵀ κ⁻¹ κ(z) is left
         (`coopetition.forecasting.settings_map.correlation`).
@@ -161,8 +161,7 @@ class SettingsMap(ReadOnlyArrays):
         """Least and largest value of the covariates in which runs differ, but the time scale."""
         ranges = {}
         for name in (c.name for c in COVARIATES if c.name != "time_scale"):
-            given = [run.settings.get(name) for run in self.runs]
-            values = [value for value in given if value is not None]
+            values = [v for run in self.runs if (v := run.settings.get(name)) is not None]
             if values and max(values) > min(values):
                 ranges[name] = (min(values), max(values))
         return ranges
@@ -170,10 +169,9 @@ class SettingsMap(ReadOnlyArrays):
     def nearby(
         self, values: Mapping[str, float | None]
     ) -> tuple[dict[str, float | None], tuple[str, ...]]:
-        """Covariates no further from the runs' than `BEYOND` of their range, and which were.
+        """Covariates clipped to the runs' range, extended by `BEYOND`, and the names of clipped ones.
 
-        An effect that a few doublings of classes have shown need not hold for ten. Time scales are
-        left as they are.
+        An effect seen over a few doublings of classes need not hold for ten. Time scales are left.
         """
         near, far = dict(values), []
         for name, (low, high) in self.ranges.items():
@@ -213,9 +211,9 @@ class SettingsMap(ReadOnlyArrays):
         moves = np.array([p.setting_spread for p in self.priors.parameters])
         variance = self.deviation.copy()
         notes = [*self.warnings, *not_read(settings)]
-        strange = unusable(settings)
-        if strange is not None:
-            notes.append(f"{strange}: the map does not describe such training")
+        reason = unusable(settings)
+        if reason is not None:
+            notes.append(f"{reason}: the map does not describe such training")
         if far:
             notes.append(
                 f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
@@ -228,13 +226,13 @@ class SettingsMap(ReadOnlyArrays):
         if kind not in {run.kind for run in self.runs}:
             notes.append(f"no run of the map was trained on data of kind {kind!r}")
         covariance = covariance + np.diag(variance)
-        unsaid = self.priors.unknown
-        missing = [name for name, value in values.items() if value is None and unsaid[name] > 0]
+        unknown = self.priors.unknown
+        missing = [name for name, value in values.items() if value is None and unknown[name] > 0]
         for name in missing:
             column = self.prior.columns.index(name)
             effect = self.effects.mean[:, column]
             spread = self.effects.covariance[:, column, :, column]
-            covariance = covariance + unsaid[name] ** 2 * (np.outer(effect, effect) + spread)
+            covariance = covariance + unknown[name] ** 2 * (np.outer(effect, effect) + spread)
         if missing:
             notes.append(
                 f"the settings do not say {', '.join(missing)}: predictions are wider for it"
@@ -264,7 +262,7 @@ class SettingsMap(ReadOnlyArrays):
         return self.verdict_correction.correct(chances, values, horizon)
 
     def names_of(self, curves: Curves) -> tuple[str, ...]:
-        """Names under which the map holds a run; other runs of the same log are not meant."""
+        """Names under which the map holds a run."""
         own = (curves.run, curves.source)
         return tuple(run.run for run in self.runs if same_run(own, (run.run, run.source)))
 
@@ -281,8 +279,8 @@ class SettingsMap(ReadOnlyArrays):
         for name in names:
             if name not in {run.run for run in self.runs}:
                 raise unknown_name("run of the map", name, [run.run for run in self.runs])
-        kept = tuple(run for run in self.runs if run.run not in names)
-        return dataclasses.replace(self, runs=kept)
+        runs = tuple(run for run in self.runs if run.run not in names)
+        return dataclasses.replace(self, runs=runs)
 
     def effect(self, covariate: str, parameter: str) -> tuple[float, float]:
         """Mean and standard deviation of one effect on the logarithm of a parameter."""
@@ -296,7 +294,7 @@ class SettingsMap(ReadOnlyArrays):
         return float(self.effects.mean[row, column]), float(np.sqrt(variance))
 
     def summary(self) -> str:
-        """The base's parameters, deviations and the effects that the runs speak of, as text."""
+        """The base's parameters, the spread between seeds, and the runs left out, as text."""
         base = self.effects.mean[:, 0]
         lines = [
             f"{self.theory}: {len(self.runs)} runs, {len(self.combinations)} different settings"

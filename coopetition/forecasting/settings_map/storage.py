@@ -1,7 +1,4 @@
-"""Maps on disk: one JSON file with the priors, what every run says, and where it came from.
-
-Two ship with the package.
-"""
+"""Maps on disk: one JSON file each; two ship with the package."""
 
 from __future__ import annotations
 
@@ -78,8 +75,8 @@ def load_map(path: str | os.PathLike[str]) -> SettingsMap:
         raise CoopetitionError(f"{path} is of other parameters of {theory.name}; {REMEDY}")
     provenance = stored.provenance
     if new:
-        taken = f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
-        provenance = {**provenance, "priors": taken}
+        note = f"the file held none of {', '.join(new)}; those of version {__version__} were taken"
+        provenance = {**provenance, "priors": note}
     return dataclasses.replace(stored, priors=priors, provenance=provenance)
 
 
@@ -127,7 +124,7 @@ def _shipped(name: str) -> SettingsMap:
 
 
 def _stored(value: Any) -> Any:
-    """What JSON has for a field: objects by field, arrays with `_DIGITS` significant digits."""
+    """A value as JSON: objects by field, arrays rounded to `_DIGITS` significant digits."""
     if dataclasses.is_dataclass(value):
         return {f.name: _stored(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple):

@@ -1,15 +1,15 @@
 """Verdict probabilities, corrected on the map's own runs.
 
 A toy model's parameters are smooth functions of the settings, so it says too little of runs near
-the edge between two verdicts. What the map would have said of each of its runs (cross-validation),
-and what became of them, teaches how far to rely on it and where it errs:
+the edge between two verdicts. Cross-validated predictions of the map's runs, held against their
+verdicts, teach how far to rely on it and where it errs:
 
     log q(v) = a · log p(v) + w_v · z + const,   w_v ~ N(0, τ²),  a ~ N(1, ½²)
 
 p are the theory's probabilities from settings alone, q the corrected ones, z the standardised
-covariates, the logarithm of the horizon and a constant. τ maximises the evidence: few runs teach no
-more than how sure to be. Of horizons before those of the runs nothing is learnt: towards half of
-the first the correction fades, log q − log p multiplied by a number from 1 to 0.
+covariates, the logarithm of the horizon and a constant. τ maximises the evidence: few runs teach
+only a. Horizons before those of the runs teach nothing: towards half of the first the correction
+fades, log q − log p multiplied by a number from 1 to 0.
 `coopetition.forecasting.reweighting` applies the correction to paths that follow a log.
 
 Reference: Wolpert 1992, Neural Networks 5:241 (stacking).
@@ -33,10 +33,10 @@ from .run_information import RunInformation
 Array = NDArray[np.float64]
 
 WIDTHS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.5)  # τ
-A_RUN = 1.5  # as how many observations the verdicts of one run at several horizons count
-LEAN = 0.1  # weight from which a covariate is worth naming
-EARLY = 0.05  # share of the verdicts that may lie before the first horizon
-FADES = 2.0  # factor below it within which the correction fades
+A_RUN = 1.5  # observations that the verdicts of one run at several horizons count for
+LEAN = 0.1  # least weight of a covariate that the summary names
+EARLY = 0.05  # share of the verdicts before the first horizon
+FADES = 2.0  # factor below the first horizon within which the correction fades
 HORIZON = "horizon"
 
 
@@ -56,16 +56,16 @@ class VerdictCorrection(ReadOnlyArrays):
         values: Mapping[str, float | None],
         horizon: float,
     ) -> dict[str, float]:
-        """The corrected probabilities, q, from p, at covariates as near as `SettingsMap.nearby`.
+        """The corrected probabilities, q, from p, at covariates that `SettingsMap.nearby` clipped.
 
         Verdicts at longer horizons than the runs' are corrected as at the longest; at shorter ones
         less, and at half the first not at all.
         """
         first, last = self.horizons
         row, theory = _row(values, float(np.clip(horizon, first, last))), _logarithms(chances)
-        share = float(np.clip(1 + math.log(horizon / first) / math.log(FADES), 0.0, 1.0))
+        fade = float(np.clip(1 + math.log(horizon / first) / math.log(FADES), 0.0, 1.0))
         corrected = self.weights @ self.scaling.z(row) + self.power * theory
-        logits = theory + share * (corrected - theory)
+        logits = theory + fade * (corrected - theory)
         return {verdict: float(p) for verdict, p in zip(VERDICTS, softmax(logits), strict=True)}
 
     def summary(self) -> str:
@@ -81,23 +81,23 @@ class VerdictCorrection(ReadOnlyArrays):
 
 
 def fit_correction(runs: Sequence[RunInformation]) -> VerdictCorrection | None:
-    """The correction that runs' verdicts teach; None if there are none."""
+    """The correction learnt from runs' verdicts; None if there are none."""
     records = [(run, record) for run in runs for record in run.verdicts]
     if not records:
         return None
     rows = [_row(run.settings, record.horizon) for run, record in records]
     scaling = Scaling.of(rows)
     z = np.array([scaling.z(row) for row in rows])
-    happened = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in records])
+    outcomes = np.array([[float(record.verdict == v) for v in VERDICTS] for _, record in records])
     log_first = np.array([_logarithms(record.predicted) for _, record in records])
     counts = np.array([min(1.0, A_RUN / len(run.verdicts)) for run, _ in records])
     fits = {
         width: fit_multinomial(
-            z, happened, np.full(z.shape[1], width), log_first=log_first, counts=counts
+            z, outcomes, np.full(z.shape[1], width), log_first=log_first, counts=counts
         )
         for width in WIDTHS
     }
-    width = max(fits, key=lambda one: fits[one].log_evidence)
+    width = max(fits, key=lambda width: fits[width].log_evidence)
     horizons = np.array([record.horizon for _, record in records])
     return VerdictCorrection(
         scaling=scaling,

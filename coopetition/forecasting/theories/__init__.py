@@ -6,14 +6,9 @@ only.
 
 from collections.abc import Mapping
 
-from .extrapolation import Extrapolation
-from .gaussian_process import GaussianProcess
+from .extrapolations import Extrapolation, GaussianProcess, LastValue, LogitLinear
 from .kinetics import Kinetics
-from .last_value import LastValue
-from .logistics import Logistics
-from .logit_linear import LogitLinear
-from .loss_complexity import LossComplexity
-from .strengths import StrengthTheory
+from .strengths import Logistics, LossComplexity, StrengthTheory
 
 THEORIES: Mapping[str, StrengthTheory] = {
     theory.name: theory for theory in (Kinetics(), LossComplexity(), Logistics())

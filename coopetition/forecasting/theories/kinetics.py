@@ -1,10 +1,10 @@
-"""A race: ICL grows only as long as memorising leaves errors to learn from.
+"""A race: ICL grows only while memorising leaves errors to learn from.
 
 ICL needs two parts, the weight w of its output and the selectivity β of its attention,
 
     dw/dτ = e^β − c₂ w,    dβ/dτ = w e^β,    τ = I_K(t)/N,
 
-driven by what memorising has not yet explained: dI_K/dt = e^{−t/T_K}, so τ never exceeds T_K/N. If
+driven by the errors that memorising leaves: dI_K/dt = e^{−t/T_K}, so τ never exceeds T_K/N. If
 that is too little, ICL never forms. β blows up at a finite τ, and where c₂ is large the equations
 are stiff. But w stays positive, so β only rises, and with β itself as the variable one equation in
 w and one integral are left, without a blow-up:

@@ -1,4 +1,4 @@
-"""What a theory of a run has to offer to be calibrated and to forecast.
+"""The interface of a theory of a run.
 
 A theory maps a few positive parameters to the accuracy curves of a run. Toy models and their rivals
 are calibrated, sampled and scored by the same code, so that they differ in their equations only.

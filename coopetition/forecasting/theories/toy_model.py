@@ -1,9 +1,9 @@
 """The toy models as theories of a run: from log parameters to accuracy curves, with derivatives.
 
 Vectors that take part in the same strategies and costs are interchangeable and start alike. S_v =
-1, y_v = 0 and dimensions that a scaling symmetry makes meaningless are held (`gauge`). The readout
-is that of `coopetition.dynamics.readout` with gains of its own for flip, written as multiples of
-the shared ones, because runs agree far better on the multiple than on the gain.
+1, y_v = 0 and dimensions that a scaling symmetry makes meaningless are fixed (`gauge`). The readout
+is that of `coopetition.dynamics.readout`; gains on flip are multiples of the shared ones, because
+runs agree far better on the multiple than on the gain.
 """
 
 from __future__ import annotations
@@ -171,20 +171,14 @@ def toy_theory(name: str) -> ToyTheory:
 
 
 def as_theory(theory: Theory | Model | str) -> Theory | str:
-    """A declared model as a theory, or as its name where it is the catalogue's; else the given."""
+    """A declared model as a theory, or as its name in the catalogue; others as they are."""
     if not isinstance(theory, Model):
         return theory
     return theory.name if CATALOGUE.get(theory.name) == theory else ToyTheory(theory)
 
 
 def interchangeable(model: Model) -> tuple[tuple[str, ...], ...]:
-    """Groups of vectors that appear in the same strategies, costs and decay terms.
-
-    Examples
-    --------
-    >>> interchangeable(get("coopetition"))
-    (('a',), ('b', 'c'), ('d',))
-    """
+    """Groups of vectors that appear in the same strategies, costs and decay terms."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for v in model.vectors:
         used = [part.factors for part in model.strategies] + [cost.factors for cost in model.costs]
