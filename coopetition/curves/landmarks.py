@@ -161,8 +161,10 @@ def landmarks(
     curves = curves.finite()
     flip, icl = (track(curves, name, exact=exact) for name in ("flip", "icl"))
     notes = list(curves.notes)
-    for name, one in (("flip", flip), ("icl", icl)):
-        notes += one.notes if one else [f"no {name} accuracy, so no landmark that needs it"]
+    for name, accuracy in (("flip", flip), ("icl", icl)):
+        notes += (
+            accuracy.notes if accuracy else [f"no {name} accuracy, so no landmark that needs it"]
+        )
     marks: dict[str, Landmark | None] = dict.fromkeys(NAMES)
     if flip is not None:
         noise = None if exact else rng or stream(0, "landmarks")

@@ -29,7 +29,7 @@ class Smoother:
 
     @property
     def span(self) -> int:
-        """Neighbours that go into one value; 1 = the values are left as they are."""
+        """Neighbours that go into one value; 1 without smoothing."""
         return int(self.window.shape[1])
 
     @property
@@ -156,12 +156,12 @@ def smooth_curve(curve: Curve) -> SmoothCurve:
         scale = float(np.mean((values - smooth) ** 2 / np.maximum(freedom, 1e-9) / variance))
     else:  # no residuals to tell
         scale = 1.0 if sem is not None else 0.0
-    left = max(1 - scale, 0.0) if sem is not None else 0.0
+    remainder = max(1 - scale, 0.0) if sem is not None else 0.0
     return SmoothCurve(
         sequences=sequences,
         values=smooth,
         jitter=np.sqrt(scale * variance),
-        shift=np.sqrt(left * variance),
+        shift=np.sqrt(remainder * variance),
         smoother=smoother,
         bounded=bounded,
     )
@@ -193,7 +193,7 @@ def _standard_errors(curve: Curve) -> Array | None:
     if sem is None or not np.any(np.isfinite(sem) & (sem > 0)):
         return None
     typical = float(np.median(sem[np.isfinite(sem) & (sem > 0)]))
-    known = np.where(np.isfinite(sem), sem, typical)
+    errors = np.where(np.isfinite(sem), sem, typical)
     if curve.metric in ACCURACIES:
         counts = np.full(len(curve), np.nan) if curve.n is None else curve.n
         has_n = np.isfinite(counts) & (counts > 0)
@@ -201,8 +201,8 @@ def _standard_errors(curve: Curve) -> Array | None:
         with np.errstate(invalid="ignore"):  # 0 · inf, where nothing tells n
             inside = np.where(np.isfinite(n), (curve.values * n + 1) / (n + 2), curve.values)
         binomial = np.sqrt(inside * (1 - inside) / n)
-        known = np.where(has_n | (known < typical / 10), np.maximum(known, binomial), known)
-    return np.maximum(known, typical / 100)
+        errors = np.where(has_n | (errors < typical / 10), np.maximum(errors, binomial), errors)
+    return np.maximum(errors, typical / 100)
 
 
 def _implied_count(values: Array, sem: Array) -> float:

@@ -103,10 +103,5 @@ class Discrepancy:
     def deviation(self, evaluator: str, accuracy: Array) -> Array:
         """Standard deviation of the discrepancy at λ = 1 around accuracies of any shape."""
         spread = self.spread.get(evaluator, self.spread["other"])
-        return np.asarray(LEAST + spread * binomial_shape(accuracy))
-
-
-def binomial_shape(accuracy: Array) -> Array:
-    """√(4 p (1 − p)), as at `SATURATED` beyond it."""
-    p = np.clip(accuracy, SATURATED, 1.0 - SATURATED)
-    return np.asarray(2.0 * np.sqrt(p * (1.0 - p)))
+        p = np.clip(accuracy, SATURATED, 1.0 - SATURATED)
+        return np.asarray(LEAST + spread * (2.0 * np.sqrt(p * (1.0 - p))))

@@ -243,7 +243,7 @@ def _forecast(
         times, joined = _joined(sequences, paths, log)
         marks = landmarks_of_paths(times, joined["flip"], joined["icl"])
         quantiles = np.exp(np.quantile(thetas, levels, axis=0))
-        alike = prior.farther(float(np.median(prior.distance(thetas)))) if log is not None else 1.0
+        typicality = prior.farther(float(np.median(prior.distance(thetas)))) if log else 1.0
     bands = {name: np.quantile(y, levels, axis=0) for name, y in paths.items()}
     return Forecast(
         run=run,
@@ -267,7 +267,7 @@ def _forecast(
             *notes,
             *prior.notes,
             *(log.notes if log is not None else ()),
-            *_warnings(settings_map, prior, log, chances, alike, horizon),
+            *_warnings(settings_map, prior, log, chances, typicality, horizon),
         ),
         thetas=read_only(thetas),
         provenance={
@@ -322,7 +322,7 @@ def _warnings(
     prior: ParameterPrior,
     log: Observations | None,
     chances: Mapping[str, float],
-    alike: float,
+    typicality: float,
     horizon: float,
 ) -> list[str]:
     """Warnings of an open verdict, an unusual log and a far horizon."""
@@ -335,10 +335,10 @@ def _warnings(
         warnings.append(
             f"{basis} tell what becomes of ICL: {best} is only {100 * chances[best]:.0f} % probable"
         )
-    if alike < STRANGE:
+    if typicality < STRANGE:
         warnings.append(
             "the log is unlike those the map was calibrated on: at most "
-            f"{100 * alike:.1g} % of runs with its settings would be so far from what is expected; "
+            f"{100 * typicality:.1g} % of runs with its settings lie as far from its prediction; "
             "check its sequences and settings, and trust the bands less"
         )
     longest = prior.time_scale * settings_map.longest

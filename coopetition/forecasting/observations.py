@@ -153,8 +153,8 @@ def _block_means(
     count = count[used]
     x = np.bincount(block, since)[used] / count
     y = np.bincount(block, curve.values)[used] / count
-    known = curve.sem is not None and bool(np.all(np.isfinite(curve.sem)))
-    error = curve.sem if curve.sem is not None and known else noise * np.ones(len(curve))
+    has_errors = curve.sem is not None and bool(np.all(np.isfinite(curve.sem)))
+    error = curve.sem if curve.sem is not None and has_errors else noise * np.ones(len(curve))
     variance = np.bincount(block, error**2)[used] / count
     return x, y, np.sqrt(variance / np.minimum(count, AVERAGED) + FLOOR**2)
 

@@ -44,11 +44,12 @@ def predictive_paths(
     """
     ahead = theory.curves(thetas, grid)
     if observations is None:
-        drawn = drawn_discrepancies(
+        discrepancies = drawn_discrepancies(
             tuple(ahead), len(thetas), grid, discrepancy, rng, time_scale=time_scale
         )
         return {
-            name: with_discrepancy(discrepancy, name, y, drawn[name]) for name, y in ahead.items()
+            name: with_discrepancy(discrepancy, name, y, discrepancies[name])
+            for name, y in ahead.items()
         }
     u = discrepancy.log_time(grid, time_scale)
     behind = theory.curves(thetas, observations.times)
@@ -89,14 +90,14 @@ def drawn_discrepancies(
     u = discrepancy.log_time(grid, time_scale)
     scale = _drawn_scales(np.tile(np.log(discrepancy.weights), (draws, 1)), rng)
     factor = _factor(discrepancy.correlation(u, u))
-    drawn = {}
+    discrepancies = {}
     for evaluator in evaluators:
         z = np.empty((draws, len(grid)))
         for j, size in enumerate(discrepancy.scales):
             members = scale == j
             z[members] = size * (rng.standard_normal((int(np.sum(members)), len(grid))) @ factor.T)
-        drawn[evaluator] = z
-    return drawn
+        discrepancies[evaluator] = z
+    return discrepancies
 
 
 def with_discrepancy(discrepancy: Discrepancy, evaluator: str, accuracy: Array, z: Array) -> Array:

@@ -32,12 +32,7 @@ def clean_run(
     source: Mapping[str, Any],
     log_notes: Iterable[str] = (),
 ) -> Curves:
-    """The raw curves of a run as `Curves`, with a note for everything that was handled.
-
-    Rows without a value are left out; rows that a restart wrote again replace the earlier ones
-    (`coopetition.logs.restarts`); identical rows are dropped, and those that agree within their
-    errors averaged; per cent become fractions; missing standard errors follow the others.
-    """
+    """The raw curves of a run as `Curves`, with a note on every fault that was mended."""
     run, notes = raw.name, [*log_notes, *raw.notes]
     _require_evaluator(run, raw.curves)
     present = tuple(_present(curve, run, notes) for curve in raw.curves)
@@ -177,16 +172,16 @@ def _with_errors(curve: RawCurve, run: str, notes: list[str]) -> RawCurve:
             f"run {run}: {curve.name} has a standard error of {np.nanmin(curve.sem):g}, and none "
             "can be negative; name the right column, as in --columns flip/sem=COLUMN"
         )
-    known = np.isfinite(curve.sem)
-    if known.all():
+    finite = np.isfinite(curve.sem)
+    if finite.all():
         return curve
-    if not known.any():
+    if not finite.any():
         return dataclasses.replace(curve, sem=None)
     notes.append(
-        f"{curve.name}: {np.sum(~known)} of {len(known)} standard errors are missing and were "
+        f"{curve.name}: {np.sum(~finite)} of {len(finite)} standard errors are missing and were "
         "taken to be the others' median"
     )
-    return dataclasses.replace(curve, sem=np.where(known, curve.sem, np.median(curve.sem[known])))
+    return dataclasses.replace(curve, sem=np.where(finite, curve.sem, np.median(curve.sem[finite])))
 
 
 def _fractions(curves: list[RawCurve], run: str, notes: list[str]) -> list[RawCurve]:
@@ -206,14 +201,10 @@ def _fractions(curves: list[RawCurve], run: str, notes: list[str]) -> list[RawCu
                     f"run {run}: {curve.name} never exceeds 1 while other {kind} reach "
                     f"{highest:g}; give all as fractions, or all as per cent"
                 )
-        curves = [
-            dataclasses.replace(
-                c, values=c.values / 100, sem=None if c.sem is None else c.sem / 100
-            )
-            if c in members
-            else c
-            for c in curves
-        ]
+        for c in members:
+            sem = None if c.sem is None else c.sem / 100
+            fractions = dataclasses.replace(c, values=c.values / 100, sem=sem)
+            curves = [fractions if other is c else other for other in curves]
         notes.append(f"the {kind} were in per cent and were divided by 100")
     return [_within(c, run, notes) if c.metric in ACCURACIES + PROBABILITIES else c for c in curves]
 

@@ -79,8 +79,10 @@ def parse_columns(text: str) -> Columns:
     >>> columns.curves, columns.sequences, columns.batch_size
     ({('flip', 'in_context_acc'): 'eval/flip'}, 'step', 32.0)
     """
+    if text.count('"') % 2:
+        raise ValueError(f"columns {text!r} have a double quote that is not closed")
     entries: dict[str, str] = {}
-    for entry in _split(text):
+    for entry in re.findall(r'(?:[^,"]|"[^"]*")+', text):  # split at commas outside quotes
         key, equals, column = (part.strip() for part in entry.partition("="))
         if not (key and equals and column):
             raise ValueError(f"columns entry {entry!r} is not KEY=COLUMN, such as flip=eval_flip")
@@ -158,13 +160,6 @@ def recognised(column: str) -> Key | None:
         return None
     evaluator = EVALUATOR_NAMES[match[1]]
     return evaluator, match[2] or headline_metric(evaluator)
-
-
-def _split(text: str) -> list[str]:
-    """The entries of ``text``, split at the commas outside double quotes."""
-    if text.count('"') % 2:
-        raise ValueError(f"columns {text!r} have a double quote that is not closed")
-    return re.findall(r'(?:[^,"]|"[^"]*")+', text)
 
 
 def _quoted(column: str) -> str:

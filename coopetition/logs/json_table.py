@@ -26,12 +26,11 @@ DEEPEST = 20  # most levels of nested objects
 
 
 def read_json(path: Path, columns: Columns | None = None) -> pd.DataFrame:
-    """A file of JSON records.
+    """A JSON file: an object a line, a list of objects, or an object of equally long lists.
 
-    One object a line (JSONL), a list of objects, an object of equally long lists, or an object
-    with such a list under ``log_history``, as Hugging Face's ``trainer_state.json`` has. Objects
-    inside records become columns ``outer/inner``. A last line cut short, as a killed process leaves
-    it, is left out; the table's ``attrs["notes"]`` say so.
+    A list may stand under ``log_history``, as in Hugging Face's ``trainer_state.json``. Objects in
+    records become columns ``outer/inner``. A last line cut short is left out and noted in
+    ``attrs["notes"]``.
     """
     import pandas as pd
 

@@ -16,16 +16,7 @@ from ..files import sha256_of
 from .cleaning import clean_run
 from .columns import Columns, columns_from, entries_of
 from .formats import RawLog, events_log, format_of, uncompressed
-from .shipped_runs import (
-    PUBLISHED,
-    SHIPPED,
-    published_notes,
-    published_settings,
-    published_source,
-    published_table,
-    small_settings,
-    small_table,
-)
+from .shipped_runs import SHIPPED, shipped_run
 from .tables import raw_runs
 from .tensorboard_log import PATTERN, checksum, event_files
 
@@ -98,18 +89,8 @@ def _shipped(text: str) -> tuple[Curves, ...]:
     """The run ``published:NAME`` or ``cpu:NAME``."""
     import pandas as pd
 
-    kind, name = text.split(":", 1)
-    if text.startswith(PUBLISHED):
-        content, settings, notes = (
-            published_table(name),
-            published_settings(name),
-            published_notes(name),
-        )
-        origin = {"format": kind, **published_source(name)}
-    else:
-        content, settings, notes = small_table(name), small_settings(name), ()
-        origin = {"format": "small"}
-    runs = raw_runs(pd.read_csv(io.BytesIO(content), dtype=str), None, name=name)
+    content, settings, notes, origin = shipped_run(text)
+    runs = raw_runs(pd.read_csv(io.BytesIO(content), dtype=str), None, name=text.split(":", 1)[1])
     source = {"path": text, "sha256": hashlib.sha256(content).hexdigest(), **origin}
     return _cleaned(RawLog(runs=runs, notes=notes, settings=settings), source)
 
@@ -197,14 +178,10 @@ def _with_logs(folder: Path) -> Iterator[Path]:
 
 
 def _settings_beside(folder: Path) -> dict[str, Any]:
-    """The settings of a run with event files: in their folder, or where our trainer puts them.
-
-    It writes events into ``RUN/tensorboard/NAME``, and the settings into ``RUN`` or, of several
-    runs trained together, into ``RUN/NAME``.
-    """
+    """The settings of a run with event files: in their folder, or where our trainer puts them."""
     places = [folder]
     above = folder.resolve().parent
-    if above.name == TENSORBOARD:
+    if above.name == TENSORBOARD:  # RUN/tensorboard/NAME; settings in RUN/NAME, or RUN if it is one
         places += [above.parent / folder.resolve().name, above.parent]
     return next((settings for settings in map(_settings_in, places) if settings), {})
 

@@ -27,12 +27,7 @@ LARGEST_RATIO = 1000  # of a data set's declared bytes to its compressed ones on
 
 
 def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict[str, Any]]:
-    """The run in a ``log.h5``, and its settings from ``config.json`` beside it.
-
-    Values are means over the evaluation's sequences, errors std/√n with n − 1 in the std. The
-    evaluation sequences are the same at every point, so errors of neighbouring points agree more
-    than independent ones would.
-    """
+    """The run in a ``log.h5``, and its settings from ``config.json`` beside it."""
     import h5py
 
     from ..settings.names import settings_of_reference
@@ -159,7 +154,7 @@ def _curve(
     restarts: NDArray[np.intp] | None,
     notes: list[str],
 ) -> RawCurve:
-    """Means and standard errors of one metric, read in blocks of rows."""
+    """Means over an evaluation's sequences and their standard errors, read in blocks of rows."""
     _plausible(data)
     if data.ndim != 2:
         raise LogError(f"{data.name} has shape {data.shape}, expected (evaluation, sequence)")

@@ -81,29 +81,24 @@ def small_settings(name: str) -> dict[str, Any]:
     }
 
 
-def published_table(name: str) -> bytes:
-    """The tidy table of one published run, as CSV."""
-    _row(_PUBLISHED_TABLE, name)  # refuses unknown names
-    return (resources.files("coopetition.data") / "curves" / f"{name}.csv").read_bytes()
-
-
-def published_notes(name: str) -> tuple[str, ...]:
-    """What is worth knowing about one published run."""
-    notes = _row(_PUBLISHED_TABLE, name)["notes"].split(";")
-    return tuple(note.strip() for note in notes if note.strip())
-
-
-def published_source(name: str) -> dict[str, Any]:
-    """Where one published run was read from: publication, figure, bound of the error."""
+def shipped_run(source: str) -> tuple[bytes, dict[str, Any], tuple[str, ...], dict[str, Any]]:
+    """The table (CSV), settings, notes and origin of ``published:NAME`` or ``cpu:NAME``."""
+    name = source.split(":", 1)[1]
+    if source.startswith(SMALL):
+        return _small_table(name), small_settings(name), (), {"format": "small"}
     row = _row(_PUBLISHED_TABLE, name)
-    return {
+    table = (resources.files("coopetition.data") / "curves" / f"{name}.csv").read_bytes()
+    notes = tuple(note.strip() for note in row["notes"].split(";") if note.strip())
+    origin = {
+        "format": "published",
         "publication": f"arXiv {json.loads(_text('sources.json'))['publication']['arxiv']}",
         "figure": row["figure"],
         "digitisation_error_max": float(row["digitisation_error_max"]),
     }
+    return table, published_settings(name), notes, origin
 
 
-def small_table(name: str) -> bytes:
+def _small_table(name: str) -> bytes:
     """The tidy table of one small run, as CSV, with the standard errors √(p(1 − p)/n)."""
     _row(SETTINGS_TABLE, name)  # refuses unknown names
     if name not in _points():

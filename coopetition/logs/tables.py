@@ -25,9 +25,9 @@ TIDY = ("evaluator", "metric", "value")
 def raw_runs(table: pd.DataFrame, columns: Columns | None, *, name: str) -> list[RawRun]:
     """The runs in a table, tidy or wide.
 
-    A tidy table has the columns ``evaluator, metric, sequences, value`` (also ``run, sem, n``), a
-    wide one ``sequences`` and a column for each curve, named after its evaluator (and metric:
-    ``flip``, ``flip/loss``, ``flip_loss``). ``columns`` says where the names are others.
+    A tidy table has the columns ``evaluator, metric, sequences, value`` (and ``run, sem, n``), a
+    wide one ``sequences`` and a column a curve, such as ``flip`` or ``flip/loss``. ``columns``
+    gives other names.
     """
     if table.empty:
         raise LogError(f"{name}: the table has no rows; give a log that has been written to")
@@ -82,8 +82,8 @@ def _tidy(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
 def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
     """Runs in a table of one column a curve."""
     for places in _runs_in_columns(table, columns):
-        named = (*places.curves.values(), *places.sem.values(), *places.n.values())
-        unread = _unread(table, {columns.sequences, columns.run, *named})
+        used = (*places.curves.values(), *places.sem.values(), *places.n.values())
+        unread = _unread(table, {columns.sequences, columns.run, *used})
         for run, rows in _by_run(table, columns, name if places.run is None else places.run):
             sequences = _sequences(table, columns)[rows]
             curves = tuple(
@@ -98,7 +98,10 @@ def _wide(table: pd.DataFrame, columns: Columns, name: str) -> Iterator[RawRun]:
                 )
                 for key, column in places.curves.items()
             )
-            yield RawRun(name=run, curves=_without_gaps(curves), notes=places.notes, unread=unread)
+            # rows in which no curve has a value log something else
+            present = np.any([np.isfinite(curve.values) for curve in curves], axis=0)
+            curves = tuple(curve.take(present) for curve in curves)
+            yield RawRun(name=run, curves=curves, notes=places.notes, unread=unread)
 
 
 def _unread(table: pd.DataFrame, read: Collection[str | None]) -> pd.DataFrame:
@@ -176,12 +179,6 @@ def _named_columns(table: pd.DataFrame, columns: Columns) -> _RunColumns:
     notes = [f"column {c!r} was read as {name}" for c, name in renamed.items() if c != name]
     notes += [f"columns not read: {', '.join(unread[:20])}"] if unread else []
     return _RunColumns(run=None, curves=column_of, notes=tuple(notes))
-
-
-def _without_gaps(curves: tuple[RawCurve, ...]) -> tuple[RawCurve, ...]:
-    """The curves without rows in which none of them has a value: those log something else."""
-    logged = np.any([np.isfinite(curve.values) for curve in curves], axis=0)
-    return tuple(curve.take(logged) for curve in curves)
 
 
 def _by_run(

@@ -13,7 +13,8 @@ from ..errors import CoopetitionError, LogError
 from ..files import provenance, write_atomically
 from ..fitting import holds_fits
 from ..logs import Columns, read_curves
-from ..logs.reading import SHIPPED, run_folders
+from ..logs.reading import run_folders
+from ..logs.shipped_runs import SHIPPED
 from .sections import Section, holds_proposals, of_curves, of_fits, of_proposals
 
 OnePath = str | os.PathLike[str]

@@ -54,11 +54,11 @@ def correlation(
     one_says = np.isnan(a) != np.isnan(b)
     apart = scale * (np.nan_to_num(a) - np.nan_to_num(b))
     wider = 1.0 + one_says * (scale * np.array(list(unknown.values()))) ** 2
-    near = np.exp(-0.5 * np.sum(apart**2 / wider, axis=-1)) / np.sqrt(np.prod(wider, axis=-1))
-    alike = np.array([[one[0] == other[0] for other in second] for one in first])
+    smooth = np.exp(-0.5 * np.sum(apart**2 / wider, axis=-1)) / np.sqrt(np.prod(wider, axis=-1))
+    same_kind = np.array([[one[0] == other[0] for other in second] for one in first])
     same = np.array([[one == other for other in second] for one in first])
     shape = (len(first), len(second))  # of empty lists too
-    return np.asarray((1 - OWN) * near * alike.reshape(shape) + OWN * same.reshape(shape))
+    return np.asarray((1 - OWN) * smooth * same_kind.reshape(shape) + OWN * same.reshape(shape))
 
 
 def _values(combinations: Sequence[Combination], count: int) -> Array:

@@ -129,9 +129,9 @@ def optimum_of(
         theta = bounded_least_squares(
             evaluate, start, limits, evaluations=evaluations, ftol=1e-6, xtol=1e-6, gtol=1e-6
         ).x
-        away = root @ (theta - mean)
+        deviation = root @ (theta - mean)
         likelihood = log.log_likelihood(theory.curves(theta[None], log.times))[0]
-        optima.append((0.5 * float(away @ away) - float(likelihood), theta))
+        optima.append((0.5 * float(deviation @ deviation) - float(likelihood), theta))
     if not optima:
         raise FitError(f"no start to fit run {log.run} from")
     return min(optima, key=lambda optimum: optimum[0])[1]

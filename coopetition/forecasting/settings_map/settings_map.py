@@ -169,7 +169,7 @@ class SettingsMap(ReadOnlyArrays):
     def nearby(
         self, values: Mapping[str, float | None]
     ) -> tuple[dict[str, float | None], tuple[str, ...]]:
-        """Covariates clipped to the runs' range, extended by `BEYOND`, and the names of clipped ones.
+        """Covariates clipped to `BEYOND` past the runs' range, and the names of clipped ones.
 
         An effect seen over a few doublings of classes need not hold for ten. Time scales are left.
         """
@@ -219,8 +219,8 @@ class SettingsMap(ReadOnlyArrays):
                 f"{', '.join(far)}: far from all runs of the map, predicted as if nearer; "
                 "calibrate a map on runs like yours"
             )
-        _, left = self.offset_weights(combination(kind, values))
-        variance = variance + left * (self.priors.settings_reach * moves) ** 2
+        _, remainder = self.offset_weights(combination(kind, values))
+        variance = variance + remainder * (self.priors.settings_reach * moves) ** 2
         if kind not in (BASE_KIND, *self.kinds):
             variance = variance + (self.priors.kind_reach * moves) ** 2
         if kind not in {run.kind for run in self.runs}:

@@ -70,8 +70,8 @@ def load_map(path: str | os.PathLike[str]) -> SettingsMap:
         priors, new = completed(stored.priors, current_priors(theory))
     except ValueError as error:
         raise CoopetitionError(f"{path} cannot be used ({error}); {REMEDY}") from error
-    own = tuple(parameter.name for parameter in stored.priors.parameters)
-    if not stored.parameters == own == parameter_names(theory):
+    names = tuple(parameter.name for parameter in stored.priors.parameters)
+    if not stored.parameters == names == parameter_names(theory):
         raise CoopetitionError(f"{path} is of other parameters of {theory.name}; {REMEDY}")
     provenance = stored.provenance
     if new:

@@ -110,8 +110,8 @@ def fit_correction(runs: Sequence[RunInformation]) -> VerdictCorrection | None:
 
 def _row(values: Mapping[str, float | None], horizon: float) -> dict[str, float]:
     """Covariates, unknown ones 0, and the logarithm of the horizon."""
-    known = {covariate.name: values.get(covariate.name) or 0.0 for covariate in COVARIATES}
-    return {**known, HORIZON: math.log(horizon)}
+    row = {covariate.name: values.get(covariate.name) or 0.0 for covariate in COVARIATES}
+    return {**row, HORIZON: math.log(horizon)}
 
 
 def _logarithms(chances: Mapping[str, float]) -> Array:

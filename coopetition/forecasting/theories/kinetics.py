@@ -67,8 +67,8 @@ def _growth(weight: Array, selectivity: Array, decay: Array) -> tuple[Array, Arr
     for step, inner, outer in zip(steps, *pulls, strict=True):
         share = INNER * step
         halfway = _weight(w**2 / 2 + share, share * inner)
-        known = w**2 / 2 + (step - share) * (1 - inner * halfway)
-        w = _weight(np.maximum(known, 0.0) + share, share * outer)
+        energy = w**2 / 2 + (step - share) * (1 - inner * halfway)
+        w = _weight(np.maximum(energy, 0.0) + share, share * outer)
         weights.append(w)
     speed = np.array(weights)
     # dβ = w ds, and in s the trapezoidal rule is good even where w starts from nothing

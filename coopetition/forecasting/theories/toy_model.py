@@ -67,15 +67,15 @@ class ToyTheory:
         self._strategies = model.strategy_names
         self.evaluators = tuple(e for e, need in NEEDS.items() if need <= set(self._strategies))
         self._table = OutputTable(self._ode, [(e, ACCURACY) for e in self.evaluators])
-        held = gauge(model, [f"S_{v}" for v in model.vectors])
+        fixed_by_gauge = gauge(model, [f"S_{v}" for v in model.vectors])
         moved: dict[str, tuple[str, ...]] = {RATE: (RATE,)}  # what each parameter of θ moves
         groups = interchangeable(model)
-        for alike in groups:
-            free = tuple(f"n_{v}" for v in alike if f"n_{v}" not in held)
+        for group in groups:
+            free = tuple(f"n_{v}" for v in group if f"n_{v}" not in fixed_by_gauge)
             if free:  # named after one that moves, not after one that the gauge holds
                 moved[free[0]] = free
         moved |= {name: (name,) for name in model.parameters}
-        moved |= {f"x_{alike[0]}": tuple(f"x_{v}" for v in alike) for alike in groups}
+        moved |= {f"x_{group[0]}": tuple(f"x_{v}" for v in group) for group in groups}
         gains = [f"gain_{s}" for s in self._strategies]
         gains += [f"flip_factor_{s}" for s in self._strategies]
         self.parameters = theory_parameters({n: _prior(n, model) for n in (*moved, *gains)})
