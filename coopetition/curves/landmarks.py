@@ -68,9 +68,9 @@ class Landmarks:
     final
         Last value of every curve: by evaluator for its accuracy, by ``evaluator/metric`` else.
     horizon
-        Last sequences of the flip curve as it was logged: nothing is said beyond.
+        Last sequences of the logged flip curve; landmarks beyond are unknown.
     level
-        Probability with which an interval is meant to hold the true value.
+        Coverage of the intervals, between 0 and 1.
     notes
         Those of the curves, how these were smoothed and what was missing.
     """

@@ -198,7 +198,7 @@ def _standard_errors(curve: Curve) -> Array | None:
         counts = np.full(len(curve), np.nan) if curve.n is None else curve.n
         has_n = np.isfinite(counts) & (counts > 0)
         n = np.where(has_n, counts, _implied_count(curve.values, sem))
-        with np.errstate(invalid="ignore"):  # 0 · inf, where nothing tells n
+        with np.errstate(invalid="ignore"):  # 0 · inf, where n is unknown
             inside = np.where(np.isfinite(n), (curve.values * n + 1) / (n + 2), curve.values)
         binomial = np.sqrt(inside * (1 - inside) / n)
         errors = np.where(has_n | (errors < typical / 10), np.maximum(errors, binomial), errors)

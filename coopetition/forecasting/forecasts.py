@@ -27,7 +27,7 @@ from .result import Band, Forecast
 from .reweighting import corrected_verdicts, require_enough
 from .theories.theory import Theory
 
-if TYPE_CHECKING:  # the map's folder stands below: it is calibrated with this one's theories
+if TYPE_CHECKING:  # settings_map imports this folder
     from ..settings.training import TrainingSettings
     from .settings_map import SettingsMap
 
@@ -58,7 +58,7 @@ def forecast(
     Parameters
     ----------
     curves
-        The log. Its settings choose the prior; nothing after ``until`` is looked at.
+        The log. Its settings choose the prior; nothing after ``until`` is used.
     settings_map
         The map to predict from. The run itself is left out of it, or the forecast would have seen
         the future; others of the same log stay.

@@ -12,8 +12,7 @@ from ..arrays import ReadOnlyArrays
 
 Array = NDArray[np.float64]
 
-# Few runs tell how much runs differ, so the distribution has the tails of one whose variance is
-# known from about as many
+# degrees of freedom: how much runs differ is estimated from about as many runs
 FREEDOM = 6.0
 
 
@@ -36,7 +35,7 @@ class ParameterPrior(ReadOnlyArrays):
     origin
         The log's count of sequences at which training began.
     notes
-        What the settings did not say, a sentence each.
+        What the settings left open, a sentence each.
     """
 
     names: tuple[str, ...]

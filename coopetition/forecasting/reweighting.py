@@ -19,13 +19,13 @@ from ..errors import CoopetitionError
 from .paths import flip_paths
 from .prior import ParameterPrior
 
-if TYPE_CHECKING:  # the map's folder stands below: it is calibrated with this one's theories
+if TYPE_CHECKING:  # settings_map imports this folder
     from .settings_map import SettingsMap
 
 Array = NDArray[np.float64]
 
 FROM_SETTINGS = 1000  # paths from settings alone, beside those that follow a log
-LEAST_SHARE = 0.5  # of the draws whose paths must be numbers
+LEAST_SHARE = 0.5  # of the draws, whose simulations must succeed
 
 
 def corrected_verdicts(

@@ -15,7 +15,7 @@ from .restarts import LARGEST_FRACTION, RawCurve, RawRun, in_order, several_runs
 
 Array = NDArray[np.float64]
 
-ROUNDING = 0.01  # how far beyond [0, 1] an accuracy may lie and still be meant as 0 or 1
+ROUNDING = 0.01  # how far beyond [0, 1] rounding may take an accuracy
 STRAY = 0.1  # share of a curve's points above 1 up to which it is not taken for per cent
 LEAST_PER_CENT = 20.0  # some in-context accuracy exceeds this: chance is 50 %
 CHANCE = 0.5  # between the two labels of a context

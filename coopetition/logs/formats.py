@@ -1,6 +1,6 @@
 """The formats of logs: how each is recognised by its contents, and what reads it.
 
-A reader takes the file, what the user says of its columns, and a name for a run without one.
+A reader takes the file, the columns as the user names them, and a name for a run without one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RATIO = 1000  # by which text shrinks at most
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RawLog:
-    """What stands in a log: its runs, its notes, and settings where the format holds them."""
+    """The content of a log: its runs, notes, and settings where the format holds them."""
 
     runs: list[RawRun]
     notes: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from .tables import raw_runs
 from .tensorboard_log import PATTERN, checksum, event_files
 
 TENSORBOARD = "tensorboard"  # folder of event files in a run's folder
-FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in the order they are looked for
+FOLDER_LOGS = ("curves.csv", "curves.parquet", "log.h5")  # in order of preference
 SUFFIXES = ("", ".gz", ".zst")
 
 
@@ -42,9 +42,9 @@ def read_curves(
         ``step``); any of them also as gzip or zstd. Or a run's folder with ``curves.csv``,
         ``curves.parquet``, ``log.h5`` or event files in it, or a folder with such folders at any
         depth. Or ``published:NAME``, one of `published_runs`, or ``cpu:NAME``, one of `small_runs`.
-        The format is told by the contents.
+        The format is recognised by the contents.
     columns
-        Which column holds what, where their names don't say it, as in
+        Which column holds what, where the names don't show it, as in
         ``"flip=eval_flip,sequences=step*32"`` or a mapping of the same; see `parse_columns`.
     run
         The one run to return, where there are several.
@@ -53,7 +53,7 @@ def read_curves(
     -------
     tuple of Curves
         In the order of the file, with `Curves.source` (path, sha256, format, and ``columns`` and
-        ``run`` where they were needed to find the run) and `Curves.notes` (what had to be handled).
+        ``run`` where they were needed to find the run) and `Curves.notes` (what was mended).
 
     Raises
     ------

@@ -85,7 +85,7 @@ def _plausible(data: h5py.Dataset) -> h5py.Dataset:
 
 
 def _config(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """What stands in ``config.json`` beside the log."""
+    """The content of ``config.json`` beside the log, and a note if it is missing."""
     beside = path.parent / "config.json"
     if not beside.exists():
         return {}, [f"no {beside.name} beside the log: the settings are not known"]
@@ -101,7 +101,7 @@ def _config(path: Path) -> tuple[dict[str, Any], list[str]]:
 def _batch_size(
     log: h5py.File, config: dict[str, Any], columns: Columns | None, notes: list[str]
 ) -> float:
-    """Sequences in one iteration: 1, as the reference counts, unless the log says otherwise."""
+    """Sequences in one iteration: 1, as the reference counts, unless the log shows steps."""
     if columns is not None and columns.batch_size != 1:
         return columns.batch_size
     batch_size = config.get("train_bs")

@@ -156,7 +156,7 @@ def telling_column(run: RawRun, rows: Rows, sequences: Array) -> str | None:
 
 
 def _groups(column: pd.Series, rows: Rows) -> list[Rows]:
-    """For each entry of a column in some rows, the places among them at which it stands."""
+    """The places among some rows of each distinct entry of a column."""
     labels = np.array([str(value) for value in column.to_numpy()[rows]])
     return [np.flatnonzero(labels == label) for label in dict.fromkeys(labels)]
 

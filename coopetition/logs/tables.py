@@ -121,7 +121,7 @@ class _RunColumns:
 
 
 def _runs_in_columns(table: pd.DataFrame, columns: Columns) -> list[_RunColumns]:
-    """Where each run's curves stand: as the user says, or as the columns' names tell."""
+    """The columns of each run: those the user names, or those named after evaluators."""
     if not columns.curves:
         return [_named_columns(table, columns)]
     present = [str(column) for column in table.columns]
@@ -197,7 +197,7 @@ def _by_run(
 
 
 def _groups(codes: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Each distinct code, in order of appearance, and the indices at which it stands."""
+    """Each distinct code, in order of appearance, and its indices."""
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     groups = np.split(order, starts[1:]) if len(order) else []

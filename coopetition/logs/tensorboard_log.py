@@ -96,7 +96,7 @@ def read_events(files: Sequence[Path], columns: Columns | None) -> pd.DataFrame:
                 "the events' steps were taken for sequences; if they count optimizer steps, say "
                 "--columns sequences=step*BATCH_SIZE"
             )
-    if columns is not None:  # which may name this one
+    if columns is not None:  # they may name ``step``
         if STEP in tags:
             notes.append("tag 'step' was not read: the events' own steps are")
         table[STEP] = steps
@@ -109,7 +109,7 @@ def _scalars(file: Path, notes: list[str], others: set[str]) -> Iterator[tuple[s
     from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
     from tensorboard.util import tensor_util
 
-    kinds: dict[str, str] = {}  # by tag: only its first entry says what it is
+    kinds: dict[str, str] = {}  # by tag: only its first entry has the kind
     read = 0
     for event in LegacyEventFileLoader(str(file)).Load():
         read += 1

@@ -89,9 +89,8 @@ def calibrate(
     Returns
     -------
     SettingsMap
-        Runs it could not use are named in `SettingsMap.excluded`; what the runs cannot teach,
-        because they differ in nothing, in `SettingsMap.warnings` and under ``warnings`` in its
-        provenance.
+        Unusable runs are named in `SettingsMap.excluded`; what the runs cannot determine, because
+        their settings are equal, in `SettingsMap.warnings` and its provenance.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What one run says: of its parameters by its log, of the map by its verdicts.
+"""What one run shows of its parameters, by its log, and of the map, by its verdicts.
 
 A run's θ maximises log p(log | θ) − ½ (θ − m)ᵀ Ω (θ − m), with the map's prediction m, by least
 squares with exact derivatives; near there the log-likelihood is stored as a quadratic form.
@@ -50,7 +50,7 @@ class VerdictRecord:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RunInformation(ReadOnlyArrays):
-    """What one run's log says about its parameters, near its optimum.
+    """The information in one run's log on its parameters, near its optimum.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ class SettingsMap(ReadOnlyArrays):
 
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What the runs cannot teach, a sentence each."""
+        """What the runs cannot determine, a sentence each."""
         own = len(self.runs) / (len(self.runs) + GUESS_WEIGHT)
         names = [run.run for run in self.runs]
         return too_alike(names, [run.combination for run in self.runs], own)
