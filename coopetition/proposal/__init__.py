@@ -1,15 +1,14 @@
 """Settings in which in-context learning should last; the verb is `propose`.
 
 `boundary` maps where it stops lasting, `most_informative` finds the run worth making next,
-`with_runs` adds what new runs say to a map.
+`with_runs` adds runs to a map.
 """
 
 from .base import BaseLog
-from .candidates import Candidate, candidates
 from .design import Experiment, most_informative
 from .map_updates import with_runs
 from .mechanism import Mechanism, mechanism
-from .moves import Move, default_moves, parse_move
+from .moves import Candidate, Move, candidates, default_moves, parse_move
 from .outcome_regression import OutcomeRegression, regress_outcomes
 from .result import Proposal, Proposals, Screened
 from .screening import Boundary, boundary

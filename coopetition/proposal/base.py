@@ -1,4 +1,4 @@
-"""What proposals start from: a base's settings, what its own log shows, and what can be trained."""
+"""The base that proposals change: its settings, its own log, and what can be trained from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BaseLog:
 
     run: str
     verdict: Verdict  # at the end of its flip curve
-    sequences: float  # where that is
+    sequences: float  # where that curve ends
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -37,7 +37,7 @@ class BaseLog:
 
 
 def base_log(curves: Curves) -> BaseLog | None:
-    """What a log shows; None where it holds no two points of flip accuracy."""
+    """The verdict of a log; None if it has fewer than two points of flip accuracy."""
     flip = curves.accuracy("flip")
     if flip is None or len(flip) < 2:
         return None
@@ -45,14 +45,13 @@ def base_log(curves: Curves) -> BaseLog | None:
 
 
 def base_settings(base: Mapping[str, Any] | TrainingSettings) -> dict[str, Any]:
-    """The base by short names alone, with its kind of data told by name.
+    """The base by short names, with its kind of data.
 
-    Curves of our trainer keep the whole settings file under ``original``, which would go on
-    saying what a changed setting was before.
+    Without ``original``: it holds the whole settings file, which changes would contradict.
     """
     base = short_names(base)
-    kept = {name: value for name, value in base.items() if name != "original"}
-    return {**kept, "data_kind": data_kind(base)}
+    named = {name: value for name, value in base.items() if name != "original"}
+    return {**named, "data_kind": data_kind(base)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class Base:
 def base_of(logs: Sequence[Curves], settings: Path | None) -> Base:
     """The base that a settings file describes, else the run of the first log.
 
-    Beside a settings file the first log is the base's only where it has no settings of its own.
+    With a settings file, the first log counts as the base's own only if it has no settings.
     """
     first = logs[0] if logs else None
     if settings is not None:
@@ -86,16 +85,16 @@ def base_of(logs: Sequence[Curves], settings: Path | None) -> Base:
 
 
 def require_trainable(base: Base, moves: Sequence[Move], *, written: bool) -> tuple[str, ...]:
-    """Refuse moves to settings that cannot be trained, and files that would train other settings.
+    """Refuse moves to settings that cannot be trained, or that settings files would not train.
 
-    Predictions are made for the base by short names, settings files (where they are ``written``)
-    from the full one. That only the data are others (those of published runs are not made by our
-    trainer) is returned as a note, not refused.
+    Predictions are for the base's short names; settings files, if ``written``, change its full
+    settings. If only the data differ (our trainer cannot make those of published runs), a note is
+    returned.
     """
-    strange = unusable(base.short)
-    if strange is not None:
+    reason = unusable(base.short)
+    if reason is not None:
         raise ValueError(
-            f"the base was {strange}: maps do not describe such training; give another base, its "
+            f"the base was {reason}: maps do not describe such training; give another base, its "
             "log or --settings BASE.yaml"
         )
     short = base_settings(base.short)
@@ -109,13 +108,14 @@ def require_trainable(base: Base, moves: Sequence[Move], *, written: bool) -> tu
             if differences.keys() - {"data_kind"}:
                 listed = "; ".join(f"{name}: {text}" for name, text in differences.items())
                 raise ValueError(
-                    "predictions would be for other settings than the files of -o train "
+                    "the settings files of -o would train other settings than those predicted "
                     f"({listed}); {REMEDY}"
                 )
     predicted, trained = data_kind(base.short), data_kind(short_names(base.full))
     if not written or predicted == trained:
         return ()
     return (
-        f"predicted for data of kind {predicted}, as the base's; the settings files train on "
-        f"{trained} ones, where probabilities may be others; to have these predicted, {REMEDY}",
+        f"predicted for data of kind {predicted}, like the base's; the settings files "
+        f"train on data of kind {trained}, where probabilities may differ; to predict for those, "
+        f"{REMEDY}",
     )

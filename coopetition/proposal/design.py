@@ -1,6 +1,6 @@
-"""Experiment design: the run whose log would sharpen the map most.
+"""Experiment design: the run whose log would teach the map most.
 
-A run at covariates z whose log determines its parameters with information H adds to the effects'
+A run at covariates z whose log carries information H about its parameters adds to the effects'
 precision the term (Ω − Ω (H + Ω)⁻¹ Ω) ⊗ z zᵀ, Ω⁻¹ the variance of runs' own deviations
 (`coopetition.forecasting.settings_map.regression`). By the determinant lemma the effects' entropy
 falls by
@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..curves.curve import Curve, Curves
 from ..dynamics.readout import ACCURACY
 from ..fitting.multistart import one_blas_thread
@@ -30,10 +30,8 @@ from ..forecasting.settings_map import SettingsMap
 from ..settings.covariates import covariates, data_kind
 from ..settings.training import TrainingSettings
 from .base import base_settings
-from .candidates import Candidate
+from .moves import Candidate
 from .screening import require_begun
-
-Array = NDArray[np.float64]
 
 POINTS = 25  # of the log that such a run would leave
 USUAL = 1  # index of λ = 1 among the discrepancy's scales
@@ -41,10 +39,10 @@ USUAL = 1  # index of λ = 1 among the discrepancy's scales
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A run and what it would teach."""
+    """A run and what it would teach the map."""
 
-    candidate: Candidate  # its settings' changes
-    gain: float  # fall of the entropy of the map's effects, in nats
+    candidate: Candidate  # the changes of its settings
+    gain: float  # by which the entropy of the map's effects would fall, in nats
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -59,15 +57,12 @@ class Experiment:
 def gains(
     settings_map: SettingsMap, settings: Sequence[Mapping[str, Any]], *, budget: float
 ) -> tuple[float, ...]:
-    """What a run at each of the settings would teach of the effects, in nats; 0 if it would fail.
-
-    The medians' trajectories of runs with the same head start fill one batch.
-    """
+    """Information gain about the effects of a run at each settings, in nats; 0 if it would fail."""
     nats = [0.0] * len(settings)
     with one_blas_thread():
         priors = [settings_map.predict(one) for one in settings]
         require_begun(priors, budget)
-        for origin in {prior.origin for prior in priors}:
+        for origin in {prior.origin for prior in priors}:  # the runs of a head start in one batch
             members = [i for i, prior in enumerate(priors) if prior.origin == origin]
             medians = np.array([priors[i].mean for i in members])
             times = np.linspace(0.0, budget - origin, POINTS)
@@ -83,10 +78,7 @@ def gains(
 def _information(
     settings_map: SettingsMap, prior: ParameterPrior, expected: Mapping[str, Array], times: Array
 ) -> Array | None:
-    """What a log of the expected accuracies, ``(times,)`` each, would say of θ, ``(k, k)``.
-
-    None where the simulation at the predicted median fails.
-    """
+    """Information ``(k, k)`` about θ in a log of these accuracies ``(times,)``, if finite."""
     if not all(np.all(np.isfinite(values)) for values in expected.values()):
         return None
     curves = {
@@ -108,12 +100,12 @@ def _information(
 
 
 def _gain(settings_map: SettingsMap, settings: Mapping[str, Any], information: Array) -> float:
-    """The fall of the effects' entropy by a log that tells of θ with that information, (k, k)."""
+    """The fall of the effects' entropy by a log with that information ``(k, k)`` about θ."""
     omega = np.diag(1.0 / settings_map.deviation)
-    through = omega - omega @ np.linalg.inv(information + omega) @ omega
+    added = omega - omega @ np.linalg.inv(information + omega) @ omega  # M
     values, _ = settings_map.nearby(covariates(settings))  # as far as effects are relied on
-    _, spread = settings_map.effects.at(settings_map.design(values, data_kind(settings)))
-    _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + through @ spread)
+    _, covariance = settings_map.effects.at(settings_map.design(values, data_kind(settings)))  # V
+    _, log_determinant = np.linalg.slogdet(np.eye(len(omega)) + added @ covariance)
     return 0.5 * float(log_determinant)
 
 
@@ -125,24 +117,23 @@ def most_informative(
     budget: float,
     count: int = 5,
 ) -> tuple[Experiment, ...]:
-    """The candidates that would teach most, the best first.
+    """The candidates whose runs would teach the map most, the best first.
 
     Parameters
     ----------
     base
         Settings by short name, or our trainer's.
     candidates
-        See `coopetition.proposal.candidates`.
+        Such as those of `coopetition.proposal.candidates`.
     settings_map
-        The map to be sharpened.
+        The map to improve.
     budget
         Sequences of the run.
     count
-        How many.
+        Most experiments to return.
     """
     start = base_settings(base)
     nats = gains(settings_map, [one.settings(start) for one in candidates], budget=budget)
-    experiments = [
-        Experiment(candidate=one, gain=gain) for one, gain in zip(candidates, nats, strict=True)
-    ]
+    pairs = zip(candidates, nats, strict=True)
+    experiments = [Experiment(candidate=candidate, gain=gain) for candidate, gain in pairs]
     return tuple(sorted(experiments, key=lambda e: -e.gain)[:count])

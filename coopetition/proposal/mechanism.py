@@ -1,4 +1,4 @@
-"""Why a change of settings should keep ICL: which parameters it moves, and what each does alone."""
+"""Why a change of settings should keep ICL: the parameters it moves, and what each does alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..fitting.symmetry import RATE
 from ..forecasting.settings_map import SettingsMap
 
 SHOWN = 3  # parameters named in words
-LEAST = 0.02  # change of flip at the budget from which a parameter is worth naming
+LEAST = 0.02  # change of flip at the budget that makes a parameter worth naming
 TIMES = 60
 
 MEANINGS: Mapping[str, str] = {
@@ -36,12 +36,12 @@ MEANINGS: Mapping[str, str] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift:
-    """What a change of settings does to the median of one parameter, and this alone to flip."""
+    """How a change of settings moves the median of one parameter, and what that alone does."""
 
     parameter: str
     before: float
     after: float
-    flip: float  # accuracy at the budget if no other parameter changed
+    flip: float  # flip accuracy at the budget if only this parameter changed
 
     def in_words(self) -> str:
         """The parameter, its meaning and its values, after a verb."""
@@ -54,15 +54,15 @@ class Shift:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mechanism:
-    """How a change of settings acts, along the medians of the parameters."""
+    """How a change of settings acts on flip accuracy through the medians of the parameters."""
 
-    flip_before: float  # accuracy at the budget
+    flip_before: float  # flip accuracy at the budget
     flip_after: float
-    shifts: tuple[Shift, ...]  # of every parameter, the one that matters most first
+    shifts: tuple[Shift, ...]  # of all parameters that move, the one that matters most first
     budget: float  # in sequences
 
     def in_words(self, changes: Mapping[str, tuple[float, float]]) -> str:
-        """A sentence or two."""
+        """A sentence on the changes, ``(before, after)`` by setting."""
         subject = " and ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in changes.items())
         ending = "" if len(changes) > 1 else "s"
         effects = [
@@ -72,7 +72,7 @@ class Mechanism:
         ][:SHOWN]
         moved = "; ".join(effects) or f"move{ending} no parameter that matters alone"
         return (
-            f"{subject} {moved}; at the medians flip at {self.budget:,.0f} sequences goes from "
+            f"{subject} {moved}; at the medians, flip at {self.budget:,.0f} sequences goes from "
             f"{self.flip_before:.2f} to {self.flip_after:.2f}."
         )
 
@@ -84,16 +84,16 @@ def mechanism(
     *,
     budget: float,
 ) -> Mechanism:
-    """Compare the medians of the parameters at two settings, and what each difference does.
+    """Compare the medians of the parameters at two settings, and the effect of each difference.
 
     Parameters
     ----------
     settings_map
         From settings to parameters.
     base, settings
-        Before and after, by short name.
+        Settings before and after, by short name.
     budget
-        Sequences at which flip is compared.
+        Sequences at which flip accuracy is compared.
 
     Examples
     --------
@@ -124,9 +124,4 @@ def mechanism(
     ]
     # those that move flip most first; among equals, those that move most
     shifts.sort(key=lambda s: (-round(abs(s.flip - flips[0]), 3), -abs(np.log(s.after / s.before))))
-    return Mechanism(
-        flip_before=flips[0],
-        flip_after=flips[1],
-        shifts=tuple(shifts),
-        budget=budget,
-    )
+    return Mechanism(flip_before=flips[0], flip_after=flips[1], shifts=tuple(shifts), budget=budget)

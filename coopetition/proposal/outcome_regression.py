@@ -4,8 +4,8 @@ Multinomial logistic regression with a normal prior on its weights,
 
     log p(v | z) = w_v · z − log Σ_u exp(w_u · z),   w_v ~ N(0, τ²),
 
-z the covariates of `coopetition.forecasting.settings_map` that differ between the runs,
-standardised, and a constant (whose prior is wide). It predicts no curves and gives no reasons: a
+where z are the standardised covariates of `coopetition.forecasting.settings_map` that differ
+between the runs, and a constant with a wide prior. It predicts no curves and gives no reasons: a
 map that does not beat it has learnt nothing from its theory.
 """
 
@@ -18,9 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import ReadOnlyArrays
+from ..arrays import Array, ReadOnlyArrays
 from ..curves.verdicts import VERDICTS, verdict
 from ..errors import unknown_name
 from ..forecasting.settings_map import SettingsMap, small_map
@@ -28,24 +27,23 @@ from ..forecasting.settings_map.logistic import Scaling, fit_multinomial, softma
 from ..logs import read_curves, small_runs
 from ..settings.covariates import covariates
 
-Array = NDArray[np.float64]
 Opinion = Callable[[Mapping[str, Any]], Mapping[str, float]]  # verdicts' probabilities at settings
 
 WIDTH = 1.5  # τ: one standard deviation of a covariate moves odds by up to about e^3
 CONSTANT_WIDTH = 5.0
-BEYOND = 2.0  # factor outside the horizons of the runs up to which their verdicts say something
+BEYOND = 2.0  # factor beyond the horizons of the runs up to which the regression is used
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class OutcomeRegression(ReadOnlyArrays):
-    """A fitted regression."""
+    """A fitted regression of verdicts on settings."""
 
     scaling: Scaling  # of the covariates used
     weights: Array  # (verdicts, covariates + 1), the constant's last
-    horizons: tuple[float, float] | None = None  # least and greatest of its runs, if they say
+    horizons: tuple[float, float] | None = None  # shortest and longest of its runs, if they say
 
     def knows(self, horizon: float) -> bool:
-        """Whether the horizon is no further than a factor of 2 outside those of the runs."""
+        """Whether the horizon is within a factor of 2 of those of the runs."""
         if self.horizons is None:
             return True
         shortest, longest = self.horizons
@@ -58,7 +56,7 @@ class OutcomeRegression(ReadOnlyArrays):
 
 
 def features(settings: Mapping[str, Any]) -> dict[str, float]:
-    """The covariates, unknown ones 0, and log(1 + horizon), 0 where settings do not say."""
+    """The covariates and log(1 + horizon); 0 for what settings do not say."""
     values = {name: value or 0.0 for name, value in covariates(settings).items()}
     horizon = settings.get("horizon")
     values["horizon"] = math.log1p(horizon if isinstance(horizon, int | float) else 0.0)
@@ -75,14 +73,14 @@ def regress_outcomes(
     settings
         Of the runs, by short name; ``horizon`` may say to how many sequences the verdict refers.
     verdicts
-        What became of ICL in each.
+        Of the runs.
     width
-        τ.
+        The prior's standard deviation τ.
 
     Raises
     ------
     ValueError
-        If there are no runs, as many verdicts as runs are not given, or one is unknown.
+        If there are no runs, runs and verdicts differ in number, or a verdict is unknown.
 
     Examples
     --------
@@ -113,11 +111,7 @@ def regress_outcomes(
 
 @functools.cache
 def small_regression() -> OutcomeRegression:
-    """The regression over the small runs.
-
-    On these it is right more often than the map (``benchmarks/RESULTS.md``); it gives no curves and
-    no reasons.
-    """
+    """The regression on the small runs, right more often than the map (`benchmarks/RESULTS.md`)."""
     runs = [read_curves(f"cpu:{name}")[0] for name in small_runs()]
     return regress_outcomes(
         [{**curves.settings, "horizon": curves.last_sequence} for curves in runs],
@@ -126,7 +120,7 @@ def small_regression() -> OutcomeRegression:
 
 
 def second_opinion(settings_map: SettingsMap, budget: float) -> Opinion | None:
-    """What the small runs' regression says beside their own map, if it knows such a budget."""
+    """The small runs' regression, beside their own map and for budgets that it knows."""
     if settings_map is not small_map() or not small_regression().knows(budget):
         return None
     return small_regression().predict

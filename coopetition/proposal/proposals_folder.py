@@ -1,4 +1,4 @@
-"""A folder of proposals: settings, predictions that stay as they are, and what came of them.
+"""A folder of proposals: settings, predictions that are never rewritten, and verdicts.
 
 ``NAME.yaml`` and ``NAME.curves.csv`` of each proposal, ``proposals.json``, ``frontier.csv`` and
 ``map.json`` are written by `propose`; ``runs/NAME`` and ``verdicts.json`` by `verify`.
@@ -31,18 +31,17 @@ if TYPE_CHECKING:
 PREDICTIONS, MAP, FRONTIER = "proposals.json", "map.json", "frontier.csv"
 RUNS, VERDICTS = "runs", "verdicts.json"
 FORMAT = 2  # of predictions and of verdicts
-SEEDS = 1000  # proposals are trained with seeds of their own, from here
+SEEDS = 1000  # the first proposal's seed; each has one of its own
 
 
 def _in_folder(name: str) -> str:
     if not FOLDER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a file or folder here")
+        raise ValueError(f"{name!r} does not name a file or folder in this folder")
     return name
 
 
 Name = Annotated[str, pydantic.AfterValidator(_in_folder)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-Budget = Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
 Probabilities = Annotated[dict[Verdict, Share], pydantic.Field(min_length=len(VERDICT_NAMES))]
 
 
@@ -69,15 +68,15 @@ class _Entry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Predictions:
-    """What ``proposals.json`` must hold."""
+    """The content of ``proposals.json``."""
 
-    budget: Budget
+    budget: Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)]
     proposals: tuple[_Entry, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredVerdict:
-    """A proposal in ``verdicts.json``, of what `Verified.as_dict` writes."""
+    """A proposal in ``verdicts.json``, part of what `Verified.as_dict` writes."""
 
     name: Name
     predicted: Verdict
@@ -92,20 +91,20 @@ class StoredVerdict:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredVerdicts:
-    """What ``verdicts.json`` must hold; ``predictions`` is the checksum of ``proposals.json``."""
+    """The content of ``verdicts.json``."""
 
-    predictions: str
+    predictions: str  # checksum of ``proposals.json``
     results: tuple[StoredVerdict, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredPrediction:
-    """What was predicted of one proposal before it was trained."""
+    """The prediction for one proposal, made before it was trained."""
 
     name: str
     settings: Path  # its settings file
     curves: Path  # its predicted curves: evaluator, metric, sequences, value, lower, upper
-    budget: float  # sequences at which ICL is to be there
+    budget: float  # sequences at which ICL should persist
     level: float  # of the bands
     verdict_probability: Mapping[str, float]
     changes: Mapping[str, tuple[float, float]]  # from and to, by setting
@@ -122,29 +121,24 @@ class StoredPrediction:
         import pandas as pd
 
         numbers = ("sequences", "value", "lower", "upper")
-        kinds = {"evaluator": str, "metric": str, **dict.fromkeys(numbers, float)}
+        types = {"evaluator": str, "metric": str, **dict.fromkeys(numbers, float)}
         try:
-            return pd.read_csv(self.curves, usecols=list(kinds), dtype=kinds)
+            return pd.read_csv(self.curves, usecols=list(types), dtype=types)
         except ValueError as error:
             raise CoopetitionError(
-                f"{self.curves} holds no predicted curves ({error}); propose anew elsewhere"
+                f"{self.curves} holds no predicted curves ({error}); propose into a new folder"
             ) from error
 
 
 def require_new(folder: str | os.PathLike[str]) -> None:
-    """Refuse a folder with predictions, which are never rewritten, or with runs of other ones."""
+    """Refuse a folder that holds predictions, which are never rewritten, or runs or verdicts."""
     folder = Path(folder).expanduser()
-    if (folder / PREDICTIONS).exists():
-        raise ValueError(
-            f"{folder} holds proposals already, and predictions are never rewritten: choose "
-            "another folder"
-        )
+    contents = {PREDICTIONS: "proposals already, and predictions are never rewritten"}
     for name in (RUNS, VERDICTS):
+        contents[name] = f"{name} of other proposals, which may have the same names"
+    for name, content in contents.items():
         if (folder / name).exists():
-            raise ValueError(
-                f"{folder} holds {name} of other proposals, which may bear the same names: choose "
-                "another folder"
-            )
+            raise ValueError(f"{folder} holds {content}: choose another folder")
 
 
 def write_proposals(
@@ -157,26 +151,26 @@ def write_proposals(
     inputs: Iterable[str | os.PathLike[str]] = (),
     sources: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Path]:
-    """Write a folder of proposals; the settings file of each, by its name, is returned.
+    """Write a folder of proposals; returns the settings files by name of the proposal.
 
-    ``base`` is what settings files change; ``settings`` (of the command), ``inputs`` and
-    ``sources`` are what `coopetition.files.provenance` takes. A `ValueError` refuses a folder that
-    holds proposals or what came of others.
+    Settings files are ``base`` with changes; ``settings`` (of the command), ``inputs`` and
+    ``sources`` go to `coopetition.files.provenance`. A `ValueError` refuses a folder that already
+    holds proposals, runs or verdicts.
     """
     import pandas as pd
 
     folder = Path(folder).expanduser()
     require_new(folder)
-    changed = {}
+    changed = []  # made before the folder, so that a refusal leaves nothing behind
     for number, proposal in enumerate(proposals.proposals):
         one = with_short_names(base, {n: to for n, (_, to) in proposal.changes.items()})
         run = one.run.replace(seed=SEEDS + number, sequences=round(proposals.budget))
-        changed[proposal.name] = one.replace(name=proposal.name, run=run)
+        changed.append(one.replace(name=proposal.name, run=run))
     folder.mkdir(parents=True, exist_ok=True)
     files, entries = {}, []
-    for proposal in proposals.proposals:
+    for proposal, to_train in zip(proposals.proposals, changed, strict=True):
         file = files[proposal.name] = folder / f"{proposal.name}.yaml"
-        write_settings(changed[proposal.name], file)
+        write_settings(to_train, file)
         table = folder / f"{proposal.name}.curves.csv"
         write_atomically(table, proposal.forecast.to_table().to_csv(index=False))
         entries.append(
@@ -211,7 +205,7 @@ def write_proposals(
 
 
 def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, ...]:
-    """The predictions in a folder; a `CoopetitionError` where they were changed since, or none."""
+    """The predictions in a folder; a `CoopetitionError` if there are none, or they were changed."""
     folder = Path(folder).expanduser()
     remedy = "propose anew, with coopetition propose -o and another folder"
     stored = read_stored(
@@ -223,7 +217,7 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, 
         for file, digest in ((settings, entry.sha256), (curves, entry.curves_sha256)):
             if not file.is_file() or digest != sha256_of(file):
                 raise CoopetitionError(
-                    f"{file} is not what was predicted: restore it, or propose anew elsewhere"
+                    f"{file} is not what was predicted: restore it, or propose into a new folder"
                 )
         predictions.append(
             StoredPrediction(
@@ -242,9 +236,9 @@ def read_predictions(folder: str | os.PathLike[str]) -> tuple[StoredPrediction, 
 
 
 def read_verdicts(folder: str | os.PathLike[str]) -> StoredVerdicts | None:
-    """What verification wrote of the predictions in a folder; None where it has not yet.
+    """The verdicts in a folder, None if there are none yet.
 
-    A `CoopetitionError` where it is damaged, or of other predictions than those that are there.
+    A `CoopetitionError` refuses damaged ones, and predictions that were changed since.
     """
     folder = Path(folder).expanduser()
     path = folder / VERDICTS
@@ -254,14 +248,14 @@ def read_verdicts(folder: str | os.PathLike[str]) -> StoredVerdicts | None:
     verdicts = read_stored(path, StoredVerdicts, kind="verdicts", number=FORMAT, remedy=remedy)
     if verdicts.predictions != sha256_of(folder / PREDICTIONS):
         raise CoopetitionError(
-            f"{folder / PREDICTIONS} was changed after it was first verified: predictions "
-            "made before a run are not rewritten; restore it"
+            f"{folder / PREDICTIONS} was changed after the first verification, but predictions "
+            "are never rewritten: restore it"
         )
     return verdicts
 
 
 def write_verdicts(folder: Path, predictions: str, results: Mapping[str, Any]) -> None:
-    """Write what came of the predictions with that checksum."""
+    """Write the verdicts of the predictions with that checksum."""
     content = {
         "format": f"coopetition verdicts {FORMAT}",
         **provenance("verify", {}, inputs=[folder / PREDICTIONS]),

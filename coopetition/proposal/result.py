@@ -1,4 +1,4 @@
-"""Results of the verb `propose`: a proposal, and all proposals around a base."""
+"""Results of the verb `propose`: one proposal, and all proposals around a base."""
 
 from __future__ import annotations
 
@@ -9,44 +9,22 @@ from typing import Any
 from ..forecasting import Forecast
 from ..forecasting.result import WORTH_TELLING
 from .base import BaseLog
-from .candidates import Candidate
+from .moves import Candidate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Proposal:
-    """Settings in which ICL is expected to last.
+    """Settings in which ICL is expected to last."""
 
-    Parameters
-    ----------
-    name
-        Of its files.
-    changes
-        From and to, by setting.
-    settings
-        All settings by short name.
-    cost
-        Of the changes.
-    probability_persistent
-        That ICL is persistent at the budget.
-    forecast
-        Predicted curves with bands, landmarks, probabilities of all verdicts.
-    mechanism
-        Why, in words and numbers.
-    second_opinion
-        Probability that ICL is persistent by a regression without a theory, where there is one.
-    notes
-        Warnings that hold for these settings and not for the base, a sentence each.
-    """
-
-    name: str
-    changes: Mapping[str, tuple[float, float]]
-    settings: Mapping[str, Any]
-    cost: float
-    probability_persistent: float
+    name: str  # of its files
+    changes: Mapping[str, tuple[float, float]]  # from and to, by setting
+    settings: Mapping[str, Any]  # all settings by short name
+    cost: float  # of the changes
+    probability_persistent: float  # at the budget
     forecast: Forecast = dataclasses.field(repr=False)
-    mechanism: str
-    second_opinion: float | None = None
-    notes: tuple[str, ...] = ()
+    mechanism: str  # why, in words and numbers
+    second_opinion: float | None = None  # probability of persistent by a regression on settings
+    notes: tuple[str, ...] = ()  # warnings that hold for these settings and not for the base
 
     def as_dict(self, file: str | None = None) -> dict[str, Any]:
         """Plain values for JSON; ``file`` is the settings file."""
@@ -66,12 +44,11 @@ class Proposal:
     def summary(self) -> str:
         """One paragraph."""
         changes = ", ".join(f"{n} {a:g} → {b:g}" for n, (a, b) in self.changes.items())
-        alone, second = self.forecast.theory_probability["persistent"], self.second_opinion
-        others = []
-        if abs(alone - self.probability_persistent) >= WORTH_TELLING:
-            others.append(f"by the theory alone {alone:.2f}")
-        if second is not None:
-            others.append(f"by a regression without a theory {second:.2f}")
+        theory, others = self.forecast.theory_probability["persistent"], []
+        if abs(theory - self.probability_persistent) >= WORTH_TELLING:
+            others.append(f"by the theory alone {theory:.2f}")
+        if self.second_opinion is not None:
+            others.append(f"by a regression without a theory {self.second_opinion:.2f}")
         besides = f" ({', '.join(others)})" if others else ""
         first = (
             f"{self.name}: {changes} (cost {self.cost:.2f}); persistent with probability "
@@ -82,7 +59,7 @@ class Proposal:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Screened:
-    """A candidate with the probabilities of the verdicts from few draws."""
+    """A candidate with verdict probabilities from few draws."""
 
     candidate: Candidate
     verdict_probability: Mapping[str, float]
@@ -95,43 +72,21 @@ class Screened:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Proposals:
-    """Proposals around a base, and the candidates that they were chosen from.
+    """Proposals around a base, and the candidates that they were chosen from."""
 
-    Parameters
-    ----------
-    base
-        Its settings by short name.
-    base_forecast
-        Of the base itself.
-    budget
-        Sequences at which ICL is to be there.
-    sure
-        Probability from which the cheapest is preferred.
-    proposals
-        The best first: the sufficiently probable by cost, then the others by probability.
-    screened
-        All candidates, the cheapest first.
-    notes
-        What a reader has to know, a sentence each.
-    provenance
-        Version, map, seed, settings of the search.
-    base_log
-        What the base's own log shows, where there is one.
-    """
-
-    base: Mapping[str, Any]
+    base: Mapping[str, Any]  # settings by short name
     base_forecast: Forecast = dataclasses.field(repr=False)
-    budget: float
-    sure: float
-    proposals: tuple[Proposal, ...]
-    screened: tuple[Screened, ...] = dataclasses.field(repr=False)
-    notes: tuple[str, ...]
-    provenance: Mapping[str, Any]
-    base_log: BaseLog | None = None
+    budget: float  # sequences at which ICL should persist
+    sure: float  # probability that suffices
+    proposals: tuple[Proposal, ...]  # those that reach it by cost, then the others by probability
+    screened: tuple[Screened, ...] = dataclasses.field(repr=False)  # all candidates, by cost
+    notes: tuple[str, ...]  # what a reader has to know, a sentence each
+    provenance: Mapping[str, Any]  # version, map, moves, seed, draws
+    base_log: BaseLog | None = None  # what the base's own log shows, if there is one
 
     @property
     def base_suffices(self) -> bool:
-        """Whether the base itself is persistent with sufficient probability."""
+        """Whether the base itself is persistent with a probability that suffices."""
         return self.base_forecast.verdict_probability["persistent"] >= self.sure
 
     def as_dict(self, files: Mapping[str, str]) -> dict[str, Any]:
@@ -152,7 +107,7 @@ class Proposals:
         }
 
     def base_as_dict(self) -> dict[str, Any]:
-        """What is expected of the base and what its log shows, plain for JSON."""
+        """The base's forecast and what its log shows, as plain values for JSON."""
         return {
             "verdict_probability": dict(self.base_forecast.verdict_probability),
             "suffices": self.base_suffices,
@@ -161,7 +116,7 @@ class Proposals:
 
     @property
     def frontier(self) -> tuple[Screened, ...]:
-        """Candidates that no cheaper one matches in probability, cheapest first."""
+        """Candidates that are more probable than every cheaper one, the cheapest first."""
         best: list[Screened] = []
         for one in sorted(self.screened, key=lambda s: (s.candidate.cost, -s.persistent)):
             if not best or one.persistent > best[-1].persistent:
@@ -177,7 +132,7 @@ class Proposals:
             lines.append(self.base_log.summary())
         if self.base_suffices:
             lines.append(
-                f"the base reaches the probability of {self.sure:g} that suffices: nothing needs "
+                f"the base reaches the sufficient probability of {self.sure:g}: nothing needs "
                 "changing"
             )
         lines += [f"{i}. {p.summary()}" for i, p in enumerate(self.proposals, start=1)]

@@ -1,6 +1,6 @@
-"""What becomes of ICL at many settings at once, all with the same random numbers.
+"""Verdict probabilities at many settings at once, all with the same random numbers.
 
-The probabilities are those that separate forecasts of the same draws would give.
+They equal those of separate forecasts with the same draws.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import ReadOnlyArrays
-from ..curves.curve import read_only
+from ..arrays import Array, ReadOnlyArrays
 from ..curves.verdicts import verdict_probabilities
 from ..errors import CoopetitionError
 from ..fitting.multistart import one_blas_thread
@@ -25,8 +23,6 @@ from ..forecasting.settings_map import SettingsMap
 from ..settings.training import TrainingSettings
 from .base import base_settings
 from .moves import Move
-
-Array = NDArray[np.float64]
 
 BOUNDARY_DRAWS = 150
 
@@ -40,19 +36,19 @@ def verdict_chances(
     seed: int = 0,
     progress: bool = False,
 ) -> list[Mapping[str, float] | CoopetitionError]:
-    """Probabilities of the verdicts at each settings; an error where most simulations failed."""
+    """Verdict probabilities at each settings; an error where most simulations failed."""
     from tqdm.auto import tqdm
 
     with one_blas_thread():
         priors = [settings_map.predict(one) for one in settings]
         require_begun(priors, budget)
         chances: dict[int, Mapping[str, float] | CoopetitionError] = {}
-        bar = tqdm(total=len(priors), desc="candidates", leave=False, disable=not progress)
-        with bar:
-            for members, flips in flip_path_batches(
-                settings_map.the_theory(), settings_map.discrepancy, priors,
-                horizon=budget, draws=draws, seed=seed,
-            ):  # fmt: skip
+        batches = flip_path_batches(
+            settings_map.the_theory(), settings_map.discrepancy, priors,
+            horizon=budget, draws=draws, seed=seed,
+        )  # fmt: skip
+        with tqdm(total=len(priors), desc="candidates", leave=False, disable=not progress) as bar:
+            for members, flips in batches:
                 for i, flip in zip(members, flips, strict=True):
                     chances[i] = _verdicts(settings[i], settings_map, flip, budget)
                 bar.update(len(members))
@@ -60,27 +56,28 @@ def verdict_chances(
 
 
 def require_begun(priors: Sequence[ParameterPrior], budget: float) -> None:
-    """Refuse a budget that a run's head start reaches already."""
+    """Refuse a budget that does not exceed a run's head start."""
     for prior in priors:
         if not budget > prior.origin:
             raise ValueError(
-                f"budget = {budget:,.0f}: a run with a head start of {prior.origin:,.0f} "
-                "sequences needs more"
+                f"budget = {budget:,.0f}: give more than the head start of {prior.origin:,.0f} "
+                "sequences"
             )
 
 
 def _verdicts(
     settings: Mapping[str, Any], settings_map: SettingsMap, flip: Array, budget: float
 ) -> Mapping[str, float] | CoopetitionError:
-    """Probabilities of the verdicts from predicted flip, shape ``(draws, times)``."""
-    whole = np.isfinite(flip[:, -1])
-    if np.mean(whole) < LEAST_SHARE:
+    """Verdict probabilities from predicted flip ``(draws, times)``."""
+    complete = np.isfinite(flip[:, -1])
+    share = np.mean(complete)
+    if share < LEAST_SHARE:
         return CoopetitionError(
-            f"{100 * (1 - np.mean(whole)):.0f} % of the simulations of a candidate failed before "
+            f"{100 * (1 - share):.0f} % of the simulations of a candidate failed before "
             f"{budget:,.0f} sequences; keep its settings (learning rate, batch size) nearer to "
-            "the base's, or shorten the budget"
+            "the base's, or lower the budget"
         )
-    return settings_map.corrected(settings, verdict_probabilities(flip[whole]), horizon=budget)
+    return settings_map.corrected(settings, verdict_probabilities(flip[complete]), horizon=budget)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,9 +87,9 @@ class Boundary(ReadOnlyArrays):
     first: Move
     second: Move
     first_values: Array  # of the first setting, (m,)
-    second_values: Array  # of the second, (n,)
+    second_values: Array  # of the second setting, (n,)
     persistent: Array  # probability, (m, n)
-    base: tuple[float, float]  # values of both settings at the base
+    base: tuple[float, float]  # the base's values of the two settings
     budget: float  # in sequences
 
 
@@ -106,7 +103,7 @@ def boundary(
     points: int = 13,
     seed: int = 0,
 ) -> Boundary:
-    """Probability of persistent ICL on a grid over two settings, the others as in the base.
+    """Map the probability of persistent ICL over two settings; the others stay as in the base.
 
     Parameters
     ----------
@@ -117,11 +114,11 @@ def boundary(
     first, second
         The settings and their ranges.
     budget
-        Sequences at which ICL is to be there.
+        Sequences at which ICL should persist.
     points
         Grid points of each.
     seed
-        Of all randomness; the same for each point, so that the picture is smooth.
+        Of all random numbers; they are the same at each point, so that the map is smooth.
 
     Raises
     ------
@@ -136,24 +133,23 @@ def boundary(
         raise ValueError(f"points = {points}: a picture needs at least 2")
     start = base_settings(base)
     shares = np.linspace(0.0, 1.0, points)
-    values = [np.unique([move.at(float(share)) for share in shares]) for move in (first, second)]
+    x, y = (np.unique([move.at(float(share)) for share in shares]) for move in (first, second))
     grid = [
-        {**start, first.setting: float(one), second.setting: float(other)}
-        for one, other in itertools.product(*values)
+        {**start, first.setting: one, second.setting: other}
+        for one, other in itertools.product(x.tolist(), y.tolist())
     ]
+    every = verdict_chances(grid, settings_map, budget=budget, draws=BOUNDARY_DRAWS, seed=seed)
     persistent = []
-    for chances in verdict_chances(
-        grid, settings_map, budget=budget, draws=BOUNDARY_DRAWS, seed=seed
-    ):
+    for chances in every:
         if isinstance(chances, CoopetitionError):
             raise chances
         persistent.append(chances["persistent"])
     return Boundary(
         first=first,
         second=second,
-        first_values=read_only(values[0]),
-        second_values=read_only(values[1]),
-        persistent=read_only(np.reshape(persistent, [len(v) for v in values])),
+        first_values=x,
+        second_values=y,
+        persistent=np.reshape(persistent, (len(x), len(y))),
         base=(float(start[first.setting]), float(start[second.setting])),
         budget=float(budget),
     )

@@ -18,16 +18,15 @@ from ..settings.covariates import covariates
 from ..settings.training import TrainingSettings
 from ..version import __version__
 from .base import base_log, base_settings
-from .candidates import Candidate, candidates
 from .mechanism import mechanism
-from .moves import MOVABLE, Move, default_moves
+from .moves import MOVABLE, Candidate, Move, candidates, default_moves
 from .outcome_regression import Opinion
 from .result import Proposal, Proposals, Screened
 from .screening import verdict_chances
 
-SCREEN_DRAWS, DRAWS = 200, 1500  # of a quick look, and of a proposal's forecast
-SPARE = 1.5  # so many times the wanted proposals are looked at closely
-GAIN = 0.01  # of probability over the base's: what gains less is no proposal
+SCREEN_DRAWS, DRAWS = 200, 1500  # of the screening, and of a proposal's forecast
+SPARE = 1.5  # candidates forecast with all draws, as a multiple of the wanted proposals
+GAIN = 0.01  # least gain in probability over the base that makes a proposal
 
 
 def propose(
@@ -47,10 +46,9 @@ def propose(
     """Propose settings near a base in which ICL is persistent at the budget.
 
     Candidates are forecast with few draws, all with the same random numbers, and the promising ones
-    again with many. Only what is likelier to be persistent than the base is proposed: first what
-    is persistent with a probability of at least ``sure``, the cheapest first, then the others, the
-    most probable first. Of candidates that change the same settings only the best is taken while
-    others are left.
+    again with many. Only settings that are likelier to be persistent than the base are proposed:
+    first those with a probability of at least ``sure``, the cheapest first, then the others, the
+    most probable first. Candidates that change the same settings as a better one come last.
 
     Parameters
     ----------
@@ -59,29 +57,29 @@ def propose(
     settings_map
         From settings to distributions of parameters.
     budget
-        Sequences at which ICL is to be there.
+        Sequences at which ICL should persist.
     moves
         Which settings may move, how far and at what price; `default_moves` when None.
     count
-        Most proposals.
+        Most proposals to return.
     sure
         Probability that suffices.
     looked_at
-        About how many candidates to look at.
+        About how many candidates to screen.
     opinion
-        From settings to probabilities of the verdicts, a second opinion that is told beside the
-        map's and changes nothing, such as `OutcomeRegression.predict`.
+        From settings to verdict probabilities, such as `OutcomeRegression.predict`: a second
+        opinion that is reported beside the map's and changes nothing.
     log
-        The base's own, of which the result tells what it shows.
+        The base's own, whose verdict is reported.
     seed
-        Of all randomness.
+        Of all random numbers.
     progress
         Whether to show progress on stderr.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or nothing may move.
+        If an argument is out of range, or no setting may move.
     CoopetitionError
         If the simulations of every candidate failed.
     """
@@ -89,13 +87,13 @@ def propose(
     if not (math.isfinite(budget) and budget > 0):
         raise ValueError(f"budget = {budget!r}: must be a positive number of sequences")
     if count < 1:
-        raise ValueError(f"count = {count}: at least 1 proposal must be asked for")
+        raise ValueError(f"count = {count}: ask for at least 1 proposal")
     if not 0 < sure < 1:
         raise ValueError(f"sure = {sure}: must lie between 0 and 1, such as 0.8")
     base = base_settings(base)
     allowed = default_moves(base) if moves is None else tuple(moves)
     every = candidates(base, allowed, count=looked_at, seed=seed)
-    at_base, *chances = verdict_chances(
+    base_chances, *chances = verdict_chances(
         [base, *(one.settings(base) for one in every)], settings_map,
         budget=budget, draws=SCREEN_DRAWS, seed=seed, progress=progress,
     )  # fmt: skip
@@ -112,7 +110,7 @@ def propose(
         forecast_settings, settings_map=settings_map, horizon=budget, draws=DRAWS, seed=seed
     )
     own = forecast(base, run="base")
-    threshold = 0.0 if isinstance(at_base, CoopetitionError) else at_base["persistent"]
+    threshold = 0.0 if isinstance(base_chances, CoopetitionError) else base_chances["persistent"]
     better = [one for one in screened if one.persistent > threshold]
     likely = [one.candidate for one in promising(better, sure, math.ceil(SPARE * count))]
     forecasts = [(candidate, forecast(candidate.settings(base))) for candidate in likely]
@@ -156,13 +154,13 @@ def propose(
 
 
 def _wider(base: Mapping[str, Any], allowed: Sequence[Move], settings_map: SettingsMap) -> str:
-    """The remedy where nothing is sure enough, with further moves that the map's runs tell of."""
-    taken, at_base = {move.setting for move in allowed}, covariates(base)
-    varied = [n for n in at_base if len({run.settings.get(n) for run in settings_map.runs}) > 1]
+    """The remedy if nothing is probable enough, with other moves that matter in the map's runs."""
+    names, values = {move.setting for move in allowed}, covariates(base)
+    varied = [n for n in values if len({run.settings.get(n) for run in settings_map.runs}) > 1]
     further = []
-    for move in default_moves(base, [name for name in MOVABLE if name not in taken]):
-        moved = covariates({**base, move.setting: move.upper})
-        if any(moved[name] != at_base[name] for name in varied):
+    for move in default_moves(base, [name for name in MOVABLE if name not in names]):
+        after = covariates({**base, move.setting: move.upper})
+        if any(after[name] != values[name] for name in varied):
             further.append(move.setting)
     examples = f", such as {', '.join(further)}," if further else ""
     return f"allow more moves{examples} or a wider range"
@@ -176,7 +174,7 @@ def rank(persistent: float, candidate: Candidate, sure: float) -> tuple[float, .
 
 
 def promising(screened: Sequence[Screened], sure: float, count: int) -> list[Screened]:
-    """The best candidates, each once; those that change the same settings as a better one later."""
+    """The best candidates; those that change the same settings as a better one come later."""
     in_order = sorted(screened, key=lambda s: rank(s.persistent, s.candidate, sure))
     groups: list[list[Screened]] = [[], [], [], []]
     seen: set[frozenset[str]] = set()
@@ -195,9 +193,10 @@ def _proposal(
     settings_map: SettingsMap,
     opinion: Opinion | None,
 ) -> Proposal:
+    """The proposal of a forecast candidate, with the notes that do not hold for the base."""
     settings, budget = candidate.settings(base), forecast.horizon
     second = None if opinion is None else opinion({**settings, "horizon": budget})
-    known = settings_map.predict(base).notes
+    base_notes = settings_map.predict(base).notes
     changes = {name: (float(base[name]), float(to)) for name, to in candidate.changes.items()}
     return Proposal(
         name=name,
@@ -208,5 +207,7 @@ def _proposal(
         forecast=forecast,
         mechanism=mechanism(settings_map, base, settings, budget=budget).in_words(changes),
         second_opinion=None if second is None else round(second["persistent"], 4),
-        notes=tuple(note for note in settings_map.predict(settings).notes if note not in known),
+        notes=tuple(
+            note for note in settings_map.predict(settings).notes if note not in base_notes
+        ),
     )

@@ -1,8 +1,8 @@
-"""The verb `verify`: proposals are trained, and what was predicted is compared with what came.
+"""The verb `verify`: train proposals, and compare predictions with measurements.
 
-Everything measured goes to ``verdicts.json`` beside the predictions, after each run, so that an
-interrupted verification continues; the predictions themselves are only read, and refused if they
-were changed after the first verdict.
+After each run the results go to ``verdicts.json`` beside the predictions, so that an interrupted
+verification continues. Predictions are only read, and refused if they were changed after the first
+verdict.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from .proposals_folder import (
     write_verdicts,
 )
 
-NEAR = 0.999  # share of the budget that a finished run has reached
+NEAR = 0.999  # share of the budget that a run must reach to be finished
 
 Trainer = Callable[[TrainingSettings, Path], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verified:
-    """One prediction and what came of it."""
+    """A prediction compared with the run that was trained."""
 
     prediction: StoredPrediction
     measured: str  # the verdict on the run at the budget
     peak_flip: float
     final_flip: float
-    brier: float  # score of the probabilities of the verdicts, 0 to 2
+    brier: float  # score of the verdict probabilities, 0 to 2
     coverage: float  # share of the measured accuracies within their bands
-    rmse: Mapping[str, float]  # of each evaluator's predicted median
+    rmse: Mapping[str, float]  # of the predicted median, by evaluator
     run: Path  # the run's folder
 
     @property
@@ -90,25 +90,15 @@ class Verified:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verification:
-    """All verified predictions of a folder.
+    """The verification of a folder of proposals."""
 
-    Parameters
-    ----------
-    results
-        One for each proposal that was trained.
-    unfinished
-        Names of the proposals that were not, or not to the budget.
-    failed
-        Why training failed, by name, for those among the unfinished with which it did.
-    """
-
-    results: tuple[Verified, ...]
-    unfinished: tuple[str, ...] = ()
-    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    results: tuple[Verified, ...]  # of each proposal that was trained to the budget
+    unfinished: tuple[str, ...] = ()  # names of the others
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)  # why, by name
 
     @property
     def score(self) -> dict[str, Any]:
-        """Hits, total, and means of the Brier score and the coverage; None where there is none."""
+        """Hits, total, and mean Brier score and coverage, None without results."""
         total = len(self.results)
         return {
             "hits": sum(one.came_true for one in self.results),
@@ -136,13 +126,13 @@ class Verification:
                 f"{100 * score['coverage']:.0f} % of the measured points within their bands"
             )
         lines += [f"{name}: failed" for name in self.failed]
-        left = ", ".join(name for name in self.unfinished if name not in self.failed)
-        if left:
-            lines.append(f"not finished: {left}; train them with coopetition verify")
+        remaining = ", ".join(name for name in self.unfinished if name not in self.failed)
+        if remaining:
+            lines.append(f"not finished: {remaining}; train them with coopetition verify")
         return "\n".join(lines)
 
     def require(self) -> Verification:
-        """Itself; a `TrainingError` says of which proposals the training failed, and why."""
+        """Itself; a `TrainingError` names the proposals whose training failed, and why."""
         if self.failed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failed.items())
             total = len(self.results) + len(self.unfinished)
@@ -158,48 +148,52 @@ def verify(
     progress: bool = True,
     trainer: Trainer | None = None,
 ) -> Verification:
-    """Train what is not trained yet of a folder of proposals, and compare.
+    """Train the proposals in a folder that are not trained yet, and score all predictions.
 
     Parameters
     ----------
     folder
-        Written by `coopetition propose -o`. Runs lie in ``runs/NAME``; finished ones are read,
-        broken-off ones continued.
+        Written by `coopetition propose -o`. Runs are in ``runs/NAME``: finished ones are read,
+        interrupted ones continued.
     device
         Where to train.
     train_missing
-        Whether to train at all; if not, proposals without a finished run are only named.
+        Whether to train; if not, proposals without a finished run are listed as unfinished.
     progress
         Whether to show progress on stderr.
     trainer
-        What trains settings into a folder, and leaves ``curves.csv`` and ``settings.yaml`` there;
-        our trainer when None.
+        Trains settings into a folder and leaves ``curves.csv`` and ``settings.yaml`` there; the
+        package's own trainer when None.
 
     Returns
     -------
     Verification
-        With the reason for each proposal whose training failed, which stops no other.
+        With the reason why a proposal's training failed, which does not stop the others.
 
     Raises
     ------
     CoopetitionError
-        If the predictions cannot be read or were changed since the first verdict; if a run was
-        trained with other settings than predicted; if training is interrupted (what is finished
-        is kept); if another process verifies the folder.
+        If the predictions cannot be read or were changed after the first verdict; if a run was
+        trained with other settings than its prediction's; if training is interrupted (finished
+        runs are kept); if another process verifies the folder.
     """
     from ..train.folder.ownership import owned
 
+    def train_ours(settings: TrainingSettings, run: Path) -> None:
+        from ..train.loop import train
+
+        train(settings, run, resume=True, device=device, progress=progress)
+
     folder = Path(folder).expanduser()
     with owned(folder, required=False):
-        return _verify(folder, device, train_missing, progress, trainer)
+        return _verify(folder, (trainer or train_ours) if train_missing else None)
 
 
-def _verify(
-    folder: Path, device: str, train_missing: bool, progress: bool, trainer: Trainer | None
-) -> Verification:
+def _verify(folder: Path, trainer: Trainer | None) -> Verification:
+    """Score finished runs, and with a trainer those that it trains."""
     predictions = read_predictions(folder)
     checksum = sha256_of(folder / PREDICTIONS)
-    read_verdicts(folder)  # refuses predictions other than those of the verdicts already there
+    read_verdicts(folder)  # refuses predictions changed since the verdicts
     results: dict[str, Verified] = {}
     failed: dict[str, str] = {}
 
@@ -214,7 +208,7 @@ def _verify(
     pairs = [(prediction, folder / RUNS / prediction.name) for prediction in predictions]
     for pair in pairs:
         require_as_predicted(*pair)
-    # what is finished first: verdicts that were written before stay written, come what may
+    # finished runs first: a failure in training must not lose verdicts written before
     for prediction, run in pairs:
         curves = finished(run, prediction.budget)
         if curves is not None:
@@ -222,34 +216,26 @@ def _verify(
     if results:
         write_verdicts(folder, checksum, so_far().as_dict())
     for prediction, run in pairs:
-        if prediction.name in results or not train_missing:
+        if prediction.name in results or trainer is None:
             continue
         try:
-            curves = _trained(prediction, run, device, progress, trainer)
+            curves = _train(prediction, run, trainer)
             results[prediction.name] = compared(prediction, curves, run)
         except Interrupted:
             raise
-        except CoopetitionError as error:  # of this run; the others are no worse for it
+        except CoopetitionError as error:  # of this run; the others go on
             failed[prediction.name] = str(error)
         write_verdicts(folder, checksum, so_far().as_dict())
     return so_far()
 
 
-def _trained(
-    prediction: StoredPrediction, run: Path, device: str, progress: bool, trainer: Trainer | None
-) -> Curves:
-    """The curves of a proposal that is trained, or trained on, to its budget."""
-    settings = read_settings(prediction.settings)
+def _train(prediction: StoredPrediction, run: Path, trainer: Trainer) -> Curves:
+    """Train a proposal to its budget; returns its curves."""
     try:
-        if trainer is not None:
-            trainer(settings, run)
-        else:
-            from ..train.loop import train
-
-            train(settings, run, resume=True, device=device, progress=progress)
-    except Interrupted as error:  # whose message names an option of train
+        trainer(read_settings(prediction.settings), run)
+    except Interrupted as error:  # its message names an option of `coopetition train`
         raise Interrupted(
-            f"interrupted while {prediction.name} was trained; run verify again, which continues it"
+            f"interrupted while {prediction.name} was trained; run verify again to continue it"
         ) from error
     require_as_predicted(prediction, run)
     curves = finished(run, prediction.budget)
@@ -262,9 +248,9 @@ def _trained(
 
 
 def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
-    """Refuse a run of other settings than those the prediction is of."""
+    """Refuse a run whose settings are not those of the prediction."""
     settings = run / "settings.yaml"
-    remedy = f"move {run} away, to have the proposal trained"
+    remedy = f"move {run} away to train the proposal anew"
     if not settings.exists():
         if finished(run, prediction.budget) is not None:
             raise CoopetitionError(f"{run} does not say what it was trained with: {remedy}")
@@ -275,8 +261,8 @@ def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
         raise CoopetitionError(f"{error}; {remedy}") from error
     if section is not None:
         raise CoopetitionError(
-            f"{run} was trained with other {section} settings than {prediction.settings}, which "
-            f"the prediction is of: {remedy}"
+            f"{run} was trained with other {section} settings than the prediction's, in "
+            f"{prediction.settings}: {remedy}"
         )
 
 
@@ -286,19 +272,19 @@ def finished(run: Path, budget: float) -> Curves | None:
         return None
     try:
         curves = next(iter(read_curves(run)))
-    except CoopetitionError:  # a run broken off before its first evaluation
+    except CoopetitionError:  # of a run interrupted before its first evaluation
         return None
     return curves if curves.last_sequence >= NEAR * budget else None
 
 
 def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verified:
-    """A prediction beside the curves that were measured, which must have a flip accuracy."""
+    """Compare a prediction with measured curves, which must include flip accuracy."""
     flip = curves.accuracy("flip")
     if flip is None:
         raise CoopetitionError(f"{run} has no flip accuracy: evaluate flip to verify a verdict")
     horizon = min(prediction.budget, curves.last_sequence)
     measured = verdict(curves, horizon)
-    inside, rmse = [], {}
+    coverages, rmse = [], {}
     for evaluator, rows in prediction.table().groupby("evaluator"):
         curve = curves.accuracy(str(evaluator))
         if curve is None:
@@ -308,7 +294,7 @@ def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verifie
         median, lower, upper = (
             np.interp(x, rows["sequences"], rows[name]) for name in ("value", "lower", "upper")
         )
-        inside.append(coverage(lower, upper, curve.values))
+        coverages.append(coverage(lower, upper, curve.values))
         rmse[str(evaluator)] = float(np.sqrt(np.mean((curve.values - median) ** 2)))
     peak = landmarks(curves.until(horizon)).peak_flip
     return Verified(
@@ -317,14 +303,14 @@ def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verifie
         peak_flip=float("nan") if peak is None else peak.value,
         final_flip=float(np.interp(horizon, flip.sequences, flip.values)),
         brier=brier(prediction.verdict_probability, measured),
-        coverage=float(np.mean(inside)) if inside else float("nan"),
+        coverage=float(np.mean(coverages)) if coverages else float("nan"),
         rmse=rmse,
         run=run,
     )
 
 
 def updated_map(folder: str | os.PathLike[str], verification: Verification) -> SettingsMap:
-    """The map that predicted, with what the verified runs say; the old one stays as it is."""
+    """The map that made the predictions, with the verified runs added; its file stays as it is."""
     runs = []
     for one in verification.results:
         (curves,) = read_curves(one.run)
