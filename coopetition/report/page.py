@@ -1,4 +1,4 @@
-"""The page: sections one after the other, and what could not be shown."""
+"""The report page: its sections, and what could not be shown."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from ..logs.reading import run_folders
 from ..logs.shipped_runs import SHIPPED
 from .sections import Section, holds_proposals, of_curves, of_fits, of_proposals
 
-OnePath = str | os.PathLike[str]
-Paths = OnePath | Sequence[OnePath]
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 NamedColumns = Columns | Mapping[str, str] | str | None
 FAILURES = (CoopetitionError, ValueError, OSError)
 
 
 def report(paths: Paths, *, columns: NamedColumns = None) -> str:
-    """The page for files of fits, folders of proposals and anything `read_curves` reads.
+    """The page for fits, folders of proposals and anything that `read_curves` reads.
 
-    What cannot be shown is said in the page, as long as something can be.
+    The page lists what could not be shown.
 
     Parameters
     ----------
     paths
-        ``FIT.json`` files, logs, run folders and folders of them, ``published:NAME``, folders that
-        `propose -o` wrote; one of these or several.
+        One or several of: ``FIT.json`` files, logs, run folders and folders of these,
+        ``published:NAME``, folders that `propose -o` wrote.
     columns
-        Which column of a log holds what, as `read_curves` takes them; runs that ship with the
-        package need none.
+        Which column of a log holds what, as in `read_curves`; runs that ship with the package need
+        none.
 
     Returns
     -------
@@ -49,8 +48,7 @@ def report(paths: Paths, *, columns: NamedColumns = None) -> str:
     CoopetitionError
         If none of the paths can be shown.
     """
-    listed = _listed(paths)
-    return _page(listed, *_sections(listed, columns))
+    return _page_and_failures(paths, columns)[0]
 
 
 def write_report(
@@ -63,53 +61,47 @@ def write_report(
     tuple of str
         What could not be shown, a sentence each.
     """
-    listed = _listed(paths)
-    sections, missing = _sections(listed, columns)
-    write_atomically(path, _page(listed, sections, missing))
-    return missing
+    page, failures = _page_and_failures(paths, columns)
+    write_atomically(path, page)
+    return failures
 
 
-def _listed(paths: Paths) -> list[str]:
-    """The paths as texts, one as a list of it, with the user's folder for ``~``."""
+def _page_and_failures(paths: Paths, columns: NamedColumns) -> tuple[str, tuple[str, ...]]:
+    """The page, and a sentence on each path that it does not show."""
     several = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return [os.path.expanduser(path) for path in several]
-
-
-def _sections(paths: Sequence[str], columns: NamedColumns) -> tuple[list[Section], tuple[str, ...]]:
-    """All that can be shown, and what cannot."""
-    if not paths:
+    sources = [os.path.expanduser(path) for path in several]
+    if not sources:
         raise ValueError("a report needs at least one path: a FIT.json, a log or a run folder")
     sections: list[Section] = []
-    failed: list[tuple[str, Exception]] = []
-    for path in paths:
+    errors: list[tuple[str, Exception]] = []
+    for source in sources:
         try:
-            parts = _parts(path)
+            parts = _parts(source)
         except FAILURES as error:
-            failed.append((path, error))
+            errors.append((source, error))
             continue
         for part in parts:
             try:
-                sections += _shown(part, columns)
+                sections += _sections(part, columns)
             except FAILURES as error:
-                failed.append((part, error))
-    missing = tuple(
-        str(error) if part in str(error) else f"{part}: {error}" for part, error in failed
+                errors.append((part, error))
+    failures = tuple(
+        str(error) if part in str(error) else f"{part}: {error}" for part, error in errors
     )
     if not sections:
-        if len(failed) == 1:
-            raise failed[0][1]
-        raise LogError("; ".join(missing))
-    return sections, missing
+        raise errors[0][1] if len(errors) == 1 else LogError("; ".join(failures))
+    return _page(sources, sections, failures), failures
 
 
 def _parts(path: str) -> list[str]:
-    """The path, or the runs in a folder of several, so that one that is damaged stands alone."""
+    """The path, or each run in a folder of several, so that a damaged run fails alone."""
     if holds_proposals(path) or not Path(path).is_dir():
         return [path]
     return [str(folder) for folder in run_folders(Path(path))]
 
 
-def _shown(path: str, columns: NamedColumns) -> list[Section]:
+def _sections(path: str, columns: NamedColumns) -> list[Section]:
+    """The sections of one file, run or folder of proposals."""
     if holds_fits(path):
         return of_fits(path)
     if holds_proposals(path):
@@ -119,21 +111,15 @@ def _shown(path: str, columns: NamedColumns) -> list[Section]:
 
 
 def _page(paths: Sequence[str], sections: Sequence[Section], missing: Sequence[str]) -> str:
-    """The template filled in, with pictures inside."""
+    """The template filled in, with its pictures embedded."""
     import jinja2
 
-    source = resources.files("coopetition.data").joinpath("report.html.jinja").read_text("utf-8")
+    template = resources.files("coopetition.data").joinpath("report.html.jinja").read_text("utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     filled = []
     for section in sections:
         figures = [(base64.b64encode(png).decode(), words) for png, words in section.figures]
         filled.append({**dataclasses.asdict(section), "figures": figures})
-    return environment.from_string(source).render(
-        sections=filled,
-        missing=missing,
-        about=provenance(
-            "report",
-            {"paths": list(paths)},
-            sources=[source for section in sections for source in section.sources],
-        ),
-    )
+    sources = [source for section in sections for source in section.sources]
+    about = provenance("report", {"paths": list(paths)}, sources=sources)
+    return environment.from_string(template).render(sections=filled, missing=missing, about=about)

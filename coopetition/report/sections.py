@@ -15,7 +15,6 @@ from ..curves.curve import Curves
 from ..curves.landmarks import NAMES, Landmarks, landmarks
 from ..curves.verdicts import verdict
 from ..dynamics.readout import ACCURACY
-from ..errors import LogError
 from ..files import sha256_of
 from ..proposal.proposals_folder import (
     PREDICTIONS,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from ..fitting import Fit
 
 Table = tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]  # caption, header, rows
-LEVEL = 0.9  # of intervals and bands of a log's own forecast, which does not say it
+LEVEL = 0.9  # of intervals and bands in stored forecasts that do not give one
 BASES = {"population": "other runs", "own log": "this log alone"}
 
 
@@ -44,11 +43,11 @@ class Section:
     """A part of a report."""
 
     title: str
-    lead: str  # the one sentence to read
-    figures: tuple[tuple[bytes, str], ...] = ()  # PNG, and what it shows
+    lead: str  # its summary in a sentence
+    figures: tuple[tuple[bytes, str], ...] = ()  # PNG and caption
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()  # what a reader has to know
-    sources: tuple[Mapping[str, Any], ...] = ()  # path and sha256 of files it was made from
+    sources: tuple[Mapping[str, Any], ...] = ()  # path and sha256 of the files it shows
 
 
 def _png(figure: Figure) -> bytes:
@@ -71,12 +70,12 @@ def _picture(
 
 
 def _listed(probabilities: Mapping[Any, float]) -> str:
-    """Verdicts with their probabilities, in words."""
+    """Verdicts and their probabilities as text."""
     return ", ".join(f"{name} {share:.2f}" for name, share in probabilities.items())
 
 
 def _interval(lower: float | None, upper: float | None, form: str, missing: str) -> str:
-    """The ends of an interval; ``missing`` stands for an end that there is not."""
+    """The ends of an interval; ``missing`` stands for an open end."""
     ends = (missing if end is None else form.format(end) for end in (lower, upper))
     return " – ".join(ends)
 
@@ -94,15 +93,15 @@ def of_curves(curves: Curves) -> Section:
 
     picture = _picture(plot_curves, curves)
     flip = curves.accuracy("flip")
-    # a run just begun has no two points yet
-    marks = landmarks(curves) if flip is not None and len(flip) > 1 else None
     lead = f"{len(curves)} curves to {curves.last_sequence:,.0f} sequences"
-    if marks is not None:
+    tables = []
+    if flip is not None and len(flip) > 1:  # a run just begun has fewer points
+        marks = landmarks(curves)
         lead = f"ICL is {verdict(curves)} at {marks.horizon:,.0f} sequences"
+        tables.append(_landmark_table(marks))
     settings = tuple(
         (name, str(value)) for name, value in curves.settings.items() if name != "original"
     )
-    tables = [_landmark_table(marks)] if marks is not None else []
     if settings:
         tables.append(("settings", ("setting", "value"), settings))
     source = ", ".join(f"{key} {value}" for key, value in curves.source.items())
@@ -137,21 +136,13 @@ def of_fits(path: str) -> list[Section]:
     """Every fit in the file, each followed by its forecast if it has one."""
     from ..fitting import read_fits
 
-    fits, entries = read_fits(path), _content(path)["fits"]
-    source = _source(path)
-    sections = []
+    fits, source, sections = read_fits(path), _source(path), []
+    entries = json.loads(Path(path).read_text("utf-8"))["fits"]
     for fit, entry in zip(fits, entries, strict=True):
         sections.append(_of_fit(fit, source))
         if entry.get("forecast") is not None:
             sections.append(_of_forecast(fit, entry["forecast"], source))
     return sections
-
-
-def _content(path: str) -> Any:
-    try:
-        return json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise LogError(f"cannot read {path}: {error}") from error
 
 
 def _of_fit(fit: Fit, source: Mapping[str, Any]) -> Section:
@@ -182,7 +173,7 @@ def _of_fit(fit: Fit, source: Mapping[str, Any]) -> Section:
 
 
 def _of_forecast(fit: Fit, forecast: Mapping[str, Any], source: Mapping[str, Any]) -> Section:
-    """What was expected of the run: probabilities of the verdicts, when it crosses over, bands."""
+    """A forecast: verdict probabilities, the crossover, bands."""
     from .figures import plot_bands
 
     verdicts = _listed(forecast["verdict_probability"]) or "no verdict without flip"
@@ -216,14 +207,14 @@ def _of_forecast(fit: Fit, forecast: Mapping[str, Any], source: Mapping[str, Any
 
 
 def _forecast_tables(forecast: Mapping[str, Any], level: float) -> tuple[Table, ...]:
-    """The verdicts' probabilities, and the interval of the crossover."""
+    """The verdict probabilities, and the interval of the crossover."""
     header: tuple[str, ...] = ("verdict", "probability")
     rows: list[tuple[str, ...]] = [
         (name, f"{share:.2f}") for name, share in forecast["verdict_probability"].items()
     ]
-    if alone := forecast.get("theory_probability"):
+    if theory := forecast.get("theory_probability"):
         header = (*header, "by the theory alone")
-        rows = [(*row, f"{alone[row[0]]:.2f}") for row in rows]
+        rows = [(*row, f"{theory[row[0]]:.2f}") for row in rows]
     verdicts = ("verdict at the horizon", header, tuple(rows))
     crossover = forecast["crossover"]
     if crossover is None:
@@ -238,36 +229,36 @@ def _forecast_tables(forecast: Mapping[str, Any], level: float) -> tuple[Table, 
 
 
 def holds_proposals(path: str) -> bool:
-    """Whether it is a folder that `propose -o` wrote."""
+    """Whether `propose -o` wrote this folder."""
     return (Path(path) / PREDICTIONS).is_file()
 
 
 def of_proposals(path: str) -> Section:
-    """The proposals with their probabilities, and measured beside predicted where verified."""
+    """The proposals with their probabilities, and their verdicts if verified."""
     folder = Path(path)
     predictions = read_predictions(folder)
     verdicts = read_verdicts(folder)
     files = [folder / PREDICTIONS]
-    tables, lead = [_proposed(predictions)], f"{len(predictions)} proposals"
+    tables, lead = [_predictions_table(predictions)], f"{len(predictions)} proposals"
     if predictions:
         lead += f" for ICL at {predictions[0].budget:,.0f} sequences"
     if verdicts is None:
         lead += "; not verified yet"
     else:
         files.append(folder / VERDICTS)
-        tables.append(_verified(verdicts.results))
+        tables.append(_verdicts_table(verdicts.results))
         lead += f"; {_score(verdicts.results)}"
     return Section(
         title=f"Proposals in {folder}",
         lead=lead,
-        figures=tuple(_compared(folder, prediction) for prediction in predictions),
+        figures=tuple(_prediction_figure(folder, prediction) for prediction in predictions),
         tables=tuple(tables),
         notes=tuple(f"{one.name}: {one.mechanism}" for one in predictions),
         sources=tuple(_source(file) for file in files),
     )
 
 
-def _proposed(predictions: tuple[StoredPrediction, ...]) -> Table:
+def _predictions_table(predictions: tuple[StoredPrediction, ...]) -> Table:
     rows = []
     for one in predictions:
         changes = ", ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in one.changes.items())
@@ -275,7 +266,7 @@ def _proposed(predictions: tuple[StoredPrediction, ...]) -> Table:
     return "proposals", ("name", "changes", "cost", "predicted"), tuple(rows)
 
 
-def _verified(results: tuple[StoredVerdict, ...]) -> Table:
+def _verdicts_table(results: tuple[StoredVerdict, ...]) -> Table:
     header = (
         "name", "predicted", "measured", "came true", "peak flip", "final flip", "Brier score",
         "within bands",
@@ -293,24 +284,22 @@ def _verified(results: tuple[StoredVerdict, ...]) -> Table:
         )
         for one in results
     ]
-    return "what came of them", header, tuple(rows)
+    return "verdicts", header, tuple(rows)
 
 
 def _score(results: tuple[StoredVerdict, ...]) -> str:
     if not results:
         return "none verified yet"
     hits = sum(one.came_true for one in results)
-    brier, coverage = (
-        np.mean([getattr(r, name) for r in results]) for name in ("brier", "coverage")
-    )
+    brier, coverage = np.mean([(one.brier, one.coverage) for one in results], axis=0)
     return (
         f"{hits} of {len(results)} verified came true, Brier score {brier:.3f}, {coverage:.0%} of "
         "the measured points within their bands"
     )
 
 
-def _compared(folder: Path, prediction: StoredPrediction) -> tuple[bytes, str]:
-    """The predicted curves, and the measured ones where the run is finished."""
+def _prediction_figure(folder: Path, prediction: StoredPrediction) -> tuple[bytes, str]:
+    """A picture of the predicted curves, with the measured ones if the run is finished."""
     from .figures import plot_bands
 
     run = finished(folder / RUNS / prediction.name, prediction.budget)
@@ -321,5 +310,5 @@ def _compared(folder: Path, prediction: StoredPrediction) -> tuple[bytes, str]:
     }
     last = prediction.budget / 1e6
     picture = _picture(plot_bands, prediction.table(), measured=measured, last=last)
-    words = f"predicted accuracies of {prediction.name} with {prediction.level:.0%} bands"
-    return picture, words + ("; grey: measured" if measured else "")
+    caption = f"predicted accuracies of {prediction.name} with {prediction.level:.0%} bands"
+    return picture, caption + ("; grey: measured" if measured else "")

@@ -1,8 +1,7 @@
-"""Plots: each takes a result and axes, returns the axes, and touches nothing else.
+"""Plots: each takes a result, draws on axes and returns them; nothing is shown or saved.
 
-``ax`` are the axes to draw on, new ones when None; other keywords go to the lines (or contours, or
-the image) that the plot is about. A ``…_figure`` puts several plots together. Nothing is shown or
-saved here.
+``ax`` are the axes to draw on, new ones when None; other keywords go to the plot's lines, contours
+or image. A ``…_figure`` puts several plots together.
 """
 
 from .curves import plot_bands, plot_curves, plot_forecast

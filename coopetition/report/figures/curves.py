@@ -1,4 +1,4 @@
-"""Plots of curves against sequences: those of a run, and forecasts in their bands."""
+"""Plots of curves against sequences: those of a run, and forecasts with bands."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 def plot_curves(
     curves: Curves, *, metric: str = ACCURACY, ax: Axes | None = None, **line_kws: Any
 ) -> Axes:
-    """A run's curves of one metric against sequences; `ValueError` where it has none of it."""
-    shown = [curve for curve in curves if curve.metric == metric]
-    if not shown:
-        have = ", ".join(sorted({curve.metric for curve in curves})) or "none"
-        raise ValueError(f"run {curves.run} has no curve of metric {metric!r} (it has {have})")
+    """A run's curves of one metric against sequences; `ValueError` if it has none."""
+    selected = [curve for curve in curves if curve.metric == metric]
+    if not selected:
+        metrics = ", ".join(sorted({curve.metric for curve in curves})) or "none"
+        raise ValueError(f"run {curves.run} has no curve of metric {metric!r} (it has {metrics})")
     ax = new_axes(ax)
-    for curve in shown:
+    for curve in selected:
         style = {"color": colour(curve.evaluator), "label": curve.evaluator, **line_kws}
         ax.plot(curve.sequences / MILLION, curve.values, **style)
     sequences_axis(ax)
@@ -55,10 +55,10 @@ def plot_forecast(
     ax: Axes | None = None,
     **line_kws: Any,
 ) -> Axes:
-    """Predicted accuracies with their bands against training sequences, and what came.
+    """Predicted accuracies with their bands against training sequences.
 
-    Of ``measured``, the run itself, accuracies up to the horizon are drawn as grey points; a dashed
-    line marks the end of the log that the forecast saw.
+    Accuracies of ``measured``, the run itself, are drawn up to the horizon as grey points; a dashed
+    line marks the end of the log that was used.
     """
     points = {
         evaluator: (part.sequences, part.values)
@@ -77,11 +77,11 @@ def plot_bands(
     ax: Axes | None = None,
     **line_kws: Any,
 ) -> Axes:
-    """Accuracies in their bands from a table, such as a forecast leaves on disk.
+    """Accuracies with their bands from a table, such as a forecast's on disk.
 
-    The table has columns ``evaluator, metric, sequences, value, lower, upper``; ``measured`` are
-    sequences and values of evaluators, drawn as grey points; at ``until`` a dashed line marks the
-    end of the log that was seen.
+    The table has columns ``evaluator, metric, sequences, value, lower, upper``; ``measured`` holds
+    sequences and values by evaluator, drawn as grey points; a dashed line at ``until`` marks the
+    end of the log that was used.
     """
     ax = new_axes(ax)
     points = measured or {}

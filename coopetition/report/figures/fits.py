@@ -35,10 +35,10 @@ def plot_fit(
     ax: Axes | None = None,
     **line_kws: Any,
 ) -> Axes:
-    """Measured accuracies as points, fitted ones as lines, what comes as dashes in 90 % bands.
+    """Measured accuracies as points, fitted ones as lines, predicted ones as dashes in 90 % bands.
 
-    ``prediction`` is what `predict` says from the log alone; ``forecast``, what a population of
-    runs says of it, takes its place. Curves that are no accuracies are left out.
+    ``prediction`` is that of `predict`, from the log alone; ``forecast``, from a population of
+    runs, replaces it. Losses are left out.
     """
     ax = new_axes(ax)
     data = fit.measurements
@@ -78,7 +78,7 @@ def plot_fit(
 
 
 def _draw_ahead(ax: Axes, tone: str, x: Array, median: Array, lower: Array, upper: Array) -> None:
-    """What is expected after the log's end: dashes in a band."""
+    """A prediction beyond the log's end: dashes in a band."""
     draw_band(ax, tone, x / MILLION, lower, upper)
     ax.plot(x / MILLION, median, color=tone, linestyle="--", linewidth=0.8)
 
@@ -105,7 +105,7 @@ def plot_residuals(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes
 
 
 def plot_waterfall(fit: Fit, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """χ² above the best of every start, in order; plateaus are optima found more than once."""
+    """χ² of every start above the best, in order; plateaus are optima found more than once."""
     ax = new_axes(ax)
     costs = np.array([start.cost for start in fit.starts])
     style = {"color": "black", "marker": "o", "markersize": 4, "linewidth": 0.8, **line_kws}

@@ -1,4 +1,4 @@
-"""Plots of proposals: the price of probability, the boundary of ICL."""
+"""Plots of proposals: probability against cost, and the boundary of persistent ICL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ...proposal import Boundary, Proposals
 
-TICKS = 5  # most of a logarithmic axis, so that their labels stay apart
+TICKS = 5  # most on a logarithmic axis, so that labels do not overlap
 
 
 def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
@@ -49,11 +49,11 @@ def plot_boundary(boundary: Boundary, *, ax: Axes | None = None, **line_kws: Any
 
 
 def _set_ticks(axis: Axis, values: Array) -> None:
-    """Ticks at some of the values alone: those of a scale of powers of 10 run into each other."""
+    """Ticks at some of the values only, because matplotlib's own labels would overlap."""
     from matplotlib.ticker import NullLocator
 
-    shown = values[:: max(1, -(-(len(values) - 1) // (TICKS - 1)))]
-    axis.set_ticks(shown, labels=[f"{value:g}" for value in shown])
+    ticks = values[:: max(1, -(-(len(values) - 1) // (TICKS - 1)))]
+    axis.set_ticks(ticks, labels=[f"{value:g}" for value in ticks])
     axis.set_minor_locator(NullLocator())
 
 
@@ -67,9 +67,8 @@ def plot_frontier(proposals: Proposals, *, ax: Axes | None = None, **line_kws: A
     style = {"color": COLOURS["icl"], "drawstyle": "steps-post", "label": "frontier", **line_kws}
     ax.plot([b.candidate.cost for b in best], [b.persistent for b in best], **style)
     ax.axhline(proposals.sure, color="0.4", linestyle=":", linewidth=1, label="suffices")
-    made = proposals.proposals
-    where = [one.cost for one in made], [one.probability_persistent for one in made]
-    ax.plot(*where, "*", color=COLOURS["flip"], label="proposals")
+    stars = [(one.cost, one.probability_persistent) for one in proposals.proposals]
+    ax.plot(*np.reshape(stars, (-1, 2)).T, "*", color=COLOURS["flip"], label="proposals")
     ax.set(xlabel="cost of the changes", ylabel="probability that ICL persists", ylim=(0, 1))
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
     return ax

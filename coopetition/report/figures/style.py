@@ -1,4 +1,4 @@
-"""What every plot shares: one colour a strategy, axes to draw on, their units."""
+"""What all plots share: a colour for each strategy, new axes, labels with units."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MILLION = 1e6
 
 
 def new_axes(ax: Axes | None) -> Axes:
-    """The axes given, or those of a new figure that no window belongs to."""
+    """The given axes, or those of a new figure without a window."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def new_axes(ax: Axes | None) -> Axes:
 
 
 def colour(name: str) -> str:
-    """The colour of an evaluator or strategy; grey for what has none of its own."""
+    """The colour of an evaluator or strategy, grey by default."""
     return COLOURS.get(name, OTHER)
 
 
@@ -49,17 +49,17 @@ def sequences_axis(ax: Axes) -> None:
 
 
 def accuracy_axis(ax: Axes) -> None:
-    """A vertical axis for accuracies, with chance marked."""
+    """Label the vertical axis for accuracies, and mark chance."""
     ax.set_ylabel("accuracy among labels in context")
     ax.set_ylim(-0.03, 1.03)
     ax.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
 
 
 def draw_band(ax: Axes, tone: str, x: Any, lower: Any, upper: Any) -> None:
-    """Shade what lies between two curves."""
+    """Shade the area between two curves."""
     ax.fill_between(x, lower, upper, color=tone, alpha=0.15, linewidth=0)
 
 
 def draw_end(ax: Axes, sequences: float) -> None:
-    """Mark with a dashed line where a log that was seen ends."""
+    """Mark the end of the log that was used with a dashed line."""
     ax.axvline(sequences / MILLION, color=OTHER, linewidth=0.8, linestyle="--")

@@ -28,11 +28,11 @@ _TIME = "time (step size × step)"
 
 
 def _dense(trajectory: Trajectory) -> Trajectory:
-    """The trajectory at times close enough for a smooth line."""
+    """The trajectory at times that make a smooth line."""
     if trajectory.interpolant is None:
-        stride = 1 + len(trajectory.times) // _MOST
-        kept = np.union1d(np.arange(0, len(trajectory.times), stride), len(trajectory.times) - 1)
-        times, states = trajectory.times[kept], trajectory.states[kept]
+        count = len(trajectory.times)
+        indices = np.union1d(np.arange(0, count, 1 + count // _MOST), count - 1)
+        times, states = trajectory.times[indices], trajectory.states[indices]
     else:
         grid = np.linspace(trajectory.times[0], trajectory.times[-1], _SAMPLES)
         times = np.union1d(trajectory.times, grid)
@@ -43,7 +43,7 @@ def _dense(trajectory: Trajectory) -> Trajectory:
 def _plot_against_time(
     curves: Mapping[str, tuple[Array, Array]], ylabel: str, ax: Axes | None, line_kws: Any
 ) -> Axes:
-    """Times and values by name, each in its colour."""
+    """Plot curves of times and values, each in its colour."""
     ax = new_axes(ax)
     for name, (times, values) in curves.items():
         ax.plot(times, values, **{"color": COLOURS.get(name), "label": name, **line_kws})
@@ -53,7 +53,7 @@ def _plot_against_time(
 
 
 def plot_losses(trajectory: Trajectory, *, ax: Axes | None = None, **line_kws: Any) -> Axes:
-    """Losses without floors and the cost against time, on a logarithmic scale."""
+    """Losses without floors, and the cost, against time on a logarithmic scale."""
     dense = _dense(trajectory)
     curves = {
         name: (dense.times, np.maximum(dense.outputs[name], _SMALLEST_LOSS))
@@ -79,7 +79,7 @@ def plot_accuracies(
     ax: Axes | None = None,
     **line_kws: Any,
 ) -> Axes:
-    """The accuracies that evaluators would read, against time."""
+    """The accuracies that evaluators would measure, against time."""
     curves = {
         curve.evaluator: (curve.sequences, curve.values)
         for curve in observe(_dense(trajectory), readout)
@@ -112,11 +112,10 @@ def plot_phase(
 ) -> Axes:
     """ICL's strength against CIWL's, each path from its dot to its cross.
 
-    Takes fits or trajectories of models with the strategies ``icl`` and ``ciwl``; `ValueError`
-    where a model has not both.
+    Takes fits or trajectories; a `ValueError` refuses models without both ``icl`` and ``ciwl``.
     """
-    listed = [results] if isinstance(results, Fit | Trajectory) else results
-    paths = [_strengths(result) for result in listed]
+    several = [results] if isinstance(results, Fit | Trajectory) else results
+    paths = [_strengths(result) for result in several]
     for path in paths:
         if not {"icl", "ciwl"} <= set(path):
             raise ValueError(
@@ -147,7 +146,7 @@ def plot_diagram(
 ) -> Axes:
     """One of `phase.MEASURES` over the grid: a line for one axis, a map for two.
 
-    `ValueError` where there are more axes or the measure is unknown.
+    A `ValueError` refuses more axes and unknown measures.
     """
     if measure not in result.measures:
         raise unknown_name("measure", measure, result.measures)
@@ -160,14 +159,14 @@ def plot_diagram(
     if len(names) == 1:
         along = result.axes[names[0]]
         ax.plot(along, values, **{"color": COLOURS["icl"], **image_kws})
-        # the whole axis, also where there is nothing to draw: a time of what does not happen
+        # the whole axis, also where a landmark has no time because it does not occur
         ax.update_datalim(np.column_stack([along, along]), updatey=False)
         ax.set(xlabel=names[0], ylabel=label, xscale=_scale(along))
         return ax
     first, second = names
-    shown = np.where(np.isfinite(values), values, np.nan)
+    finite = np.where(np.isfinite(values), values, np.nan)
     mesh = ax.pcolormesh(
-        result.axes[first], result.axes[second], shown.T, **{"shading": "nearest", **image_kws}
+        result.axes[first], result.axes[second], finite.T, **{"shading": "nearest", **image_kws}
     )
     ax.figure.colorbar(mesh, ax=ax, label=label)
     ax.set(xlabel=first, ylabel=second)
@@ -177,7 +176,7 @@ def plot_diagram(
 
 
 def _scale(values: Array) -> str:
-    """Logarithmic where the values were spaced so, over a decade: less has no room for labels."""
+    """Logarithmic for values with equal ratios over at least a decade, so that labels fit."""
     if len(values) < 3 or np.min(values) <= 0 or np.max(values) < 10 * np.min(values):
         return "linear"
     ratios = np.diff(np.log(values))
@@ -185,12 +184,12 @@ def _scale(values: Array) -> str:
 
 
 def phase_figure(result: Phase) -> Figure:
-    """Shares of the verdicts and the time at which ICL vanishes, over the grid."""
+    """Shares of verdicts, and the time at which ICL vanishes, over the grid."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 3.6), layout="constrained")
-    shown = ("persistent", "transient", "vanishing")
-    for measure, ax in zip(shown, figure.subplots(1, 3), strict=True):
+    measures = ("persistent", "transient", "vanishing")
+    for measure, ax in zip(measures, figure.subplots(1, 3), strict=True):
         limits = {"vmin": 0.0, "vmax": 1.0} if measure != "vanishing" else {}
         plot_diagram(result, measure, ax=ax, **(limits if len(result.axes) == 2 else {}))
     figure.suptitle(
