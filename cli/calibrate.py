@@ -1,4 +1,4 @@
-"""Calibrating a map from settings to parameters on runs of one's own."""
+"""The command `calibrate`: a map from settings to parameters, learned from runs of one's own."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ ALL_PUBLISHED, ALL_SMALL = "published:*", "cpu:*"
     "--until",
     type=float,
     metavar="SEQ",
-    help="Use logs up to here only, counted at learning rate 1e-5 and batch 32; others in "
-    "proportion to batch size / learning rate.",
+    help="Use only this much of each log, counted at learning rate 1e-5 and batch 32 and scaled by "
+    "batch size / learning rate for other runs.",
 )
 @seed_option("Of the fits' starts.")
 @click.option(
@@ -49,7 +49,7 @@ def calibrate(
 ) -> None:
     """Learn from the runs in LOGs how settings move a model's parameters.
 
-    Each log counts once; of runs that have the same name, as those of one preset, the later get
+    Each log counts once. Runs with the same name, such as those of one preset, are told apart by
     numbers.
 
     \b
@@ -67,7 +67,10 @@ def calibrate(
     save_map(settings_map, output)
     repeated = len(runs) - len(settings_map.runs) - len(settings_map.excluded)
     if repeated:
-        click.echo(f"{repeated} of the runs have the same log as another: counted once", err=True)
+        click.echo(
+            f"{repeated} of the runs have the same log as another and are not counted again",
+            err=True,
+        )
     for warning in settings_map.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(settings_map.summary())

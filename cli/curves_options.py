@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 SHIPPED = ("published:", "cpu:")
 
 
-def parsed(_: click.Context, parameter: click.Parameter, text: str | None) -> Columns | None:
-    """The columns that the option's text names, read before any work begins."""
+def columns_of_text(
+    _: click.Context, parameter: click.Parameter, text: str | None
+) -> Columns | None:
+    """The columns that the option names, parsed before any work begins."""
     from coopetition.logs import parse_columns
 
     if text is None:
@@ -31,28 +33,21 @@ def parsed(_: click.Context, parameter: click.Parameter, text: str | None) -> Co
 columns_option = click.option(
     "--columns",
     metavar="KEY=COLUMN,...",
-    callback=parsed,
-    help="Which column of a file holds what, where their names don't say it: "
+    callback=columns_of_text,
+    help="Which column of a file holds what, if their names do not say: "
     "flip=COLUMN,icl/loss=COLUMN,sequences=step*32,run=COLUMN.",
 )
 
 
 def require_files(sources: Iterable[str], columns: Columns | None) -> None:
-    """Refuse columns where no source is a file that they could be of.
-
-    Raises
-    ------
-    ValueError
-        Naming what was given instead.
-    """
+    """Refuse columns, by a `ValueError`, if no source is a file that could need them."""
     from coopetition.fitting import holds_fits
 
     sources = list(sources)
-    knowing = [one for one in sources if one.startswith(SHIPPED) or holds_fits(one)]
-    if columns is not None and len(knowing) == len(sources):
-        given = ", ".join(sources[:3]) + (" …" if len(sources) > 3 else "")
+    if columns is not None and all(s.startswith(SHIPPED) or holds_fits(s) for s in sources):
+        names = ", ".join(sources[:3]) + (" …" if len(sources) > 3 else "")
         raise ValueError(
-            f"--columns says how to read a log of your own, but {given} need none: leave it out"
+            f"--columns says how to read a log of your own, but {names} need none: leave it out"
         )
 
 
@@ -62,17 +57,15 @@ def log_options(command: Command) -> Command:
     The command receives ``logs`` (tuple of str), ``columns`` and ``run`` (or None), as
     `read_logs` takes them.
     """
-    run = click.option(
-        "--run", metavar="NAME", help="The one run to read, where LOG holds several."
-    )
-    given = click.argument("logs", metavar="LOG...", nargs=-1, required=True)
-    return given(columns_option(run(command)))
+    run = click.option("--run", metavar="NAME", help="The run to read, if LOG holds several.")
+    logs = click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+    return logs(columns_option(run(command)))
 
 
 def read_logs(logs: Iterable[str], columns: Columns | None, run: str | None) -> tuple[Curves, ...]:
-    """All runs in the logs; what had to be put right goes to stderr.
+    """All runs in the logs; notes on what was corrected go to stderr.
 
-    The columns are those of files: runs that ship with the package need none.
+    Columns apply to files only: runs that ship with the package need none.
 
     Raises
     ------

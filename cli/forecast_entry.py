@@ -20,24 +20,23 @@ map_option = click.option(
     "map_file",
     type=input_file,
     metavar="MAP.json",
-    help="The population that forecasts start from, made by `calibrate`; by default the one that "
-    "ships with the package for runs on such data.",
+    help="A map of other runs that forecasts start from, made by `calibrate`; by default the one "
+    "that ships with the package for runs on such data.",
 )
 
 
 def population_forecast(
     curves: Curves, result: Fit, horizon: float, settings_map: SettingsMap, *, seed: int
 ) -> Forecast | str:
-    """The map's forecast given the log, or why there is none.
+    """The map's forecast given the log, or the reason why there is none.
 
-    Early in a run its own log allows almost any continuation, so the map's is preferred where the
-    map is of the model that was fitted.
+    It is preferred to that of the log alone, which early in a run allows almost any continuation.
     """
     from coopetition.errors import LogError
     from coopetition.forecasting import forecast
 
     if settings_map.theory != result.model.name:
-        return f"the map knows {settings_map.theory}, not {result.model.name}"
+        return f"the map is of {settings_map.theory}, not {result.model.name}"
     try:
         return forecast(curves, settings_map, horizon=horizon, seed=seed)
     except LogError as error:
@@ -47,14 +46,14 @@ def population_forecast(
 def forecast_entry(
     prediction: Prediction, population: Forecast | str, *, beside: Path | None
 ) -> dict[str, Any]:
-    """The ``forecast`` of a fit's JSON, its bands in ``beside`` with ``.csv`` added.
+    """The ``forecast`` of a fit's JSON; its bands are written to ``beside`` with ``.csv`` added.
 
-    ``basis`` is ``population`` where other runs know of such a one, else ``own log``.
+    ``basis`` is ``population`` for a forecast from other runs, else ``own log``.
     """
     from coopetition.fitting.prediction import LEVEL
 
     if not isinstance(population, str):
-        file = _written(population.to_table(), beside)
+        file = _write(population.to_table(), beside)
         return {
             "basis": "population",
             **population.as_dict(file),
@@ -68,12 +67,13 @@ def forecast_entry(
         "verdict_probability": dict(prediction.verdict_probability),
         "crossover": crossover
         and {name: getattr(crossover, name) for name in ("median", "lower", "upper")},
-        "curves": _written(prediction.to_table(), beside),
+        "curves": _write(prediction.to_table(), beside),
         "notes": [f"forecast from this log alone: {population}", *prediction.notes],
     }
 
 
-def _written(table: Any, beside: Path | None) -> str | None:
+def _write(table: Any, beside: Path | None) -> str | None:
+    """Write a table beside the fit; returns its path."""
     from coopetition.files import write_atomically
 
     if beside is None:

@@ -1,4 +1,4 @@
-"""One trajectory of a toy model."""
+"""The command `integrate`: one trajectory of a toy model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEANINGS = {
     "--start",
     type=input_file,
     metavar="FILE.npz",
-    help="Arrays init_v and true_v of each vector v.",
+    help="Arrays init_v and true_v for each vector v.",
 )
 @horizon_option
 @click.option(
@@ -53,15 +53,15 @@ MEANINGS = {
     type=click.Choice(["auto", "dopri5", "lsoda", "radau", "descent"]),
     default="auto",
     show_default=True,
-    help="auto is dopri5, and lsoda where that gives up; descent is the exact discrete map.",
+    help="auto is dopri5, or lsoda where that fails; descent is the exact discrete map.",
 )
 @click.option("--step-size", type=float, help="Of descent; 1 by default.")
-@count_option("--every", "Of descent: keep every so many steps, for long horizons; 1 by default.")
+@count_option("--every", "Of descent: keep one of so many steps, for long horizons; 1 by default.")
 @click.option(
     "--modified",
     type=float,
     metavar="STEP",
-    help="Integrate the flow that descent of that step size follows to second order.",
+    help="Integrate the flow that descent with this step size follows to second order.",
 )
 @click.option("--stop-below", type=float, help="Stop where the total loss falls below, e.g. 1e-6.")
 @click.option("--rtol", type=float, default=1e-8, show_default=True, help="Relative tolerance.")
@@ -112,7 +112,7 @@ def integrate(
         tuning = {"step_size": 1.0 if step_size is None else step_size, "every": every or 1}
     else:
         tuning = {"modified": modified, "rtol": rtol, "atol": atol}
-    trajectory = solved(
+    trajectory = trajectory_of(
         declared, values, begin, method=method, until=until, stop_below=stop_below, **tuning
     )
     readout = Readout(gain_icl=gain_icl, gain_ciwl=gain_ciwl)
@@ -140,7 +140,7 @@ def integrate(
 def require_consistent(
     method: str, *, step_size: float | None, every: int | None, modified: float | None
 ) -> None:
-    """Refuse options of one method that are given for another."""
+    """Refuse options of one method given for another."""
     if method != "descent" and step_size is not None:
         raise ValueError(f"--step-size {step_size} is for --method descent; see also --modified")
     if method != "descent" and every is not None:
@@ -148,7 +148,9 @@ def require_consistent(
     if modified is not None and not 0 <= modified < math.inf:
         raise ValueError(f"--modified {modified}: give a finite step size of at least 0")
     if method == "descent" and modified is not None:
-        raise ValueError(f"--modified {modified} is a flow; it does not go with descent")
+        raise ValueError(
+            f"--modified {modified} integrates a flow: leave it out, or --method descent"
+        )
 
 
 def start_of(model: Model, values: dict[str, float], seed: int | None, path: Path | None) -> Start:
@@ -162,7 +164,7 @@ def start_of(model: Model, values: dict[str, float], seed: int | None, path: Pat
     return read_start(path, model)
 
 
-def solved(
+def trajectory_of(
     model: Model,
     values: dict[str, float],
     start: Start,
@@ -171,7 +173,7 @@ def solved(
     modified: float | None = None,
     **options: Any,
 ) -> Trajectory:
-    """The trajectory by descent, or by integrating the flow or the modified flow."""
+    """The trajectory by descent, or of the flow or modified flow."""
     if method == "descent":
         from coopetition.dynamics.descent import descend
 
@@ -196,7 +198,7 @@ def write(
     seed: int | None,
     start: Path | None,
 ) -> None:
-    """Losses without floors and strengths against time, and what was asked for."""
+    """Write losses without floors and strengths against time, with the settings used."""
     from coopetition.files import provenance, write_table
 
     plain = trajectory.as_dict()

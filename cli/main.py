@@ -1,4 +1,4 @@
-"""The top of the command line: the group, and what every error becomes."""
+"""The command line's group of commands, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .verify import verify
 class Commands(click.Group):
     """A group whose commands end with one line and an exit code instead of a traceback.
 
-    Exit 1 is a stated failure of the work (`CoopetitionError`, a full disk or memory); exit 2 is
-    wrong usage (`ValueError`: the message names the argument, its value and the remedy). A reader
-    that has gone away (`coopetition train | head`) is left to click, which ends without a word.
-    Signs that the terminal has no code for are printed as question marks.
+    Exit code 1 is a failure of the work (`CoopetitionError`, a full disk or memory), exit code 2
+    wrong usage (`ValueError`: the message names the argument, its value and the remedy). A closed
+    pipe (`coopetition train | head`) is left to click, which ends silently. Characters that the
+    terminal cannot encode are printed as question marks.
     """
 
     def main(self, *arguments: Any, **options: Any) -> Any:
@@ -48,9 +48,9 @@ class Commands(click.Group):
         except ValueError as error:
             from numpy.linalg import LinAlgError
 
-            if isinstance(error, LinAlgError):  # a ValueError by name, but of no argument
+            if isinstance(error, LinAlgError):  # a ValueError that concerns no argument
                 raise click.ClickException(
-                    f"the numbers admit no solution ({error}); try another seed or other data"
+                    f"the equations have no solution ({error}); try another seed or other data"
                 ) from error
             raise click.UsageError(str(error)) from error
         except MemoryError as error:
@@ -64,10 +64,10 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="coopetition")
 def main() -> None:
-    """Models of in-context learning that comes and goes while a transformer trains.
+    """Model in-context learning that comes and goes while a transformer trains.
 
     The usual path: `integrate` a toy model, `fit` it to a training log, `propose` settings in which
-    in-context learning lasts, `train` them and `verify` the prediction. `demo` shows it all.
+    in-context learning lasts, and `verify` the predictions by training. `demo` shows all of it.
     """
 
 

@@ -1,4 +1,4 @@
-"""What theories there are, and their equations."""
+"""The commands `models` and `equations`: the toy models and their equations."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def models() -> None:
 @click.option(
     "--form",
     type=click.Choice(["loss", "ode", "jacobian", "conserved"]),
-    help="Only this; by default all four.",
+    help="Print only this; all four by default.",
 )
-@click.option("--latex", is_flag=True, help="As LaTeX.")
+@click.option("--latex", is_flag=True, help="Print LaTeX.")
 def equations(model: str, form: str | None, latex: bool) -> None:
     """Print MODEL's loss, reduced ODE, Jacobian and conserved quantities.
 

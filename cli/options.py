@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share, and checks of their values."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def seed_option(help_text: str) -> Callable[[Command], Command]:
 def count_option(
     name: str, help_text: str, *, default: int | None = None, least: int = 1
 ) -> Callable[[Command], Command]:
-    """An option that takes a whole number from ``least`` on; a default is shown."""
+    """An option that takes a whole number, at least ``least``; a default is shown."""
     return click.option(
         name,
         type=click.IntRange(min=least),
@@ -105,12 +105,12 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def checked_figure_path(path: Path | None) -> None:
-    """Refuse a figure's path before work starts: no picture format, or as `checked_output`."""
+    """Refuse a figure's path before work starts, by its format or as `checked_output` does."""
     checked_output(path, "--plot", suffixes=FIGURES)
 
 
 def checked_output_path(path: Path | None, *, inputs: Iterable[str | Path] = ()) -> None:
-    """Refuse a table's path before work starts: no table format, or as `checked_output`."""
+    """Refuse a table's path before work starts, by its format or as `checked_output` does."""
     from coopetition.files import checked_table_path
 
     if path is not None:
@@ -126,14 +126,14 @@ def checked_output(
 ) -> None:
     """Refuse an output before work starts if it cannot be written or would replace an input.
 
-    ``inputs`` may be folders, of which ``run.json`` is kept, and names of what ships with the
-    package, which nothing can replace.
+    Inputs may be files, run folders, whose ``run.json`` is protected, and names of runs that ship
+    with the package.
 
     Raises
     ------
     ValueError
-        If the name has none of the suffixes, the file is one of the inputs, or nothing can be
-        written where it is to go; the message names option, path and remedy.
+        If the name has none of the suffixes, the file is one of the inputs, or its folder cannot be
+        written to; the message names option, path and remedy.
     """
     import tempfile
 
@@ -142,13 +142,13 @@ def checked_output(
     if suffixes and path.suffix not in suffixes:
         wanted = suffixes[0] if len(suffixes) == 1 else f"one of {', '.join(suffixes)}"
         raise ValueError(f"{option} {path}: end its name in {wanted}")
-    for given in inputs:
-        for read in (Path(given), Path(given, "run.json")):
-            if read.is_file() and os.path.exists(path) and os.path.samefile(read, path):
+    for source in inputs:
+        for file in (Path(source), Path(source, "run.json")):
+            if file.is_file() and os.path.exists(path) and os.path.samefile(file, path):
                 raise ValueError(f"{option} {path} would replace an input: choose another name")
     above = next(folder for folder in path.absolute().parents if os.path.exists(folder))
     if not above.is_dir():
-        raise ValueError(f"{option} {path}: {above} is no folder; choose another place")
+        raise ValueError(f"{option} {path}: {above} is not a folder; choose another place")
     try:
         with tempfile.TemporaryFile(dir=above):
             pass
@@ -160,7 +160,7 @@ def checked_output(
 
 
 def echo_json(value: Any, *, indent: int | None = None) -> None:
-    """Print a result as JSON, what is not finite as null."""
+    """Print a result as JSON, with null for numbers that are not finite."""
     import json
 
     from coopetition.files import jsonable

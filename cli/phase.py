@@ -1,4 +1,4 @@
-"""Phase diagrams of a toy model."""
+"""The command `phase`: phase diagrams of a toy model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def phase(
     output: Path | None,
     plot: Path | None,
 ) -> None:
-    """Map where ICL is persistent, transient or never there over MODEL's parameters.
+    """Map where in MODEL's parameters ICL is persistent, transient or never emerges.
 
     \b
     coopetition phase coopetition -p alpha=log:1e-3:1:64 -p mu1=log:1e-3:1:64 --plot phase.png

@@ -1,4 +1,4 @@
-"""Proposing settings in which in-context learning lasts."""
+"""The command `propose`: settings in which in-context learning lasts."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class Priced(click.Command):
-    """A command whose help says which settings may move and at what price, as they declare it."""
+    """A command whose help lists the settings that may move and their prices, as declared."""
 
     def get_help(self, ctx: click.Context) -> str:
-        """The help, with what stands in capitals filled in."""
+        """The help with CHANGE, PRICES and USUAL filled in."""
         from coopetition.proposal.moves import CHANGE, DEFAULT, price_words
 
         usual = f"{', '.join(DEFAULT[:-1])} and {DEFAULT[-1]}"
@@ -52,19 +52,20 @@ class Priced(click.Command):
 @click.argument("fits", metavar="[FIT.json|LOG]...", nargs=-1)
 @columns_option
 @click.option("--settings", type=input_file, metavar="BASE.yaml", help="The base's settings.")
-@click.option("--budget", type=float, metavar="SEQ", help="Where ICL is to be there; default: "
-              "the end of the base's run.")  # fmt: skip
+@click.option("--budget", type=float, metavar="SEQ", help="Sequences at which ICL should "
+              "persist; by default the end of the base's run.")  # fmt: skip
 @count_option("--count", "Proposals to make.", default=5)
 @click.option("--move", "moves", multiple=True, metavar="NAME[=[log:]LOW:HIGH][@PRICE]",
-              help="A setting that may move, and its price, 1 if none is given; USUAL where none "
-              "is named.")  # fmt: skip
+              help="A setting that may move, and its price, 1 by default; without this option "
+              "USUAL.")  # fmt: skip
 @click.option("--sure", type=float, default=0.8, show_default=True,
-              help="Probability that suffices; the cheapest that reach it come first.")  # fmt: skip
+              help="Sufficient probability; proposals that reach it come first, the cheapest "
+              "at the top.")  # fmt: skip
 @click.option("--map", "map_file", type=input_file, metavar="MAP.json",
-              help="From coopetition calibrate; else the shipped one for such data.")  # fmt: skip
-@count_option("--candidates", "Settings to look at.", default=200, least=4)
+              help="From coopetition calibrate; default: the shipped one for such data.")  # fmt: skip
+@count_option("--candidates", "About how many settings to screen.", default=200, least=4)
 @count_option(
-    "--experiments", "Also name so many runs that would sharpen the map most.", default=0, least=0
+    "--experiments", "Also name so many runs that would teach the map most.", default=0, least=0
 )
 @click.option("--boundary", metavar="NAME,NAME", help="Two settings, for --plot.")
 @click.option("--plot", type=output_file, metavar="FILE",
@@ -94,12 +95,12 @@ def propose(
 ) -> None:
     """Propose settings near a base in which ICL lasts to the budget.
 
-    The base is BASE.yaml, or the run of the first FIT.json or LOG; what these logs say sharpens
+    The base is BASE.yaml, or the run of the first FIT.json or LOG; all these logs are added to
     the map from settings to dynamics. DIR gets a settings file for each proposal, ready for
     `coopetition train`, and the predictions that `coopetition verify` scores.
 
-    A proposal costs, for each setting that it changes, CHANGE and the setting's price times the way
-    it goes: PRICES. Only what is likelier to be persistent than the base is proposed.
+    Each setting that a proposal changes costs CHANGE plus its price times the distance moved:
+    PRICES. Only settings that are likelier to be persistent than the base are proposed.
 
     \b
     coopetition propose published:main --budget 2e7
@@ -126,16 +127,16 @@ def propose(
         raise ValueError(f"--budget {horizon:g}: must be a number of sequences, at least 1")
     allowed = moves_of(moves, base.short)
     notes = require_trainable(base, allowed, written=output is not None)
-    chosen = load_map(map_file) if map_file is not None else map_for(base.short)
-    settings_map = with_runs(chosen, logs)
+    prior_map = load_map(map_file) if map_file is not None else map_for(base.short)
+    settings_map = with_runs(prior_map, logs)
     proposals = search(
         base.short, settings_map, budget=horizon, moves=allowed, count=count, sure=sure, seed=seed,
-        looked_at=candidates, opinion=second_opinion(chosen, horizon), log=base.log,
+        looked_at=candidates, opinion=second_opinion(prior_map, horizon), log=base.log,
         progress=not quiet,
     )  # fmt: skip
     proposals = dataclasses.replace(proposals, notes=(*proposals.notes, *notes))
     screened = [one.candidate for one in proposals.screened] if experiments else []
-    teaching = most_informative(
+    informative = most_informative(
         proposals.base, screened, settings_map, budget=horizon, count=experiments
     )
     files: dict[str, Path] = {}
@@ -154,17 +155,17 @@ def propose(
         draw(proposals, settings_map, allowed, pair, plot, seed)
     if as_json:
         plain = proposals.as_dict({name: str(path) for name, path in files.items()})
-        plain["experiments"] = [one.as_dict() for one in teaching]
+        plain["experiments"] = [one.as_dict() for one in informative]
         echo_json(plain)
         return
-    for text in (proposals.summary(), *(one.summary() for one in teaching)):
+    for text in (proposals.summary(), *(one.summary() for one in informative)):
         click.echo(text)
     if files:
         click.echo(f"settings and predictions: {output}/; check them with coopetition verify")
 
 
 def moves_of(texts: tuple[str, ...], base: Mapping[str, Any]) -> list[Move]:
-    """What `--move` says of each setting, or the moves that are usual."""
+    """The moves that `--move` names, or the default ones."""
     from coopetition.proposal import default_moves, parse_move
 
     moves: dict[str, tuple[str, Move]] = {}
@@ -179,7 +180,7 @@ def moves_of(texts: tuple[str, ...], base: Mapping[str, Any]) -> list[Move]:
 
 
 def boundary_names(text: str | None, plot: Path | None) -> tuple[str, str] | None:
-    """The two settings of a boundary."""
+    """The two settings of `--boundary`."""
     if text is None:
         return None
     if plot is None:
@@ -198,7 +199,7 @@ def draw(
     path: Path,
     seed: int,
 ) -> None:
-    """The boundary over two settings, or probability against cost."""
+    """Draw the boundary over two settings, or probability against cost."""
     from coopetition.errors import unknown_name
     from coopetition.proposal import boundary
     from coopetition.report.figures import plot_boundary, plot_frontier
@@ -211,5 +212,5 @@ def draw(
         if name not in by_name:
             raise unknown_name("setting that may move", name, by_name)
     first, second = (by_name[name] for name in pair)
-    over = boundary(proposals.base, settings_map, first, second, budget=proposals.budget, seed=seed)
-    save_figure(plot_boundary(over).figure, path)
+    grid = boundary(proposals.base, settings_map, first, second, budget=proposals.budget, seed=seed)
+    save_figure(plot_boundary(grid).figure, path)

@@ -1,4 +1,4 @@
-"""One page of results."""
+"""The command `report`: one page of results."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def report(paths: tuple[str, ...], columns: Columns | None, output: Path) -> None:
     """Make one HTML page of PATHs: fits, logs, run folders, proposals, published:NAME.
 
-    The page holds its pictures, so it can be sent as it is. Where something cannot be shown, the
-    page and stderr say so, the rest is there, and the exit code is 1.
+    Pictures are embedded, so that the page can be sent as a single file. What cannot be shown is
+    listed in the page and on stderr, and the exit code is then 1.
     """
     from coopetition.report import write_report
 

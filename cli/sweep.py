@@ -1,4 +1,4 @@
-"""The part of `train` that spreads runs over workers: its options, and what it says at the end."""
+"""The part of `train` that spreads runs over workers: its options and its report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from coopetition.train.sweeps.sweep import Sweep
     from coopetition.train.sweeps.sweep_run import SweepResult
 
-ON_GPU = 32  # runs of an ensemble, where nothing else is said
+ON_GPU = 32  # runs in an ensemble by default
 
 
 def sweep_options(command: Command) -> Command:
@@ -29,20 +29,20 @@ def sweep_options(command: Command) -> Command:
         ),
         count_option(
             "--workers",
-            "Local processes, or Slurm jobs at one time.  [default: a CPU or GPU each]",
+            "Local processes, or Slurm jobs at a time.  [default: one for each CPU or GPU]",
         ),
         count_option(
-            "--retries", "How often a run is tried again whose worker died.", default=2, least=0
+            "--retries", "How often to retry a run whose worker died.", default=2, least=0
         ),
         count_option(
             "--ensemble",
-            f"Most runs a worker trains as one.  [default: 1 on CPUs, {ON_GPU} on GPUs]",
+            f"Most runs that a worker trains as one.  [default: 1 on CPUs, {ON_GPU} on GPUs]",
         ),
         click.option(
             "--slurm",
             multiple=True,
             metavar="key=value",
-            help="For jobs, as submitit names it: timeout_min=60, slurm_partition=gpu …",
+            help="For Slurm jobs, named as in submitit: timeout_min=60, slurm_partition=gpu …",
         ),
         click.option(
             "--tables",
@@ -56,7 +56,7 @@ def sweep_options(command: Command) -> Command:
 
 
 def wants_sweep(settings: tuple[str, ...], executor: str | None) -> bool:
-    """Whether these are runs for workers: a sweep's file, or anything with an executor.
+    """Whether runs go to workers: those of a sweep's file, or any with an executor.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def spread_runs(
     slurm: tuple[str, ...],
     tables: str,
 ) -> None:
-    """Train a sweep, write its tables, and fail if a run did; ``sources`` are what it came from."""
+    """Train a sweep from ``sources`` and write its tables; a `TrainingError` if a run failed."""
     from coopetition.errors import TrainingError
     from coopetition.train.sweeps.executors import open_executor
     from coopetition.train.sweeps.sweep_run import train_sweep
@@ -122,8 +122,8 @@ def spread_runs(
         count = f"{len(result.failed)} of {len(result.runs)} runs"
         first = result.failed[0]
         raise TrainingError(
-            f"{count} did not come to an end, such as {first.settings.name}: {first.error}; the "
-            f"others are in {folder}; continue with --resume"
+            f"{count} did not finish, such as {first.settings.name}: {first.error}; the others are "
+            f"in {folder}; continue with --resume"
         )
 
 
@@ -162,5 +162,5 @@ def results_of(result: SweepResult) -> list[dict[str, Any]]:
 
 
 def whole_number(text: str) -> int | str:
-    """A whole number where the text is one."""
+    """The text as a whole number if it is one."""
     return int(text) if text.isdigit() else text

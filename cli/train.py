@@ -1,4 +1,4 @@
-"""Training: `train` and `embeddings`."""
+"""The commands `train` and `embeddings`."""
 
 from __future__ import annotations
 
@@ -30,24 +30,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("settings", nargs=-1, metavar="[SETTINGS.yaml|PRESET]…")
 @click.option(
-    "--settings", "named", multiple=True, metavar="SETTINGS.yaml|PRESET", help="The same."
+    "--settings", "named", multiple=True, metavar="SETTINGS.yaml|PRESET", help="As the argument."
 )
 @click.option(
     "-s", "--set", "changes", multiple=True, metavar="key=value", help="e.g. network.width=128"
 )
-@click.option(
-    "-o",
-    "--output",
-    type=output_folder,
-    metavar="RUN",
-    help="The run's folder.",
-)
+@click.option("-o", "--output", type=output_folder, metavar="RUN", help="The run's folder.")
 @click.option("--resume", is_flag=True, help="Continue the run in RUN, or begin it.")
 @device_option
-@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Train so many seeds as one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (a list for seeds).")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, help="Train so many seeds as one ensemble."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (a list for several runs)."
+)
 @quiet_option
-@click.option("--presets", "list_presets", is_flag=True, help="List the presets and leave.")
+@click.option("--presets", "list_presets", is_flag=True, help="List the presets and exit.")
 @sweep_options
 def train(
     settings: tuple[str, ...],
@@ -62,19 +60,19 @@ def train(
     list_presets: bool,
     **spread: Any,
 ) -> None:
-    """Train a transformer as SETTINGS.yaml or a PRESET says, and measure which strategy answers.
+    """Train a transformer by SETTINGS.yaml or a PRESET, and measure which strategy it uses.
 
-    Without settings the defaults are the papers' 2-layer network. Several settings that differ in
-    numbers only, and several seeds, train as one ensemble. RUN gets settings, curves and
-    checkpoints; without -o it is runs/NAME.
+    The default settings are the papers' 2-layer network. Several seeds, and several settings that
+    differ only in numbers, train as one ensemble. RUN gets settings, curves and checkpoints; it is
+    runs/NAME by default.
 
-    SETTINGS.yaml with a `grid` or `runs` in it is a sweep. Its runs, and with --executor any runs,
-    are spread over workers; each gets a folder in RUN, and RUN gets tables of them all.
+    SETTINGS.yaml with a `grid` or `runs` in it is a sweep. Its runs, or any runs with --executor,
+    are spread over workers; each run gets a folder in RUN, and RUN gets tables of all of them.
 
-    On a GPU stretches of steps are CUDA graphs. -s run.kernels=fused (a few Triton kernels,
-    experimental), -s run.capture=off and -s run.matmul=tf32 (tf32x3, bf16) choose otherwise. Two
-    steps are first compared with plain PyTorch's, and what differs is not used; what was used, and
-    the memory it took, is told and kept in run.json.
+    On a GPU, steps are captured as CUDA graphs; -s run.kernels=fused (a few Triton kernels,
+    experimental), -s run.capture=off and -s run.matmul=tf32 (tf32x3, bf16) choose otherwise. A run
+    first compares two steps with plain PyTorch's and falls back where they differ; what it used,
+    and how much memory, is printed and kept in run.json.
     """
     if list_presets:
         click.echo(presets_listed())
@@ -100,7 +98,7 @@ def train_members(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Train one run, or several as an ensemble, and say what came of each."""
+    """Train one run, or several as an ensemble, and report each."""
     from coopetition.train.loop import train as run_training
 
     runs = run_training(
@@ -126,18 +124,18 @@ def name_of(members: tuple[TrainingSettings, ...]) -> str:
 
 
 def members_of(
-    given: tuple[str, ...], changes: tuple[str, ...], seeds: int, *, resumed: Path | None
+    names: tuple[str, ...], changes: tuple[str, ...], seeds: int, *, resumed: Path | None
 ) -> tuple[TrainingSettings, ...]:
-    """The settings of each run: those given, or those of the run to continue, with the changes."""
+    """The settings of each run, by name or of the run to continue, with the changes."""
     from coopetition.settings.training import TrainingSettings
     from coopetition.settings.yaml_files import with_overrides
     from coopetition.train.folder.ensemble_folder import holds_run, stored_settings
 
-    if not given and resumed is not None:
+    if not names and resumed is not None:
         if not holds_run(resumed):
             raise ValueError(f"{resumed} holds no run to continue; give settings to begin one")
         return tuple(with_overrides(member, changes) for member in stored_settings(resumed))
-    bases = [settings_named(name) for name in given] or [TrainingSettings()]
+    bases = [settings_named(name) for name in names] or [TrainingSettings()]
     bases = [with_overrides(base, changes) for base in bases]
     if seeds == 1:
         return tuple(bases)
@@ -148,31 +146,31 @@ def members_of(
     )
 
 
-def sweep_of(given: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sweep:
+def sweep_of(names: tuple[str, ...], changes: tuple[str, ...], seeds: int) -> Sweep:
     """The runs to spread over workers: those of a sweep's file, or those of any settings."""
     from coopetition.train.sweeps.sweep import Sweep, is_sweep, read_sweep
 
-    if len(given) == 1 and is_sweep(given[0]):
-        return read_sweep(given[0], overrides=changes, seeds=seeds)
-    members = members_of(given, changes, seeds, resumed=None)
+    if len(names) == 1 and is_sweep(names[0]):
+        return read_sweep(names[0], overrides=changes, seeds=seeds)
+    members = members_of(names, changes, seeds, resumed=None)
     return Sweep(name=name_of(members), members=members, varied=("run.seed",) if seeds > 1 else ())
 
 
 def tell_unused(members: tuple[TrainingSettings, ...]) -> None:
-    """Say on stderr which settings were given for nothing, before work begins."""
+    """Name settings that have no effect on stderr, before work begins."""
     from coopetition.settings.unused import without_effect
 
     for sentence in without_effect(members):
         click.echo(f"note: {sentence}", err=True)
 
 
-def settings_named(given: str) -> TrainingSettings:
+def settings_named(name: str) -> TrainingSettings:
     """The settings in a file, or the preset of that name."""
     from coopetition.settings.presets import preset
     from coopetition.settings.yaml_files import read_settings
 
-    is_file = given.endswith((".yaml", ".yml")) or Path(given).is_file()
-    return read_settings(given) if is_file else preset(given)
+    is_file = name.endswith((".yaml", ".yml")) or Path(name).is_file()
+    return read_settings(name) if is_file else preset(name)
 
 
 def presets_listed() -> str:
@@ -203,21 +201,18 @@ def result_of(run: TrainedRun) -> dict[str, Any]:
 @click.argument("matrix", type=input_file)
 @count_option("--classes", "Clusters to make.", default=3200, least=2)
 @count_option("--exemplars", "Members kept of each cluster.", default=5)
-@click.option("--path-in-file", default="embeddings", show_default=True, help="In an HDF5 MATRIX.")
-@seed_option("Of the clustering.")
 @click.option(
-    "-o",
-    "--output",
-    type=output_file,
-    required=True,
-    help="Where the classes go: .h5 or .npy.",
+    "--path-in-file", default="embeddings", show_default=True, help="Of the array in an HDF5 file."
 )
+@seed_option("Of the clustering.")
+@click.option("-o", "--output", type=output_file, required=True, help="The file for the classes: "
+              ".h5 or .npy.")  # fmt: skip
 def embeddings(
     matrix: Path, classes: int, exemplars: int, path_in_file: str, seed: int, output: Path
 ) -> None:
-    """Make classes for training out of a MATRIX of embeddings (.npy or HDF5) by clustering.
+    """Make classes for training by clustering a MATRIX of embeddings (.npy or HDF5).
 
-    Every cluster is a class and its members are the exemplars, as for a language model's token
+    Each cluster is a class and its members are the exemplars, as for a language model's token
     embeddings in arXiv 2311.08360. Train on the result with -s data.kind=embeddings -s data.path=…
     """
     from coopetition.seeds import stream

@@ -40,9 +40,11 @@ def test_wrong_usage(arguments, message):
     assert message in result.stderr
 
 
-def test_columns_that_nothing_given_could_have_are_refused():
-    columns = options.parsed(None, None, "flip=acc")
-    for sources in (["published:mq", "cpu:base_seed=0"], ["fit.json"]):
+def test_columns_that_nothing_given_could_have_are_refused(tmp_path):
+    fits = tmp_path / "fit.json"
+    fits.write_text('{"format": "coopetition fits 2"')
+    columns = options.columns_of_text(None, None, "flip=acc")
+    for sources in (["published:mq", "cpu:base_seed=0"], [str(fits)]):
         with pytest.raises(ValueError, match="leave it out"):
             options.require_files(sources, columns)
         options.require_files(sources, None)

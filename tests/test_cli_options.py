@@ -55,7 +55,7 @@ def test_a_place_where_nothing_can_be_written_is_refused_and_named(
 def test_so_is_one_for_what_toy_models_do(command: str, option: str, name: str, log: Path) -> None:
     result = run(command, "coopetition", option, log / name)
     assert result.exit_code == 2
-    assert f"{log} is no folder" in result.stderr
+    assert f"{log} is not a folder" in result.stderr
 
 
 def test_an_unwritable_map_is_refused_before_proposals_are_trained(tmp_path: Path) -> None:

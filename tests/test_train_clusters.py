@@ -56,7 +56,7 @@ def test_a_sweep_whose_command_ends_early_is_continued(undisturbed, tmp_path, nu
     _, said = process.communicate(timeout=PATIENCE)
     if number == signal.SIGINT:
         assert process.returncode == 1
-        assert "did not come to an end" in said
+        assert "did not finish" in said
         assert "continue with --resume" in said
     eventually(lambda: not alive(worker))  # no worker outlives the command for long
     done = subprocess.run(command, capture_output=True, text=True, check=True)
