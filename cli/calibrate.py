@@ -32,9 +32,14 @@ ALL_PUBLISHED, ALL_SMALL = "published:*", "cpu:*"
     help="Use only this much of each log, counted at learning rate 1e-5 and batch 32 and scaled by "
     "batch size / learning rate for other runs.",
 )
-@seed_option("Of the fits' starts.")
+@seed_option("Seed of the fits' starts.")
 @click.option(
-    "-o", "output", type=output_file, required=True, metavar="MAP.json", help="Where the map goes."
+    "-o",
+    "output",
+    type=output_file,
+    required=True,
+    metavar="MAP.json",
+    help="The file for the map.",
 )
 @quiet_option
 def calibrate(

@@ -26,7 +26,7 @@ PATHS = 12  # trajectories in the picture of strengths against each other
     help="The folder for pictures and results.",
 )
 @count_option("--starts", "Starts of the fit.", default=32)
-@seed_option("Of starts, fits and draws.")
+@seed_option("Seed of starts, fits and draws.")
 @click.option("--quick", is_flag=True, help="Only integrate and fit; nothing is trained.")
 def demo(output: Path, starts: int, seed: int, quick: bool) -> None:
     """Run the whole pipeline: integrate, fit, forecast, train, propose, verify.

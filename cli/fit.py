@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     metavar="STEPS",
     help="Sample the posterior so many steps with emcee (pip install 'coopetition[posterior]').",
 )
-@seed_option("Of starts and draws.")
+@seed_option("Seed of starts and draws.")
 @json_option
 @click.option("-o", "output", type=output_file, metavar="FIT.json", help="Keep the fits.")
 @click.option(

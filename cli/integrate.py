@@ -40,7 +40,7 @@ MEANINGS = {
 @click.command()
 @click.argument("model")
 @parameters_option("A parameter, e.g. mu1=0.03; `coopetition models` lists them. Repeatable.")
-@count_option("--seed", "Of a random start; 0 by default.", least=0)
+@count_option("--seed", "Seed of the random start; 0 by default.", least=0)
 @click.option(
     "--start",
     type=input_file,
@@ -55,8 +55,8 @@ MEANINGS = {
     show_default=True,
     help="auto is dopri5, or lsoda where that fails; descent is the exact discrete map.",
 )
-@click.option("--step-size", type=float, help="Of descent; 1 by default.")
-@count_option("--every", "Of descent: keep one of so many steps, for long horizons; 1 by default.")
+@click.option("--step-size", type=float, help="Step size of descent; 1 by default.")
+@count_option("--every", "Keep one of so many steps of descent, for long horizons; 1 by default.")
 @click.option(
     "--modified",
     type=float,
@@ -68,7 +68,9 @@ MEANINGS = {
 @click.option("--atol", type=float, default=1e-10, show_default=True, help="Absolute tolerance.")
 @gains_options
 @json_option
-@click.option("-o", "output", type=output_file, help="Losses and strengths as .csv or .parquet.")
+@click.option(
+    "-o", "output", type=output_file, help="Save losses and strengths as .csv or .parquet."
+)
 @plot_option
 def integrate(
     model: str,

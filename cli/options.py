@@ -26,13 +26,13 @@ def parameters_option(help_text: str) -> Callable[[Command], Command]:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
 )
-quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress bar.")
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"
+    "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 …"
 )
-plot_option = click.option("--plot", type=output_file, help="A picture: .png, .pdf or .svg.")
+plot_option = click.option("--plot", type=output_file, help="Save a picture as .png, .pdf or .svg.")
 horizon_option = click.option(
-    "--until", type=float, default=16000.0, show_default=True, help="The horizon."
+    "--until", type=float, default=16000.0, show_default=True, help="Model time to integrate to."
 )
 
 

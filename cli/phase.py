@@ -24,13 +24,14 @@ from .options import (
 @click.command()
 @click.argument("model")
 @parameters_option(
-    "alpha=log:1e-3:1:64, mu1=lin:0:1:11, mu1=0.03,0.1 or one number, held fixed. Repeatable."
+    "A range alpha=log:1e-3:1:64 or mu1=lin:0:1:11, values mu1=0.03,0.1, or one fixed number. "
+    "Repeatable."
 )
 @count_option("--starts", "Random starts at each point.", default=8)
 @horizon_option
-@seed_option("Of the random starts.")
+@seed_option("Seed of the random starts.")
 @gains_options
-@click.option("-o", "output", type=output_file, help="The diagram as .csv or .parquet.")
+@click.option("-o", "output", type=output_file, help="Save the diagram as .csv or .parquet.")
 @plot_option
 def phase(
     model: str,

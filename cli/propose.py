@@ -62,17 +62,17 @@ class Priced(click.Command):
               help="Sufficient probability; proposals that reach it come first, the cheapest "
               "at the top.")  # fmt: skip
 @click.option("--map", "map_file", type=input_file, metavar="MAP.json",
-              help="From coopetition calibrate; default: the shipped one for such data.")  # fmt: skip
+              help="From coopetition calibrate; else the shipped one for such data.")  # fmt: skip
 @count_option("--candidates", "About how many settings to screen.", default=200, least=4)
 @count_option(
     "--experiments", "Also name so many runs that would teach the map most.", default=0, least=0
 )
-@click.option("--boundary", metavar="NAME,NAME", help="Two settings, for --plot.")
+@click.option("--boundary", metavar="NAME,NAME", help="Two settings whose boundary --plot draws.")
 @click.option("--plot", type=output_file, metavar="FILE",
               help="The boundary of persistent ICL, or probability against cost.")  # fmt: skip
-@seed_option("Of candidates and draws.")
+@seed_option("Seed of candidates and draws.")
 @click.option("-o", "output", type=output_folder, metavar="DIR",
-              help="Where settings and predictions go.")  # fmt: skip
+              help="The folder for settings and predictions.")  # fmt: skip
 @quiet_option
 @json_option
 def propose(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=output_file,
     required=True,
     metavar="report.html",
-    help="Where the page goes.",
+    help="The file for the page.",
 )
 def report(paths: tuple[str, ...], columns: Columns | None, output: Path) -> None:
     """Make one HTML page of PATHs: fits, logs, run folders, proposals, published:NAME.

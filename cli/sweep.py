@@ -99,11 +99,11 @@ def spread_runs(
     jobs = {key: whole_number(value) for key, value in split_assignments(slurm, "--slurm").items()}
     with open_executor(
         executor or "local", workers=workers, folder=folder / "jobs", device=device, slurm=jobs
-    ) as workers_pool:
+    ) as pool:
         result = train_sweep(
             sweep,
             folder,
-            executor=workers_pool,
+            executor=pool,
             resume=resume,
             retries=retries,
             device=device,

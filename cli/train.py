@@ -78,15 +78,20 @@ def train(
         click.echo(presets_listed())
         return
     settings += named
-    how: dict[str, Any] = {"resume": resume, "device": device, "as_json": as_json, "quiet": quiet}
+    common: dict[str, Any] = {
+        "resume": resume,
+        "device": device,
+        "as_json": as_json,
+        "quiet": quiet,
+    }
     if wants_sweep(settings, spread["executor"]):
         sweep = sweep_of(settings, changes, seeds)
         tell_unused(sweep.members)
-        spread_runs(sweep, output, settings, **how, **spread)
+        spread_runs(sweep, output, settings, **common, **spread)
     else:
         members = members_of(settings, changes, seeds, resumed=output if resume else None)
         tell_unused(members)
-        train_members(members, output or Path("runs") / name_of(members), **how)
+        train_members(members, output or Path("runs") / name_of(members), **common)
 
 
 def train_members(
@@ -204,7 +209,7 @@ def result_of(run: TrainedRun) -> dict[str, Any]:
 @click.option(
     "--path-in-file", default="embeddings", show_default=True, help="Of the array in an HDF5 file."
 )
-@seed_option("Of the clustering.")
+@seed_option("Seed of the clustering.")
 @click.option("-o", "--output", type=output_file, required=True, help="The file for the classes: "
               ".h5 or .npy.")  # fmt: skip
 def embeddings(
