@@ -77,18 +77,13 @@ class Move:
     def at(self, share: float) -> float:
         """The value at a share of the range, with few digits."""
         if self.log:
-            value = self.lower * (self.upper / self.lower) ** share
+            value = float(f"{self.lower * (self.upper / self.lower) ** share:.{DIGITS}g}")
         else:
-            value = self.lower + share * (self.upper - self.lower)
-        return self.tidy(value)
-
-    def tidy(self, value: float) -> float:
-        """The value with few digits, within the range."""
-        if self.log:
-            value = float(f"{value:.{DIGITS}g}")
-        else:
-            value = round(value, max(0, DIGITS - math.floor(math.log10(self.upper - self.lower))))
-        value = float(round(value / self.multiple) * self.multiple) if self.whole else value
+            width = self.upper - self.lower
+            digits = max(0, DIGITS - math.floor(math.log10(width)))
+            value = round(self.lower + share * width, digits)
+        if self.whole:
+            value = float(round(value / self.multiple) * self.multiple)
         least, most = self._ends
         return min(max(value, least), most)
 

@@ -197,7 +197,7 @@ def _verify(folder: Path, trainer: Trainer | None) -> Verification:
     results: dict[str, Verified] = {}
     failed: dict[str, str] = {}
 
-    def so_far() -> Verification:
+    def verification() -> Verification:
         names = [prediction.name for prediction in predictions]
         return Verification(
             results=tuple(results[name] for name in names if name in results),
@@ -210,23 +210,23 @@ def _verify(folder: Path, trainer: Trainer | None) -> Verification:
         require_as_predicted(*pair)
     # finished runs first: a failure in training must not lose verdicts written before
     for prediction, run in pairs:
-        curves = finished(run, prediction.budget)
+        curves = finished_curves(run, prediction.budget)
         if curves is not None:
-            results[prediction.name] = compared(prediction, curves, run)
+            results[prediction.name] = compare(prediction, curves, run)
     if results:
-        write_verdicts(folder, checksum, so_far().as_dict())
+        write_verdicts(folder, checksum, verification().as_dict())
     for prediction, run in pairs:
         if prediction.name in results or trainer is None:
             continue
         try:
             curves = _train(prediction, run, trainer)
-            results[prediction.name] = compared(prediction, curves, run)
+            results[prediction.name] = compare(prediction, curves, run)
         except Interrupted:
             raise
         except CoopetitionError as error:  # of this run; the others go on
             failed[prediction.name] = str(error)
-        write_verdicts(folder, checksum, so_far().as_dict())
-    return so_far()
+        write_verdicts(folder, checksum, verification().as_dict())
+    return verification()
 
 
 def _train(prediction: StoredPrediction, run: Path, trainer: Trainer) -> Curves:
@@ -238,7 +238,7 @@ def _train(prediction: StoredPrediction, run: Path, trainer: Trainer) -> Curves:
             f"interrupted while {prediction.name} was trained; run verify again to continue it"
         ) from error
     require_as_predicted(prediction, run)
-    curves = finished(run, prediction.budget)
+    curves = finished_curves(run, prediction.budget)
     if curves is None:
         raise CoopetitionError(
             f"{run} ends before the budget of {prediction.budget:,.0f} sequences; raise "
@@ -252,7 +252,7 @@ def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
     settings = run / "settings.yaml"
     remedy = f"move {run} away to train the proposal anew"
     if not settings.exists():
-        if finished(run, prediction.budget) is not None:
+        if finished_curves(run, prediction.budget) is not None:
             raise CoopetitionError(f"{run} does not say what it was trained with: {remedy}")
         return
     try:
@@ -266,7 +266,7 @@ def require_as_predicted(prediction: StoredPrediction, run: Path) -> None:
         )
 
 
-def finished(run: Path, budget: float) -> Curves | None:
+def finished_curves(run: Path, budget: float) -> Curves | None:
     """The curves of a run that reached the budget, else None."""
     if not (run / "curves.csv").is_file():
         return None
@@ -277,7 +277,7 @@ def finished(run: Path, budget: float) -> Curves | None:
     return curves if curves.last_sequence >= NEAR * budget else None
 
 
-def compared(prediction: StoredPrediction, curves: Curves, run: Path) -> Verified:
+def compare(prediction: StoredPrediction, curves: Curves, run: Path) -> Verified:
     """Compare a prediction with measured curves, which must include flip accuracy."""
     flip = curves.accuracy("flip")
     if flip is None:

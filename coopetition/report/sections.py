@@ -25,7 +25,7 @@ from ..proposal.proposals_folder import (
     read_predictions,
     read_verdicts,
 )
-from ..proposal.verification import finished
+from ..proposal.verification import finished_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -302,7 +302,7 @@ def _prediction_figure(folder: Path, prediction: StoredPrediction) -> tuple[byte
     """A picture of the predicted curves, with the measured ones if the run is finished."""
     from .figures import plot_bands
 
-    run = finished(folder / RUNS / prediction.name, prediction.budget)
+    run = finished_curves(folder / RUNS / prediction.name, prediction.budget)
     measured = {
         evaluator: (curve.sequences, curve.values)
         for (evaluator, metric), curve in ({} if run is None else run.curves).items()
