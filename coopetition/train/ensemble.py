@@ -58,21 +58,15 @@ def network_settings(settings: TrainingSettings, dataset: Dataset) -> NetworkSet
     lengths = [evaluator.context_len for evaluator in settings.evaluation.extra]
     longest = max([settings.sequences.context_len, *lengths])
     kind = "onehot" if dataset.one_hot_dim else "image" if dataset.image_size else "vector"
-    if network.input_dim not in (0, dataset.input_dim):
-        raise ValueError(
-            f"network.input_dim = {network.input_dim}: the data have {dataset.input_dim} entries; "
-            "leave it 0"
-        )
-    if network.n_labels and network.n_labels < dataset.n_labels:
-        raise ValueError(
-            f"network.n_labels = {network.n_labels}: the data have {dataset.n_labels} labels; "
-            "leave it 0"
-        )
-    if network.max_context_len and network.max_context_len < longest:
-        raise ValueError(
-            f"network.max_context_len = {network.max_context_len}: sequences have up to {longest} "
-            "pairs; leave it 0"
-        )
+    numbers = {
+        "input_dim": (dataset.input_dim, f"the data have {dataset.input_dim} entries"),
+        "n_labels": (dataset.n_labels, f"the data have {dataset.n_labels} labels"),
+        "max_context_len": (longest, f"sequences have up to {longest} pairs"),
+    }
+    for name, (needed, reason) in numbers.items():
+        value = getattr(network, name)
+        if value and (value < needed or (name == "input_dim" and value != needed)):
+            raise ValueError(f"network.{name} = {value}: {reason}; leave it 0")
     return network.replace(
         n_labels=network.n_labels or dataset.n_labels,
         input_dim=dataset.input_dim,

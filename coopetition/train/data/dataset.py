@@ -1,4 +1,4 @@
-"""Classes, their exemplars and their labels, and which of them training may see."""
+"""Data sets: classes with exemplars and labels, divided into training and held-out parts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 class Dataset:
     """Exemplars of every class. Classes are ordered: training, validation, test."""
 
-    # (classes, exemplars, dim): float32; uint8 for images, whose pixels are divided by 255 when
-    # shown; for one-hot classes the index of the one entry that is 1, int64, dim 1
+    # (classes, exemplars, dim): float32; uint8 pixels of images, which the network reads divided
+    # by 255; int64 indices of one-hot classes, dim 1
     exemplars: NDArray[np.generic]
     classes: dict[Part, tuple[int, int]]  # first class and number of classes of each part
     exemplar_parts: dict[Part, tuple[int, int]]  # first exemplar and number of exemplars
@@ -43,7 +43,7 @@ class Dataset:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the exemplars, to tell one data set from another."""
+        """SHA-256 of the exemplars."""
         return hashlib.sha256(np.ascontiguousarray(self.exemplars).tobytes()).hexdigest()
 
 
@@ -54,10 +54,7 @@ def split(
     image_size: int = 0,
     one_hot_dim: int = 0,
 ) -> Dataset:
-    """A `Dataset` of the first classes and exemplars, divided as the settings say.
-
-    ``exemplars`` is ``(classes, exemplars, dim)``, at least as many as the settings ask for.
-    """
+    """A `Dataset` of the first ``exemplars`` ``(classes, exemplars, dim)``, divided by settings."""
     held_classes = (settings.validation_classes, settings.test_classes)
     held_exemplars = (settings.validation_exemplars, settings.test_exemplars)
     classes = parts(exemplars.shape[0], settings.n_classes, held_classes, "n_classes")
@@ -82,7 +79,7 @@ def split(
 def parts(
     available: int, wanted: int, held_out: tuple[int, int], name: str
 ) -> dict[Part, tuple[int, int]]:
-    """First index and size of the three parts of ``available`` things."""
+    """First index and size of the three parts of ``available`` classes or exemplars."""
     n_train = wanted or available - sum(held_out)
     if n_train < 1 or n_train + sum(held_out) > available:
         raise ValueError(
@@ -106,5 +103,5 @@ def wanted_shape(settings: DataSettings) -> tuple[int, int]:
 
 
 def data_stream(settings: DataSettings) -> np.random.Generator:
-    """The random numbers a data set is drawn with, by its own seed and kind."""
+    """The generator of a data set's random numbers, by its seed and kind."""
     return stream(settings.seed, f"classes/{settings.kind}")

@@ -1,4 +1,4 @@
-"""Weight decay: of which kind, and on which part of the network.
+"""Weight decay: its kinds, and the parts of the network it acts on.
 
 With strength λ and learning rate lr, a weight p that decays
 
@@ -6,7 +6,7 @@ With strength λ and learning rate lr, a weight p that decays
 - ``norm``: has λ ‖p‖ added to the loss (the reference's sum of unsquared norms over parameters);
 - ``decoupled``: shrinks by lr·λ·p beside the optimizer's step (AdamW).
 
-The first paper's finding depends on where the decay acts, so parts are named here, once.
+The first paper's finding depends on the part that decays.
 """
 
 from __future__ import annotations
@@ -29,15 +29,9 @@ PARTS = {
 
 
 def in_part(name: str, part: str) -> bool:
-    """Whether the parameter ``name`` belongs to a part of the network.
+    """Whether the parameter ``name`` belongs to a part of the network, a key of `PARTS`.
 
-    ``attention`` and ``mlp`` are the weights of these layers without the normalisations before
-    them; ``encoder`` embeds exemplars; ``embeddings`` are those of exemplars, labels and positions.
-
-    Examples
-    --------
-    >>> in_part("blocks.0.attention.qkv.weight", "attention"), in_part("label.weight", "mlp")
-    (True, False)
+    ``attention`` and ``mlp`` exclude the normalisations before them.
     """
     inner = name.split(".", 2)[2] if name.startswith("blocks.") else name
     return inner.startswith(PARTS[part])

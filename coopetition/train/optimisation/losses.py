@@ -1,4 +1,4 @@
-"""What training brings down, a number for each member of an ensemble."""
+"""The losses that training minimises."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def losses(kind: str, logits: Tensor, target: Tensor) -> Tensor:
     ``cross_entropy``: −log softmax(z)[target]; ``mse``: ½ Σ_c (z_c − [c = target])².
     """
     if kind == "mse":
-        # no one_hot: on a CPU it reads its input, on which a device would have to wait
-        wanted = torch.zeros_like(logits).scatter_(-1, target[..., None], 1.0)
-        return (logits - wanted).square().sum(-1).mul(0.5).mean(-1)
+        # not F.one_hot, which reads its input: a GPU would have to be waited for
+        one_hot = torch.zeros_like(logits).scatter_(-1, target[..., None], 1.0)
+        return (logits - one_hot).square().sum(-1).mul(0.5).mean(-1)
     each = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
     return each.view(target.shape).mean(-1)

@@ -44,23 +44,18 @@ class Buffer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Group:
-    """Tensors that are updated with the same numbers.
+    """Tensors that are updated with the same numbers."""
 
-    They have a ``member``'s learning rate; ``shrink`` is λ of squared or decoupled decay;
-    ``tensors`` are lists of equal length of parameters, gradients and each moment.
-    """
-
-    member: int
-    shrink: float
-    tensors: tuple[list[Tensor], ...]
+    member: int  # whose learning rate they have
+    shrink: float  # λ of squared or decoupled decay
+    tensors: tuple[list[Tensor], ...]  # parameters, gradients and each moment, of equal length
 
 
 class Optimiser:
-    """The state of an optimizer, and its step.
+    """The state of an optimizer, and its step, with settings for each member.
 
-    The network's parameters are moved into a flat buffer (their ``data`` become views). Settings
-    are one for each member, which may differ in `MEMBERS_OWN`; ``frozen`` names parameters that
-    stay.
+    The network's parameters move into a flat buffer (their ``data`` become views); those that
+    ``frozen`` names are not trained.
     """
 
     def __init__(
@@ -92,22 +87,22 @@ class Optimiser:
 
     @functools.cached_property
     def gradients(self) -> Buffer:
-        """Where gradients are added up; made at first use, since fused kernels need none."""
-        made = Buffer(self.network)
+        """The gradients; made at first use, since fused kernels need none."""
+        gradients = Buffer(self.network)
         for name, parameter in self.network.named_parameters():
-            parameter.grad = made.views[name]
-        return made
+            parameter.grad = gradients.views[name]
+        return gradients
 
     def forget_gradients(self) -> None:
-        """Free the buffer of gradients, which is made anew where it is needed."""
+        """Free the buffer of gradients until it is needed again."""
         for parameter in self.network.parameters():
             parameter.grad = None
-        for made in ("gradients", "groups"):
-            self.__dict__.pop(made, None)
+        for name in ("gradients", "groups"):
+            self.__dict__.pop(name, None)
 
     @functools.cached_property
     def groups(self) -> list[Group]:
-        """Parameters by the numbers their update needs."""
+        """Parameters, grouped by the numbers their update needs."""
         buffers = (self.parameters, self.gradients, *self.moments)
         alike = len(set(self.settings)) == 1
         if alike and not self.strengths and len(self.trained) == len(self.parameters.views):
@@ -142,9 +137,8 @@ class Optimiser:
     def sweep(self) -> None:
         """Set moments too small to matter to 0.
 
-        The moments of a label that is not drawn for a thousand steps decay into denormal numbers,
-        on which a CPU computes twenty times slower. What is cut changes a weight by less than
-        1e-18·lr.
+        The moments of a label that is not drawn for a thousand steps become denormal numbers, with
+        which a CPU is twenty times slower. The cut changes a weight by less than 1e-18·lr.
         """
         if self.steps.device.type == "cpu":
             for moment, smallest in zip(self.moments, SMALLEST_MOMENTS, strict=False):
@@ -187,7 +181,7 @@ class Optimiser:
 
 
 def check_shared(settings: Sequence[OptimisationSettings]) -> None:
-    """Refuse members whose settings differ in more than numbers a batched step can carry."""
+    """Refuse members that differ in settings that an ensemble must share."""
     for setting in SETTINGS:
         if setting.section != "optimisation" or setting.members == "differ":
             continue

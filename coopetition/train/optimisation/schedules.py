@@ -22,14 +22,8 @@ class Rates:
     - ``cosine``: f + (lr − f)·n/w for n < w, then (lr/2)·(1 + cos π(n − w)/(D − w)), at least 0
 
     The first two are arXiv 2311.08360's; the third is optax's ``warmup_cosine_decay_schedule``.
-    What they depend on is put on the device once, so that a CUDA graph can compute them from the
-    count of steps. ``steady`` are the rates ``(M,)`` where they are constant, or None.
-
-    Examples
-    --------
-    >>> rising = OptimisationSettings(lr=1.0, lr_floor=0.0, schedule="warmup_decay", warmup_steps=4)
-    >>> Rates([rising], torch.device("cpu"))(torch.tensor([0, 2, 4])).flatten().tolist()
-    [0.0, 0.5, 1.0]
+    Their numbers are put on the device once, so that a CUDA graph can compute them from the count
+    of steps. ``steady`` are the rates ``(M,)`` where they are constant, or None.
     """
 
     def __init__(self, settings: Sequence[OptimisationSettings], device: torch.device) -> None:
@@ -51,9 +45,9 @@ class Rates:
         n = steps.to(torch.float64).unsqueeze(-1)
         rising = self.floor + (self.lr - self.floor) * n / self.rise
         if self.schedule == "warmup_decay":
-            left = (1 - (n - self.warmup) / self.decay).clamp(0, 1)
-            falling = self.floor + (self.lr - self.floor) * left.sqrt()
+            rest = (1 - (n - self.warmup) / self.decay).clamp(0, 1)
+            falling = self.floor + (self.lr - self.floor) * rest.sqrt()
         else:
-            done = ((n - self.warmup) / self.fall).clamp(0, 1)
-            falling = self.lr / 2 * (1 + torch.cos(math.pi * done))
+            progress = ((n - self.warmup) / self.fall).clamp(0, 1)
+            falling = self.lr / 2 * (1 + torch.cos(math.pi * progress))
         return torch.where(n < self.warmup, rising, falling).to(torch.float32)

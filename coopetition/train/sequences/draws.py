@@ -205,7 +205,7 @@ class SequenceDraws:
         numbers = torch.randint(
             first, first + number, (n, length + 2), generator=generator, device=roles.device
         )
-        context, query, distractor = numbers.split((length, 1, 1), dim=1)
+        context, query, distractor = torch.split(numbers, [length, 1, 1], dim=1)
         if self.match_probability > 0:
             uniform = torch.rand((n, 1), generator=generator, device=roles.device)
             matched = uniform < self.match_probability

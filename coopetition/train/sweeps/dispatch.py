@@ -1,4 +1,4 @@
-"""Tasks handed to an executor and awaited: lost ones are tried again, failures stop nobody else."""
+"""Dispatch of tasks to an executor: lost tasks are tried again, a failure stops no other task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Waiting = dict[Future[TaskResult], Task]
 
 
 class SweepBar:
-    """A bar on stderr with the runs that are done, running and failed, where it is ``shown``."""
+    """A bar on stderr that counts the runs done, running and failed; silent unless ``shown``."""
 
     def __init__(self, total: int, name: str, *, shown: bool = True) -> None:
         from tqdm import tqdm
@@ -37,7 +37,7 @@ class SweepBar:
         self.last = (-1, -1, -1)
 
     def count(self, done: int, running: int, failed: int) -> None:
-        """Move the bar; only what is new is written, for stderr may be a file."""
+        """Move the bar; equal counts are written once, for stderr may be a file."""
         if not self.bar.disable and self.last != (done, running, failed):
             self.last = (done, running, failed)
             self.bar.n = done
@@ -62,13 +62,12 @@ def dispatch(
     already: int = 0,
     work: Callable[[Task], TaskResult] = train_task,
 ) -> tuple[TaskResult, ...]:
-    """What came of every task, in their order.
+    """The result of every task, in the order of the tasks.
 
-    A lost task is tried again, at most ``retries`` times; what the package states as a failure
-    (wrong settings, a loss that is not finite) is not. ``executor`` may be a function that makes
-    one, for a pool that breaks as a whole when a worker dies. After Ctrl-C or SIGTERM the tasks
-    not finished say so; what can be stopped is awaited, for it writes a checkpoint. ``already``
-    counts runs that were done before.
+    A lost task is tried again, at most ``retries`` times; a failure that would recur (wrong
+    settings, a loss that is not finite) is not. ``executor`` may be a function that makes one, for
+    a pool that breaks as a whole when a worker dies. After Ctrl-C or SIGTERM, processes that can be
+    stopped write a checkpoint and are awaited. ``already`` counts runs finished before.
     """
     if retries < 0:
         raise ValueError(f"retries = {retries}: must be 0 or more")
@@ -78,19 +77,19 @@ def dispatch(
     sizes = {task.folder: len(task.members) for task in tasks}
     stopping = False
 
-    def tell() -> None:
+    def update_bar() -> None:
         running = sum(sizes[task.folder] for future, task in waiting.items() if future.running())
         failed = sum(sizes[folder] for folder, result in results.items() if result.error)
         ended = sum(sizes[folder] for folder in results)
         bar.count(already + ended - failed, running, failed)
 
     with Interruption() as interruption:
-        waiting = {workers.take(task): task for task in tasks}
+        waiting = {workers.submit(task): task for task in tasks}
         try:
             while waiting:
-                tell()
+                update_bar()
                 wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED)
-                # `wait` itself does not count a future as ended that was cancelled before it began
+                # `wait` does not return futures that were cancelled before they began
                 for future in [future for future in waiting if future.done()]:
                     task = waiting.pop(future)
                     result = result_of(future)
@@ -98,7 +97,7 @@ def dispatch(
                     again = result.retry and tries[task.folder] <= retries
                     if again and not interruption.requested:
                         bar.note(f"{', '.join(task.names)}: {result.error}; trying again")
-                        waiting[workers.take(task)] = task
+                        waiting[workers.submit(task)] = task
                         continue
                     results[task.folder] = result
                     if result.error and not stopping:
@@ -115,12 +114,12 @@ def dispatch(
                 waiting = {f: task for f, task in waiting.items() if not f.done()}
                 wait(waiting, timeout=POLL)
             raise
-    tell()
+    update_bar()
     return tuple(results[task.folder] for task in tasks)
 
 
 class _Workers:
-    """The executor at work, and a fresh one where it broke and there is a way to make one."""
+    """The executor, replaced when it breaks if there is a function that makes one."""
 
     def __init__(
         self, executor: Executor | Callable[[], Executor], work: Callable[[Task], TaskResult]
@@ -129,8 +128,8 @@ class _Workers:
         self.present = executor if isinstance(executor, Executor) else executor()
         self.work = work
 
-    def take(self, task: Task) -> Future[TaskResult]:
-        """Hand over a task."""
+    def submit(self, task: Task) -> Future[TaskResult]:
+        """Submit a task."""
         try:
             return self.present.submit(self.work, task)
         except BrokenExecutor as error:
@@ -143,9 +142,9 @@ class _Workers:
             return self.present.submit(self.work, task)
 
     def stop(self, waiting: Waiting) -> list[Task]:
-        """Begin nothing more and stop what runs; which tasks were dropped from ``waiting``.
+        """Cancel and stop tasks; drop from ``waiting``, and return, those that go on elsewhere.
 
-        To be called until nothing waits: a process that is about to begin is not stopped before.
+        Call it until nothing waits: a process that is just starting is stopped by a later call.
         """
         interrupt = getattr(self.present, "interrupt", None)
         if interrupt is not None:
@@ -155,12 +154,12 @@ class _Workers:
                 stop_task(task)
         if interrupt is not None or isinstance(self.present, ThreadPoolExecutor):
             return []
-        # without a way to stop what runs, it goes on where it is, and is found finished later
+        # these cannot be stopped: they go on, and a continued sweep finds them finished
         return [waiting.pop(future) for future in list(waiting) if not future.done()]
 
 
 def result_of(future: Future[TaskResult]) -> TaskResult:
-    """What came of a task whose future has ended."""
+    """The result of a task whose future has ended."""
     if future.cancelled():
         return TaskResult(error=STOPPED, retry=True)
     error = future.exception()

@@ -1,4 +1,4 @@
-"""Where tasks are trained: on this machine, by a dask cluster, by Slurm.
+"""Executors of tasks: this machine, a dask cluster, Slurm.
 
 All are `concurrent.futures.Executor`s, so any other (mpi4py's, a user's own) serves as well. dask
 and submitit are imported only when they are asked for. Workers elsewhere need the package and the
@@ -35,17 +35,15 @@ def open_executor(
 ) -> Iterator[Executor]:
     """An executor by name (one of `KINDS`), shut down at the end of the context.
 
-    ``workers`` are local processes, or jobs in Slurm at one time (16 by default); dask has the
-    workers it has. By default there are as many as CPUs, or CUDA devices if runs compute on those
-    (``device``). ``folder`` is for scripts and logs of Slurm's jobs, ``slurm`` has the parameters
-    of submitit's ``AutoExecutor``: ``timeout_min, slurm_partition, mem_gb, …``.
+    ``workers`` are local processes (by default one for each CUDA device that ``device`` allows, or
+    each CPU) or Slurm's jobs at one time (by default 16). ``folder`` is for scripts and logs of
+    Slurm's jobs, ``slurm`` are parameters of submitit's ``AutoExecutor``, such as ``mem_gb``.
     """
     name, _, address = kind.partition(":")
     if name == "local" and not address:
         devices = cuda_devices() if device in ("auto", "cuda") else ()
-        with local_executor(
-            workers or len(devices) or available_cpus(), devices=devices
-        ) as executor:
+        count = workers or len(devices) or available_cpus()
+        with local_executor(count, devices=devices) as executor:
             yield executor
     elif name == "dask" and address:
         distributed = extra_package("distributed", kind, "dask")
@@ -57,34 +55,33 @@ def open_executor(
                 "'dask scheduler' and give its address, such as dask:tcp://host:8786"
             ) from error
         with client:
-            # a task has effects, so that the same call twice is not one call
+            # a task has effects: dask must not answer an equal call from its cache
             yield client.get_executor(pure=False)
     elif name == "slurm" and not address:
         submitit = extra_package("submitit", kind, "slurm")
-        with SubmititExecutor(
-            submitit, folder, jobs=workers or 16, parameters=slurm or {}
-        ) as executor:
+        jobs = workers or 16
+        with SubmititExecutor(submitit, folder, jobs=jobs, parameters=slurm or {}) as executor:
             yield executor
     else:
         raise unknown_name("executor", kind, KINDS)
 
 
 def local_executor(workers: int, *, devices: Sequence[str] = ()) -> ThreadPoolExecutor:
-    """Threads that wait for so many processes; each sees one CUDA device, round and round."""
+    """Threads that wait for one process each; CUDA devices are assigned to them in turn."""
     if workers < 1:
         raise ValueError(f"workers = {workers}: at least 1 is needed")
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for worker in range(workers):
         free.put(devices[worker % len(devices)] if devices else None)
 
-    def take_device() -> None:
+    def assign_device() -> None:
         here.device = free.get()
 
-    return ThreadPoolExecutor(workers, "coopetition", initializer=take_device)
+    return ThreadPoolExecutor(workers, "coopetition", initializer=assign_device)
 
 
 def extra_package(package: str, kind: str, extra: str) -> Any:
-    """The package behind an executor; ValueError naming the extra where it is not installed."""
+    """The package behind an executor; ValueError with the extra where it is not installed."""
     if importlib.util.find_spec(package) is None:
         raise ValueError(
             f"executor = {kind!r}: {package} is not installed; pip install 'coopetition[{extra}]'"
@@ -111,11 +108,7 @@ def cuda_devices() -> tuple[str, ...]:
 
 
 class SubmititExecutor(ThreadPoolExecutor):
-    """Threads that wait for Slurm jobs, at most ``jobs`` at one time.
-
-    ``parameters`` are those of submitit's ``AutoExecutor``; scripts, logs and results go into
-    ``folder``; ``cluster="local"`` stands in for Slurm in tests.
-    """
+    """Threads that wait for at most ``jobs`` Slurm jobs; tests set ``cluster="local"``."""
 
     def __init__(
         self,
@@ -149,6 +142,6 @@ class SubmititExecutor(ThreadPoolExecutor):
             self._jobs.remove(job)
 
     def interrupt(self) -> None:
-        """Cancel what is queued or runs; a run goes on from its newest checkpoint."""
+        """Cancel queued and running jobs."""
         for job in tuple(self._jobs):
             job.cancel()

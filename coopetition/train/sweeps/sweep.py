@@ -30,7 +30,7 @@ from ...settings.training import TrainingSettings
 from ...settings.yaml_files import from_plain, read_yaml, with_overrides
 
 SECTIONS = ("grid", "runs")
-UNSAFE = re.compile(r"[^\w.+=-]+")  # what a value leaves out of a folder's name
+UNSAFE = re.compile(r"[^\w.+=-]+")  # characters kept out of folder names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,11 @@ class Sweep:
     Parameters
     ----------
     name
-        What the sweep is called.
+        The sweep's name.
     members
-        The settings of each run, by name all different.
+        The settings of each run; names differ.
     varied
-        The settings in which they differ, as ``section.name``.
+        The settings that differ between runs, as ``section.name``.
 
     Raises
     ------
@@ -85,9 +85,9 @@ def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 
     path
         A settings file with ``grid``, ``runs``, both, or neither (a single run).
     overrides
-        Changes ``section.name=value`` to what the runs have in common.
+        Changes ``section.name=value`` of all runs.
     seeds
-        Seeds to train of each run, from that of the common settings on.
+        Number of seeds of each run, counted up from the common settings' seed.
 
     Raises
     ------
@@ -100,15 +100,13 @@ def read_sweep(path: str | Path, *, overrides: Iterable[str] = (), seeds: int = 
     if not isinstance(values, Mapping):
         raise ValueError(f"{path}: expected sections such as 'grid:', not {values!r}")
     common = {name: value for name, value in values.items() if name not in SECTIONS}
-    overrides = tuple(overrides)
-    changed = {override.partition("=")[0].strip() for override in overrides}
+    grid, runs, overrides = values.get("grid") or {}, values.get("runs") or (), tuple(overrides)
+    overridden = {override.partition("=")[0].strip() for override in overrides}
     try:
-        for name in changed & set(checked_grid(values.get("grid") or {})):
+        for name in overridden & set(checked_grid(grid)):
             raise ValueError(f"{name} is given twice: as a change and in grid; drop one")
         base = with_overrides(from_plain({"name": path.stem, **common}), overrides)
-        return make_sweep(
-            base, grid=values.get("grid") or {}, runs=values.get("runs") or (), seeds=seeds
-        )
+        return make_sweep(base, grid=grid, runs=runs, seeds=seeds)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -125,13 +123,13 @@ def make_sweep(
     Parameters
     ----------
     base
-        What they have in common; the sweep has its name.
+        The common settings; the sweep has their name.
     grid
         Values of each setting, named ``section.name``; every combination is a run.
     runs
         Changes that belong together, ``section.name: value``; a ``name`` among them names the run.
     seeds
-        Seeds of each run, as if ``grid`` had ``run.seed``.
+        Number of seeds of each run, as if ``grid`` listed ``run.seed``.
 
     Raises
     ------
@@ -156,26 +154,23 @@ def make_sweep(
     combinations = [
         dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
     ]
-    varied = list(dict.fromkeys(itertools.chain(*entries, axes)))
-    if "name" in varied:
-        varied.remove("name")
+    varied = [path for path in dict.fromkeys(itertools.chain(*entries, axes)) if path != "name"]
     short = shortest_names(varied)
     members = []
     for entry, combination in itertools.product(entries, combinations):
         changes = {**entry, **combination}
-        given = changes.pop("name", None)
-        named = combination if given else changes
-        parts = [str(given)] if given else []
-        parts += [f"{short[path]}={text_of(value)}" for path, value in named.items()]
-        changed = with_overrides(
-            base, [f"{p}={json.dumps(v, default=str)}" for p, v in changes.items()]
-        )
-        members.append(changed.replace(name="_".join(parts) or base.name))
+        name = changes.pop("name", None)
+        parts = [str(name)] if name else []
+        in_name = combination if name else changes
+        parts += [f"{short[path]}={text_of(value)}" for path, value in in_name.items()]
+        overrides = [f"{path}={json.dumps(value, default=str)}" for path, value in changes.items()]
+        member = with_overrides(base, overrides)
+        members.append(member.replace(name="_".join(parts) or base.name))
     return Sweep(name=base.name, members=tuple(members), varied=tuple(varied))
 
 
 def checked_grid(grid: Any) -> dict[str, Sequence[Any]]:
-    """The grid, if every setting in it has a list of values; ValueError if not."""
+    """The grid as lists; ValueError unless every setting in it has a list of values."""
     if not isinstance(grid, Mapping):
         raise ValueError(f"grid = {grid!r}: write 'section.name: [value, value]' below it")
     axes = {
@@ -191,7 +186,7 @@ def checked_grid(grid: Any) -> dict[str, Sequence[Any]]:
 
 
 def checked_runs(runs: Any) -> list[dict[str, Any]]:
-    """The entries, if each is a mapping; ValueError if not."""
+    """The entries; ValueError unless each is a mapping."""
     if not isinstance(runs, list | tuple):
         raise ValueError(f"runs = {runs!r}: write a list of entries '- section.name: value'")
     for entry in runs:
@@ -201,12 +196,9 @@ def checked_runs(runs: Any) -> list[dict[str, Any]]:
 
 
 def shortest_names(paths: Sequence[str]) -> dict[str, str]:
-    """Each setting without its section, where that tells it apart: ``run.seed`` is ``seed``."""
+    """Each setting without its section where that is unique: ``run.seed`` is ``seed``."""
     last = [path.rpartition(".")[2] for path in paths]
-    return {
-        path: name if last.count(name) == 1 else path
-        for path, name in zip(paths, last, strict=True)
-    }
+    return {p: n if last.count(n) == 1 else p for p, n in zip(paths, last, strict=True)}
 
 
 def text_of(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A sweep from its settings to its tables: what is missing is trained, what is there is read."""
+"""Training of a sweep: missing runs are trained, finished ones are read."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Status = Literal["finished", "diverged", "failed"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SweptRun:
-    """What came of one run of a sweep."""
+    """The result of one run of a sweep."""
 
     settings: TrainingSettings
     folder: Path
-    status: Status  # diverged: its loss ceased to be finite, its curves end before
-    error: str  # why it failed; empty where it did not
-    attempts: int  # how often it was begun or continued
-    sequences: int | None  # seen when it ended; None where it has not
-    seconds: float | None  # it took, with the whole ensemble
+    status: Status  # diverged: the loss ceased to be finite, where the curves end
+    error: str  # the reason of a failure, or empty
+    attempts: int  # times it was begun or continued
+    sequences: int | None  # seen at its end; None if it has not ended
+    seconds: float | None  # training time of its whole ensemble
     curves: Curves | None  # also of a run that failed half-way
 
 
@@ -47,11 +47,11 @@ class SweepResult:
     Parameters
     ----------
     sweep
-        What was wanted.
+        The sweep's settings.
     folder
-        Where it is.
+        The sweep's folder.
     runs
-        What came of it.
+        The result of each run.
     """
 
     sweep: Sweep
@@ -60,11 +60,11 @@ class SweepResult:
 
     @property
     def failed(self) -> tuple[SweptRun, ...]:
-        """The runs without an end: failed, diverged or interrupted."""
+        """The runs that failed, diverged or were interrupted."""
         return tuple(run for run in self.runs if run.status != "finished")
 
     def summary(self) -> str:
-        """How many runs came to an end, and a line for each that did not."""
+        """The number of finished runs, and a line for each other."""
         done = len(self.runs) - len(self.failed)
         lines = [f"{self.sweep.name}: {done} of {len(self.runs)} runs finished in {self.folder}"]
         lines += [f"{run.settings.name}: {run.status}: {run.error}" for run in self.failed]
@@ -96,34 +96,34 @@ def train_sweep(
     sweep
         The runs.
     folder
-        Where they go.
+        The sweep's folder.
     executor
-        Its workers begin the processes and wait for them: as many train at a time as it has
-        workers. A pool that breaks as a whole when a worker dies, as ``ProcessPoolExecutor`` does,
-        is better given as a function that makes one: then a fresh one takes its place.
+        Each of its workers starts one process at a time and waits for it. A pool that breaks as a
+        whole when a worker dies, as ``ProcessPoolExecutor`` does, is better given as a function
+        that makes one: a fresh pool then replaces it.
     resume
         Continue the sweep in the folder: runs finished with the same settings are not trained
-        again, others go on from their checkpoints, new ones are begun.
+        again, others continue from their checkpoints, new ones begin.
     retries
-        How often a run is tried again whose process died.
+        How often to try a run again when its process dies.
     device
         ``auto``, ``cpu``, ``cuda``, … as the worker sees it.
     largest
-        Most runs that a worker trains as one ensemble. On a CPU more than one gains nothing; on a
-        GPU dozens train in little more than the time of one.
+        Most runs in an ensemble. On a CPU more than one gains nothing; on a GPU dozens train in
+        little more than the time of one.
     threads
-        CPU threads of a worker, where the runs' settings leave it open.
+        CPU threads of a worker, where the runs' settings name none.
     progress
         Whether to show on stderr how many runs are done, running and failed.
     about
-        What else to record, such as the command.
+        Further facts to record, such as the command.
     inputs
         Files the sweep was made from; their checksums are recorded.
 
     Returns
     -------
     SweepResult
-        With those that failed: one failure stops no other run.
+        All runs, also failed ones: a failure stops no other run.
 
     Raises
     ------
@@ -148,8 +148,8 @@ def train_sweep(
         groups = {Path(task.folder).name: list(task.names) for task in tasks}
         names = {name for together in groups.values() for name in together}
         groups |= {name: runs for name, runs in begun.items() if names.isdisjoint(runs)}
-        made = provenance("train", {"sweep": sweep.name, **(about or {})}, inputs=inputs)
-        write_atomically(folder / RECORD, json.dumps({**made, "groups": groups}, indent=1))
+        origin = provenance("train", {"sweep": sweep.name, **(about or {})}, inputs=inputs)
+        write_atomically(folder / RECORD, json.dumps({**origin, "groups": groups}, indent=1))
         results = {
             task.folder: TaskResult(runs=tuple(ended))
             for task in tasks
@@ -175,18 +175,17 @@ def recorded_groups(folder: Path) -> dict[str, list[str]]:
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        # grouped otherwise, runs would be trained again
-        raise CheckpointError(
-            f"{folder / RECORD} is damaged ({error}); choose another folder"
-        ) from error
+        # in other groups, runs would be trained again
+        path = folder / RECORD
+        raise CheckpointError(f"{path} is damaged ({error}); choose another folder") from error
 
 
 def runs_of(task: Task, result: TaskResult) -> Iterator[SweptRun]:
-    """What came of each run of a task, with the curves that are there."""
+    """The result of each run of a task, with its curves if it has any."""
     base = Path(task.folder)
-    of_name = {str(run["name"]): run for run in result.runs}
+    records = {str(run["name"]): run for run in result.runs}
     for settings in task.settings():
-        ended = of_name.get(settings.name)
+        ended = records.get(settings.name)
         folder = base if len(task.members) == 1 else base / settings.name
         status: Status = "failed" if ended is None else "finished"
         error = result.error

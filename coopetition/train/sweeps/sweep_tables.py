@@ -29,24 +29,22 @@ def write_sweep_tables(
     about: Mapping[str, Any] | None = None,
     inputs: Iterable[Path] = (),
 ) -> tuple[Path, Path]:
-    """Write ``sweep_curves`` and ``sweep_runs`` into the sweep's folder.
+    """Write ``sweep_curves`` and ``sweep_runs`` into the sweep's folder, as csv or parquet.
 
     The first is the tidy table ``run, evaluator, metric, sequences, value, sem, n`` of all runs,
-    those that failed half-way included. The second has a row for each run: ``run, status, error,
+    also of those that failed half-way. The second has a row for each run: ``run, status, error,
     folder, attempts, sequences, seconds, verdict, horizon``, each landmark with its interval
     (``emergence, emergence_lower, emergence_upper, …``), ``final_EVALUATOR``, the settings that
-    vary, and then all others, named ``section.name``.
-
-    ``suffix`` is ``csv`` or ``parquet``. The files say of their making ``about`` and the checksums
-    of ``inputs``.
+    vary, and then all others, named ``section.name``. ``about`` and the checksums of ``inputs`` are
+    recorded with the tables.
     """
     if suffix not in FORMATS:
         raise ValueError(f"suffix = {suffix!r}: use {' or '.join(FORMATS)}")
-    made = provenance("train", {"sweep": result.sweep.name, **(about or {})}, inputs=inputs)
+    origin = provenance("train", {"sweep": result.sweep.name, **(about or {})}, inputs=inputs)
     curves = result.folder / f"{CURVES}.{suffix}"
     runs = result.folder / f"{RUNS}.{suffix}"
-    write_table(curves, dict(curves_table(result)), made)
-    write_table(runs, dict(runs_table(result)), made)
+    write_table(curves, dict(curves_table(result)), origin)
+    write_table(runs, dict(runs_table(result)), origin)
     return curves, runs
 
 
@@ -64,7 +62,7 @@ def curves_table(result: SweepResult) -> pd.DataFrame:
 
 
 def runs_table(result: SweepResult) -> pd.DataFrame:
-    """A row for each run: what came of it, then its settings, the varied ones first."""
+    """A row for each run: its results, then its settings, the varied ones first."""
     import pandas as pd
 
     rows = []
@@ -76,9 +74,9 @@ def runs_table(result: SweepResult) -> pd.DataFrame:
 
 
 def row_of(run: SweptRun) -> dict[str, Any]:
-    """What came of a run, in columns."""
-    read = {} if run.curves is None else readings(run.curves)
-    marks = read.get("landmarks") or {}
+    """The results of a run, by column."""
+    results = {} if run.curves is None else readings(run.curves)
+    marks = results.get("landmarks") or {}
     intervals = marks.get("intervals") or {}
     row: dict[str, Any] = {
         "run": run.settings.name,
@@ -88,13 +86,13 @@ def row_of(run: SweptRun) -> dict[str, Any]:
         "attempts": run.attempts,
         "sequences": run.sequences,
         "seconds": run.seconds,
-        "verdict": read.get("verdict"),
-        "horizon": read.get("horizon"),
+        "verdict": results.get("verdict"),
+        "horizon": results.get("horizon"),
     }
     for name in NAMES:
         lower, upper = intervals.get(name) or (None, None)
         row |= {name: marks.get(name), f"{name}_lower": lower, f"{name}_upper": upper}
-    return row | {f"final_{name}": value for name, value in read.get("final", {}).items()}
+    return row | {f"final_{name}": value for name, value in results.get("final", {}).items()}
 
 
 def readings(curves: Curves) -> dict[str, Any]:
@@ -118,8 +116,8 @@ def readings(curves: Curves) -> dict[str, Any]:
 def flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Settings as ``section.name`` and value; lists as JSON."""
     for name, value in tree.items():
-        where = f"{path}{name}"
+        column = f"{path}{name}"
         if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{where}.")
-        elif where != "name":  # the table has it as run
-            yield where, json.dumps(value) if isinstance(value, list | dict) else value
+            yield from flat(value, f"{column}.")
+        elif column != "name":  # the table's column ``run``
+            yield column, json.dumps(value) if isinstance(value, list | dict) else value

@@ -1,8 +1,8 @@
-"""Both ends of a process that trains one task: who begins it and waits, and what it does itself.
+"""A process that trains one task, and its parent, which starts it and waits.
 
-The task is the first line of its standard input; what came of it is the only line of its standard
-output. When its standard input closes, because whoever began it says so or is dead, it writes a
-checkpoint and ends.
+The task is the first line of its standard input, the result the only line of its standard output.
+When its standard input closes, because its parent closes it or dies, it writes a checkpoint and
+ends.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from ...files import write_atomically
 from ..folder.ownership import FolderTaken, owned
 from .tasks import ATTEMPTS, FINISHED, Task, TaskResult, finished_runs
 
-PATIENCE = 10.0  # seconds to wait for another process that was told to stop to leave the folder
-GRACE = 60.0  # seconds for the last checkpoint when nobody is left to wait for it
+PATIENCE = 10.0  # seconds to wait until another, stopping process leaves the folder
+GRACE = 60.0  # seconds for the last checkpoint once standard input is closed
 STOPPED, DIED = "interrupted; continue with --resume", "its worker died"
 
-begun: dict[str, subprocess.Popen[str]] = {}  # processes that this one waits for, by folder
+processes: dict[str, subprocess.Popen[str]] = {}  # children of this process, by folder
 here = threading.local()  # ``device``: the CUDA device that this thread's processes see
 
 
 def train_task(task: Task) -> TaskResult:
     """Train a task in a process of its own, from its newest checkpoint on, and wait for its end."""
     device = getattr(here, "device", None)
-    # modules are looked for where this process finds them, not first in the working directory
+    # the child imports from the same paths, not first from the working directory
     program = f"import sys; sys.path[:] = {sys.path}; from {__name__} import main; main()"
     line, stopped = "", False
     with (
@@ -54,25 +54,25 @@ def train_task(task: Task) -> TaskResult:
         if process.stdin is not None and process.stdout is not None:
             process.stdin.write(f"{json.dumps(dataclasses.asdict(task))}\n")
             process.stdin.flush()
-            begun[task.folder] = process
+            processes[task.folder] = process
             line = process.stdout.readline()
             stopped = process.stdin.closed
-    begun.pop(task.folder, None)
+    processes.pop(task.folder, None)
     if line.endswith("\n"):
-        said = json.loads(line)
-        return TaskResult(**{**said, "runs": tuple(said["runs"])})
+        fields = json.loads(line)
+        return TaskResult(**{**fields, "runs": tuple(fields["runs"])})
     return TaskResult(error=STOPPED if stopped else DIED, retry=True)
 
 
 def stop_task(task: Task) -> None:
-    """Have the process that trains a task, if this one began it, write a checkpoint and end."""
-    process = begun.get(task.folder)
+    """Have the child process that trains a task, if there is one, write a checkpoint and end."""
+    process = processes.get(task.folder)
     if process is not None and process.stdin is not None:
         process.stdin.close()
 
 
 def main() -> None:
-    """Be the process that trains a task."""
+    """Train the task on standard input and write its result to standard output."""
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed goes to stderr
     line = sys.stdin.readline()
@@ -91,13 +91,13 @@ def end_with_input(over: threading.Event) -> None:
     while os.read(0, 4096):  # not sys.stdin, whose lock would be held when the interpreter ends
         pass
     if not over.is_set():
-        os.kill(os.getpid(), signal.SIGTERM)  # training takes note of it
+        os.kill(os.getpid(), signal.SIGTERM)  # which training handles
     time.sleep(GRACE)
     os._exit(1)
 
 
 def train_here(task: Task) -> TaskResult:
-    """Train what is missing of a task in this process, and record its end in its folder."""
+    """Train a task in this process, unless it is finished, and record its end in its folder."""
     folder = Path(task.folder)
     try:
         with owned(folder, patience=PATIENCE):
@@ -113,7 +113,7 @@ def train_here(task: Task) -> TaskResult:
 
 
 def train_owned_task(task: Task, folder: Path) -> list[dict[str, Any]]:
-    """Train a task in a folder that this process owns; what `finished_runs` will say of it."""
+    """Train a task in a folder that this process owns; its runs as `finished_runs` reads them."""
     import torch
 
     from ..loop import train_owned
@@ -121,7 +121,8 @@ def train_owned_task(task: Task, folder: Path) -> list[dict[str, Any]]:
     record_attempt(folder)
     if task.threads:
         torch.set_num_threads(task.threads)
-    done = [
+    trained = train_owned(task.settings(), folder, resume=True, device=task.device, progress=False)
+    runs = [
         {
             "name": run.settings.name,
             "folder": str(run.folder.relative_to(folder)),
@@ -129,17 +130,15 @@ def train_owned_task(task: Task, folder: Path) -> list[dict[str, Any]]:
             "seconds": run.seconds,
             "diverged": run.diverged,
         }
-        for run in train_owned(
-            task.settings(), folder, resume=True, device=task.device, progress=False
-        )
+        for run in trained
     ]
-    record = {"members": task.members, "runs": done}
+    record = {"members": task.members, "runs": runs}
     write_atomically(folder / FINISHED, json.dumps(record, indent=1))
-    return done
+    return runs
 
 
 def record_attempt(folder: Path) -> None:
-    """Write down who begins when, and from how many sequences at best."""
+    """Record the process, the time and the newest checkpoint that an attempt begins with."""
     from ..folder.checkpoints import FOLDER
 
     reached = [int(path.stem) for path in (folder / FOLDER).glob("*.json")]

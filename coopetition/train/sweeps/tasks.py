@@ -1,12 +1,12 @@
-"""What a worker is handed: a run, or runs to train as one ensemble, and the folder they belong to.
+"""Tasks for workers: a run, or runs to train as one ensemble, and their folder.
 
 Tasks and results are plain data, so that any executor can carry them to another process or machine
-that sees the same file system. Beside what every run's folder holds
-(`coopetition.train.folder.run_folder`), a task's folder has
+that sees the same file system. A task's folder holds, beside a run's files
+(`coopetition.train.folder.run_folder`),
 
 ==================  ================================================================================
-``attempts.jsonl``  a line for each beginning: where, when, from how many sequences
-``finished.json``   the settings it was finished with and what came of it; nothing is trained again
+``attempts.jsonl``  a line for each attempt: process, host, time, sequences at its beginning
+``finished.json``   the settings and results of the finished task, which is not trained again
 ==================  ================================================================================
 """
 
@@ -31,7 +31,7 @@ class Task:
     folder: str  # absolute
     members: tuple[dict[str, Any], ...]  # their settings, plain
     device: str = "auto"  # as the worker sees it
-    threads: int = 1  # of a CPU, where the settings leave that open; other numbers round otherwise
+    threads: int = 1  # CPU threads where the settings name none; their number affects rounding
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,11 +45,11 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """What came of a task."""
+    """The result of a task."""
 
-    runs: tuple[dict[str, Any], ...] = ()  # name, folder, sequences, seconds, diverged, if finished
+    runs: tuple[dict[str, Any], ...] = ()  # if finished: name, folder, sequences, seconds, diverged
     error: str = ""  # one line
-    retry: bool = False  # whether trying again could help
+    retry: bool = False  # whether another attempt could succeed
 
 
 def make_tasks(
@@ -63,10 +63,9 @@ def make_tasks(
 ) -> tuple[Task, ...]:
     """Runs grouped into tasks, each with a folder in ``folder``.
 
-    At most ``largest`` runs that differ in numbers alone come together. The groups of ``begun``
-    (names of the runs by task folder) stay, whatever ``largest``: a run that was begun must be
-    continued where it is, and runs that train as one go on together, also with one that is no
-    longer among ``members``.
+    A group has at most ``largest`` runs, which differ in numbers alone. The groups of ``begun``
+    (names of the runs by task folder) stay whatever ``largest`` is: a run continues where it began,
+    and an ensemble continues whole, also with runs that are no longer among ``members``.
     """
     if largest < 1:
         raise ValueError(f"ensemble size {largest}: a task has at least 1 run")
@@ -99,7 +98,7 @@ def make_tasks(
 def begun_group(
     folder: Path, runs: Sequence[str], wanted: Mapping[str, TrainingSettings]
 ) -> list[TrainingSettings]:
-    """A recorded group's members, those not wanted as stored; empty if none is, or none begun."""
+    """A recorded group's members, with stored settings if not ``wanted``; empty if none is."""
     from ..folder.ensemble_folder import holds_run, stored_settings
 
     members = [wanted[run] for run in runs if run in wanted]
@@ -123,7 +122,7 @@ def folder_name(group: Sequence[TrainingSettings], *, taken: Collection[str] = (
 
 
 def shared_settings(settings: TrainingSettings) -> str:
-    """What runs must agree in to train as one, as text that is the same if they do."""
+    """The settings that the runs of an ensemble must share, as text."""
     shared = as_plain(settings)
     del shared["name"], shared["source"]
     for setting in SETTINGS:
@@ -133,18 +132,18 @@ def shared_settings(settings: TrainingSettings) -> str:
 
 
 def finished_runs(folder: Path, members: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was recorded when a task was finished with these very settings; empty if it was not."""
+    """The recorded runs of a task finished with exactly these settings; empty if it is not."""
     try:
         record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         if record["members"] == json.loads(json.dumps(list(members))):
             return list(record["runs"])
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # not finished, or its record is damaged: the worker looks at the run itself
+        pass  # not finished, or its record is damaged: the worker looks at the run itself
     return []
 
 
 def count_attempts(folder: Path) -> int:
-    """How often a task was begun."""
+    """How often a task was attempted."""
     try:
         return len((folder / ATTEMPTS).read_text(encoding="utf-8").splitlines())
     except OSError:
