@@ -40,20 +40,15 @@ def cluster(
         centres, member_of = kmeans2(matrix, starts, iter=ROUNDS, minit="matrix", missing="warn")
     distance = np.linalg.norm(matrix - centres[member_of], axis=1)
     candidates: list[tuple[float, NDArray[np.intp]]] = []
-    for members in _groups(member_of, k):
+    order = np.argsort(member_of, kind="stable")
+    for members in np.split(order, np.searchsorted(member_of[order], np.arange(1, k))):
         if len(members) >= n_exemplars:
             nearest = members[np.argsort(distance[members], kind="stable")[:n_exemplars]]
             candidates.append((float(distance[nearest].mean()), nearest))
     if len(candidates) < n_classes:
         raise FitError(
             f"only {len(candidates)} of {k} clusters have {n_exemplars} members, {n_classes} are "
-            "wanted: ask for fewer classes or exemplars"
+            "needed: lower the number of classes or exemplars"
         )
     candidates.sort(key=lambda candidate: candidate[0])
     return np.ascontiguousarray(matrix[np.stack([rows for _, rows in candidates[:n_classes]])])
-
-
-def _groups(member_of: NDArray[np.int32], k: int) -> list[NDArray[np.intp]]:
-    """The rows of each cluster."""
-    order = np.argsort(member_of, kind="stable")
-    return np.split(order, np.searchsorted(member_of[order], np.arange(1, k)))

@@ -1,4 +1,4 @@
-"""Drawn glyphs: images of a few strokes, a new hand for every exemplar, nothing to download."""
+"""Glyphs: drawn images of a few strokes, each exemplar in another handwriting."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def glyphs(settings: DataSettings) -> Dataset:
     n_classes, n_exemplars = wanted_shape(settings)
     rng = data_stream(settings)
     control = rng.uniform(0.08, 0.92, (n_classes, STROKES, 4, 2))
-    drawn = np.arange(STROKES) < rng.integers(2, STROKES + 1, (n_classes, 1))
+    is_stroke = np.arange(STROKES) < rng.integers(2, STROKES + 1, (n_classes, 1))
     n_images = n_classes * n_exemplars
     images = np.empty((n_images, settings.image_size**2), dtype=np.uint8)
     for start in range(0, n_images, CHUNK):
-        chosen = np.arange(start, min(start + CHUNK, n_images)) // n_exemplars
-        hands = jittered(control[chosen], settings.jitter, rng)
-        images[start : start + CHUNK] = draw(hands, drawn[chosen], settings.image_size)
+        classes = np.arange(start, min(start + CHUNK, n_images)) // n_exemplars
+        points = jittered(control[classes], settings.jitter, rng)
+        images[start : start + CHUNK] = draw(points, is_stroke[classes], settings.image_size)
     exemplars = images.reshape(n_classes, n_exemplars, -1)
     return split(exemplars, settings, image_size=settings.image_size)
 
@@ -39,25 +39,20 @@ def glyphs(settings: DataSettings) -> Dataset:
 def jittered(
     control: NDArray[np.float64], jitter: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """One new hand for each set of control points, shape ``(images, strokes, 4, 2)``."""
+    """Control points ``(images, strokes, 4, 2)``, moved, turned, scaled and shifted at random."""
     n = len(control)
     moved = control + 0.02 * jitter * rng.standard_normal(control.shape)
     angle = 0.1 * jitter * rng.standard_normal(n)
     size = np.exp(0.06 * jitter * rng.standard_normal(n))
-    turn = size[:, None, None] * np.stack(
-        [
-            np.stack([np.cos(angle), -np.sin(angle)], -1),
-            np.stack([np.sin(angle), np.cos(angle)], -1),
-        ],
-        axis=1,
-    )
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = size[:, None, None] * np.stack([cos, -sin, sin, cos], axis=1).reshape(n, 2, 2)
     shift = 0.5 + 0.02 * jitter * rng.standard_normal((n, 1, 1, 2))
     turned: NDArray[np.float64] = np.einsum("nij,nskj->nski", turn, moved - 0.5) + shift
     return turned
 
 
 def draw(
-    control: NDArray[np.float64], drawn: NDArray[np.bool_], image_size: int
+    control: NDArray[np.float64], is_stroke: NDArray[np.bool_], image_size: int
 ) -> NDArray[np.uint8]:
     """Images of Bézier strokes, shape ``(images, image_size²)``.
 
@@ -70,7 +65,7 @@ def draw(
     pixels = (np.arange(image_size) + 0.5) / image_size
     radius = max(PEN, 0.5 / image_size)  # a pen finer than a pixel would leave gaps
     ink = np.exp(-((points[..., None] - pixels) ** 2) / (2 * radius**2)).astype(np.float32)
-    ink[:, :, 0] *= np.repeat(drawn, POINTS, axis=1)[:, :, None] * np.float32(INK)
+    ink[:, :, 0] *= np.repeat(is_stroke, POINTS, axis=1)[:, :, None] * np.float32(INK)
     images = np.matmul(ink[:, :, 1].transpose(0, 2, 1), ink[:, :, 0])
     levels: NDArray[np.uint8] = np.rint(255 * np.minimum(images, 1)).astype(np.uint8)
     return levels.reshape(len(control), -1)

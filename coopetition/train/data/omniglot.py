@@ -19,15 +19,14 @@ from ...settings.training import DataSettings
 from .dataset import Dataset, data_stream, split
 
 EDGE = 105
-VERSIONS = 8
 
 
 def omniglot(settings: DataSettings) -> Dataset:
     """Images of handwritten characters, uint8, shape ``(classes, 20, image_size²)``; ink is 255.
 
     Every character makes 8 classes: turned by 0, 90, 180, 270 degrees, each also mirrored. The
-    characters are shuffled by the data set's seed and all of them come unturned first, then
-    turned by 90 degrees, …, so that a small number of classes holds no character twice.
+    characters are shuffled by the data set's seed; all unturned ones come first, then all turned
+    by 90 degrees, …, so that a small number of classes holds no character twice.
     """
     if settings.path is None:
         raise ValueError("data.path = None: name Omniglot's folder or zip file")
@@ -76,14 +75,8 @@ def characters(path: Path) -> NDArray[np.bool_]:
                 f"character {character} under {path} has {count} drawings, others {most}; "
                 "unpack the archive again"
             )
-    return np.stack(
-        [
-            np.stack(
-                [drawing for _, drawing in sorted(by_character[c], key=lambda named: named[0])]
-            )
-            for c in sorted(by_character)
-        ]
-    )
+    by_name = [sorted(by_character[c], key=lambda named: named[0]) for c in sorted(by_character)]
+    return np.stack([np.stack([drawing for _, drawing in drawings]) for drawings in by_name])
 
 
 def images_in(path: Path) -> Iterator[tuple[str, bytes]]:
