@@ -1,10 +1,8 @@
-"""What rooms share of arrays: results that stay as they are, graded times, compiled loops.
+"""Arrays as all rooms use them: read-only in results, stored in files, as graded times, in numba.
 
-`ReadOnlyMapping` and `ReadOnlyArrays` hold results that cannot be written to, nor in their copies:
-`types.MappingProxyType` can be neither pickled, copied nor hashed, and NumPy's arrays are writable
-again once they are. `FromLists` tells pydantic how stored arrays are read. `graded_grid` spaces
-times that resolve a beginning and reach a far end. `jit` and `compile_for` are numba, also where it
-has no folder to keep its code in.
+`ReadOnlyMapping` and `ReadOnlyArrays` stay read-only through pickling and copying:
+`types.MappingProxyType` can be neither pickled, copied nor hashed, and a copy of a read-only NumPy
+array is writable.
 """
 
 from __future__ import annotations
@@ -46,17 +44,14 @@ class ReadOnlyMapping(Mapping[Key, Value]):
     def __len__(self) -> int:
         return len(self._items)
 
-    # the views of a dictionary, which unlike those of `Mapping` are reversible
+    # a dictionary's views, which unlike those of `Mapping` are reversible
     def keys(self) -> KeysView[Key]:
-        """The keys, in their order."""
         return self._items.keys()
 
     def values(self) -> ValuesView[Value]:
-        """The values, in the keys' order."""
         return self._items.values()
 
     def items(self) -> ItemsView[Key, Value]:
-        """Pairs of key and value, in their order."""
         return self._items.items()
 
     def __reversed__(self) -> Iterator[Key]:
@@ -81,7 +76,7 @@ class ReadOnlyMapping(Mapping[Key, Value]):
 class ReadOnlyArrays:
     """Base of dataclasses whose arrays, also those in dictionaries, cannot be written to.
 
-    Pickles and copies hold the fields alone; what is derived from them is derived again.
+    Pickles and copies hold the fields alone, without cached properties.
     """
 
     def __post_init__(self) -> None:
@@ -95,7 +90,7 @@ class ReadOnlyArrays:
 
 
 def _read_only(value: Any) -> Any:
-    """An array as a view that cannot be written to; anything else as it is."""
+    """A read-only view of an array, or a dictionary of such views; anything else as it is."""
     if isinstance(value, np.ndarray) and value.flags.writeable:
         value = value.view()
         value.flags.writeable = False
@@ -105,7 +100,7 @@ def _read_only(value: Any) -> Any:
 
 
 class FromLists:
-    """How pydantic reads an array from JSON: nested lists, null where it is NaN."""
+    """Tells pydantic to read an array from nested lists, with null for NaN."""
 
     def __init__(self, dtype: type[np.generic]) -> None:
         self.dtype = dtype
@@ -117,7 +112,7 @@ class FromLists:
             try:
                 return np.array(value, dtype=self.dtype)
             except (TypeError, ValueError, OverflowError) as error:
-                raise ValueError("no array of numbers") from error
+                raise ValueError("not an array of numbers") from error
 
         return core_schema.no_info_plain_validator_function(read)
 
@@ -125,16 +120,16 @@ class FromLists:
 StoredArray = Annotated[Array, FromLists(np.float64)]
 StoredPositions = Annotated[NDArray[np.intp], FromLists(np.intp)]
 
-# where steps begin to grow in a grid of sequences, at the base time scale (learning rate 1e-5,
-# batch 32): ICL has come by then
+# the bend of grids in sequences at the base time scale (learning rate 1e-5, batch 32): ICL has
+# emerged by then
 GRADING = 4e6
 
 
 def graded_grid(end: float, bend: float, steps: int) -> Array:
     """Times from 0 to ``end``, ``(steps + 1,)``: equal steps before ``bend``, equal ratios after.
 
-    Time i is bend · sinh(i u / steps) with u = asinh(end / bend). A `ValueError` names an end or a
-    bend that is not a positive number.
+    Time i is bend · sinh(i u / steps) with u = asinh(end / bend). Raises `ValueError` unless end
+    and bend are positive numbers.
 
     Examples
     --------
@@ -152,21 +147,20 @@ def graded_grid(end: float, bend: float, steps: int) -> Array:
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """A function compiled by ``numba.njit(**options)``, kept on disk where numba finds a place."""
+    """A function compiled by ``numba.njit(**options)``, cached on disk where numba can write."""
     import numba
 
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
-        # neither the package's folder nor the home can be written: compiled in each process
+        # numba can write neither to the package's folder nor to the home: compile in each process
         return numba.njit(**options)(function)
 
 
 def compile_for(function: Any, arguments: tuple[Any, ...]) -> None:
-    """Compile a `jit` function for these arguments, before it is called; others are left alone.
+    """Compile a `jit` function for these arguments if it is not compiled yet.
 
-    For code that is called while subnormal numbers are flushed to zero, where Python should not
-    run.
+    Compile before subnormal numbers are flushed to zero: the compiler should not run in that mode.
     """
     if getattr(function, "signatures", True):
         return

@@ -1,8 +1,8 @@
-"""What can go wrong, by kind.
+"""The package's errors.
 
-A bad argument raises `ValueError` before work begins. What only shows during the work (an
-integration that diverges, a log that cannot be read) raises a `CoopetitionError`. Every message
-names the argument, its value and the way out; the command line prints it as one line.
+A bad argument raises `ValueError` before work begins. A failure during the work (an integration
+that diverges, a log that cannot be read) raises a `CoopetitionError`. Every message names the
+argument, its value and the remedy; the command line prints it as one line.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-LISTED = 40  # names in a message; more are only counted
+LISTED = 40  # names in a message; of more, only the number is given
 
 
 class CoopetitionError(Exception):
-    """A failure of the work itself, with a message that says what to do about it."""
+    """A failure during the work, with a message that says what to do about it."""
 
 
 class ModelError(CoopetitionError, ValueError):
@@ -34,7 +34,7 @@ class FitError(CoopetitionError):
 
 
 class CheckpointError(CoopetitionError):
-    """A checkpoint or run folder is missing, damaged or of another network."""
+    """A checkpoint or run folder is missing, damaged or belongs to another network."""
 
 
 class TrainingError(CoopetitionError):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and what they were made from."""
+"""Writing files whole or not at all, recording what made them, and reading stored results."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .version import __version__
 
 Stored = TypeVar("Stored")
 
-PARTIAL = ".partial"  # what a process killed while it writes leaves behind ends so
-_BLOCK = 1 << 20
+PARTIAL = ".partial"  # the suffix of a file being written; a killed process leaves it behind
+_BLOCK = 1 << 20  # bytes
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> Path:
-    """Write a file so that a reader meets all of it or none, even after a loss of power.
+    """Write a file so that a reader finds all of it or none, even after a loss of power.
 
-    It is written beside the path under a name that ends in `PARTIAL`, and renamed when it is on the
-    disk; on an `OSError` nothing is left behind. Folders are made, ``~`` is the user's own, and
-    where the path is a link, what it points to is replaced. Returns the path.
+    The content goes to a file beside it that ends in `PARTIAL`, which is renamed once it is on the
+    disk and removed on failure. Missing folders are made, ``~`` is expanded, and a link stays: the
+    file it points to is replaced. Returns the path.
     """
     path = Path(path).expanduser()
     data = content.encode() if isinstance(content, str) else content
@@ -66,27 +66,25 @@ def provenance(
     inputs: Iterable[str | os.PathLike[str]] = (),
     sources: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """What a result file says of its making: ``version, command, settings, seed, inputs, made``.
+    """How a result file was made: ``version, command, settings, seed, inputs, made`` (UTC).
 
-    ``inputs`` are files that were read, whose checksums are taken now; ``sources`` those of curves
-    (`Curves.source`), with the checksums of when they were read; ``made`` is the time (UTC).
+    The checksums of ``inputs``, files that were read, are computed now; those of ``sources``
+    (`Curves.source`) are from when the curves were read.
     """
-    logs = {str(s["path"]): str(s["sha256"]) for s in sources if "path" in s and "sha256" in s}
-    read = {**{str(path): sha256_of(path) for path in inputs}, **logs}
+    checksums = {str(path): sha256_of(path) for path in inputs}
+    checksums |= {str(s["path"]): str(s["sha256"]) for s in sources if {"path", "sha256"} <= set(s)}
     return {
         "version": __version__,
         "command": command,
         "settings": dict(settings),
         "seed": seed,
-        "inputs": [{"path": path, "sha256": digest} for path, digest in read.items()],
+        "inputs": [{"path": path, "sha256": digest} for path, digest in checksums.items()],
         "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
 
 @dataclasses.dataclass
 class _Header:
-    """What says which file it is and who made it."""
-
     format: Any = None
     version: Any = None
     provenance: Any = None
@@ -95,12 +93,12 @@ class _Header:
 def read_stored(
     path: str | os.PathLike[str], schema: type[Stored], *, kind: str, number: int, remedy: str
 ) -> Stored:
-    """A JSON file of the package as a type that pydantic knows; keys the type lacks are ignored.
+    """Read a JSON file of the package as ``schema``; keys that the schema lacks are ignored.
 
     The file's ``format`` is ``coopetition KIND NUMBER``; the number is raised when older files can
-    no longer be read. ``remedy`` ends every message, such as ``propose anew``. A
-    `CoopetitionError` says that the file cannot be read, is of another kind or number (and which
-    version made it), or where it is damaged.
+    no longer be read. ``remedy`` ends every message, such as ``propose anew``. Raises
+    `CoopetitionError` if the file cannot be read, is of another kind or number (naming the version
+    that made it), or is damaged (naming the place).
     """
     import pydantic
 
@@ -113,30 +111,29 @@ def read_stored(
         ) from error
     try:
         header = pydantic.TypeAdapter(_Header).validate_json(content)
-        said, _, stored = str(header.format).rpartition(" ")
-        if said != f"coopetition {kind}" and not isinstance(header.format, int):
+        stored_kind, _, stored_number = str(header.format).rpartition(" ")
+        if stored_kind != f"coopetition {kind}" and not isinstance(header.format, int):
             raise CoopetitionError(
                 f"{file} holds no {kind}: its format is not 'coopetition {kind} {number}'; {remedy}"
             )
-        if stored != str(number):
+        if stored_number != str(number):
             origin = header.provenance if isinstance(header.provenance, dict) else {}
-            version = header.version or origin.get("version", "of an unknown version")
-            made = f"coopetition {version}"
+            maker = header.version or origin.get("version", "of an unknown version")
             raise CoopetitionError(
-                f"{file} is of format {stored:.20}, made by {made:.40}; coopetition {__version__} "
-                f"reads format {number}: {remedy}"
+                f"{file} is of format {stored_number:.20}, made by coopetition {maker!s:.28}; "
+                f"coopetition {__version__} reads format {number}: {remedy}"
             )
         return pydantic.TypeAdapter(schema).validate_json(content, strict=True)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        message = first["msg"].removeprefix("Value error, ")
-        place = ".".join(str(part) for part in first["loc"])
-        what = f"{place:.100}: {message}" if place else message
-        raise CoopetitionError(f"{file} is damaged ({what:.300}); {remedy}") from error
+        problem = first["msg"].removeprefix("Value error, ")
+        if place := ".".join(str(part) for part in first["loc"]):
+            problem = f"{place:.100}: {problem}"
+        raise CoopetitionError(f"{file} is damaged ({problem:.300}); {remedy}") from error
 
 
 def jsonable(value: Any) -> Any:
-    """A value as JSON can hold it: arrays as lists, what is not finite as null, a path as text."""
+    """A value as JSON can hold it: arrays as lists, numbers not finite as null, paths as text."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -153,8 +150,8 @@ def write_table(
 ) -> Path:
     """Write columns as CSV or Parquet, by the suffix, with their provenance.
 
-    Parquet holds the provenance in its metadata under ``coopetition``; a CSV, which has no room for
-    it, gets a file ``NAME.about.json`` beside it.
+    Parquet holds the provenance in its metadata under ``coopetition``; a CSV gets a file
+    ``NAME.about.json`` beside it.
     """
     import io
 
@@ -177,7 +174,7 @@ def write_table(
 
 
 def checked_table_path(path: str | os.PathLike[str]) -> Path:
-    """The path of a table; a `ValueError` where its suffix is neither ``.csv`` nor ``.parquet``."""
+    """The path of a table, if its suffix is ``.csv`` or ``.parquet``; else a `ValueError`."""
     path = Path(path).expanduser()
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot write a table to {path}: end its name in .csv or .parquet")
@@ -192,13 +189,9 @@ def foreign_parser(
     remedy: str = "restore it, or write it anew",
     error: type[CoopetitionError] = LogError,
 ) -> Iterator[None]:
-    """Around every parser of other people's files: whatever it raises becomes one plain error.
+    """Turn whatever a parser of other people's files raises into one error of the class ``error``.
 
-    Raises
-    ------
-    CoopetitionError
-        Of the class asked for, naming the file, what is wrong and the remedy, for anything that is
-        raised inside; errors of the package pass as they are.
+    The message names the file, the reason and the remedy; the package's own errors pass unchanged.
     """
     try:
         yield

@@ -14,9 +14,9 @@ import numpy as np
 def stream_seed(seed: int, name: str) -> int:
     """A 63-bit seed for the stream ``name``, for generators that are not numpy's.
 
-    It is the SHA-256 of ``"seed/name"`` cut to 63 bits, so streams of different names (``"init"``,
-    ``"data"``, …), and equal names under different seeds, are independent for every practical
-    purpose. A seed that is negative or no integer is a `ValueError`.
+    It is the SHA-256 of ``"seed/name"`` cut to 63 bits, so streams that differ in name (``"init"``,
+    ``"data"``, …) or seed are independent for every practical purpose. Raises `ValueError` if the
+    seed is negative or not an integer.
 
     Examples
     --------

@@ -45,11 +45,14 @@ def start_of(model, seed=0):
         ({"parameters": {"S_b": -1.0}}, "S_b must be positive, not -1.0"),
         ({"parameters": {"mu1": [0.1, 0.2]}}, "mu1 must be a number; integrate_many takes arrays"),
         ({"parameters": {"eta": 1.0}}, "unknown parameter of coopetition 'eta'"),
-        ({"start": [0.1, 0.2]}, r"a start of coopetition has 8 numbers \(x_a, y_a"),
+        ({"start": [0.1, 0.2]}, r"start of coopetition must have 8 numbers \(x_a, y_a"),
         ({"start": np.full(8, np.nan)}, "start must be finite"),
         ({"start": np.zeros((2, 8))}, "single state"),
         ({"start": start_of(get("induction"))}, "8 numbers.*not shape"),
-        ({"start": start_of(get("independent"))}, "start is of vectors a, b, c, d, e, f, not of"),
+        (
+            {"start": start_of(get("independent"))},
+            "start has the vectors a, b, c, d, e, f, not",
+        ),
     ],
 )
 def test_a_bad_argument_is_named(change, message):
@@ -80,7 +83,7 @@ def test_a_bad_argument_of_a_batch_is_named(change, message):
 
 def test_a_start_of_the_same_vectors_in_another_order_is_refused():
     turned = dataclasses.replace(PAPER, dimensions=dict(reversed(list(PAPER.dimensions.items()))))
-    with pytest.raises(ValueError, match="start is of vectors d, c, b, a"):
+    with pytest.raises(ValueError, match="start has the vectors d, c, b, a"):
         integrate(PAPER, start=start_of(turned))
 
 

@@ -1,4 +1,4 @@
-"""Checks of what an integration is given: each returns the checked value or says what is wrong."""
+"""Checks of an integration's arguments: each returns the checked value or raises `ValueError`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ _SMALLEST_STEP = 1e-14  # relative to the span
 
 
 def declared(model: Model | ReducedODE | str) -> Model | ReducedODE:
-    """The catalogue's model where its name is given; unknown names are refused with the nearest."""
+    """The model itself, or the catalogue's model of that name."""
     return get(model) if isinstance(model, str) else model
 
 
 def check_positive(name: str, value: float | None, must: str = "positive") -> None:
-    """Refuse a number that is given and is not finite and above 0."""
     if value is not None and not (np.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be {must}, not {value!r}")
+
+
+def check_at_least_1(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
 
 
 def checked_span(until: float) -> Floats:
@@ -42,12 +46,11 @@ def checked_span(until: float) -> Floats:
 
 
 def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:
-    """rtol, atol, smallest relative step and most steps, as the loop takes them."""
+    """rtol, atol, the smallest step relative to the span and the largest number of steps."""
     if not 1e-14 <= rtol < 1:
         raise ValueError(f"rtol must lie in [1e-14, 1), not {rtol!r}")
     check_positive("atol", atol)
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, not {max_steps!r}")
+    check_at_least_1("max_steps", max_steps)
     return np.array([rtol, atol, _SMALLEST_STEP, float(max_steps)])
 
 
@@ -69,12 +72,12 @@ def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameter {name} must be a number, not {values!r}") from error
-    must = {"finite": np.isfinite(array)}
+    conditions = {"finite": np.isfinite(array)}
     if ode.signs[name] == "positive":
-        must["positive"] = array > 0
+        conditions["positive"] = array > 0
     if ode.signs[name] == "nonnegative":
-        must["at least 0"] = array >= 0
-    for condition, holds in must.items():
+        conditions["at least 0"] = array >= 0
+    for condition, holds in conditions.items():
         if not np.all(holds):
             first = float(array[~holds].flat[0])
             raise ValueError(f"parameter {name} must be {condition}, not {first!r}")
@@ -82,13 +85,13 @@ def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
 
 
 def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:
-    """The parameters a start fixes; it must be of the model's own vectors, in their order."""
+    """The parameters a start fixes; it must have the model's vectors, in their order."""
     common = [name for name in ode.parameter_names if name in start.parameters]
     sizes = [name for name in start.parameters if name.startswith("n_")]
     if len(common) < len(start.parameters) or [n for n in common if n.startswith("n_")] != sizes:
         vectors = ", ".join(name.removeprefix("n_") for name in sizes)
         raise ValueError(
-            f"start is of vectors {vectors}, not of those of {ode.name}: draw or project it with "
+            f"start has the vectors {vectors}, not those of {ode.name}: draw or project it with "
             "the model that is integrated"
         )
     return dict(start.parameters)
@@ -131,7 +134,7 @@ def parameter_rows(
 
 
 def _starts(starts: object) -> list[Start]:
-    """The given `Start` or `Start`s; none where states are given."""
+    """The caller's `Start` objects; none where the caller gave states."""
     if isinstance(starts, Start):
         return [starts]
     if isinstance(starts, Sequence) and starts and all(isinstance(s, Start) for s in starts):
@@ -139,8 +142,8 @@ def _starts(starts: object) -> list[Start]:
     return []
 
 
-def given_start(model: Model | ReducedODE, start: Any) -> Any:
-    """What the caller gave, or the model's random start of seed 0."""
+def start_or_default(model: Model | ReducedODE, start: Any) -> Any:
+    """The caller's start, or the model's random start of seed 0."""
     if start is not None:
         return start
     if not isinstance(model, Model):
@@ -150,23 +153,19 @@ def given_start(model: Model | ReducedODE, start: Any) -> Any:
 
 def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
     """The start's state, shape ``(state,)``."""
-    if isinstance(start, Start) and len(start.state) == len(ode.state_names):
-        return start.state.copy()
     rows = state_rows(ode, start)
     if len(rows) != 1:
         raise ValueError("start must be a single state; integrate_many takes many")
-    values: Floats = rows[0].copy()
-    return values
+    return np.array(rows[0])
 
 
 def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Floats:
     """States of each member, shape ``(batch or 1, state)``."""
-    many = _starts(starts)
-    states = [start.state for start in many] if many else starts
+    states = [start.state for start in _starts(starts)] or starts
     rows = np.array(states, dtype=np.float64, ndmin=2)
     if rows.ndim != 2 or rows.shape[1] != len(ode.state_names):
         raise ValueError(
-            f"a start of {ode.name} has {len(ode.state_names)} numbers "
+            f"start of {ode.name} must have {len(ode.state_names)} numbers "
             f"({', '.join(ode.state_names)}), not shape {rows.shape}"
         )
     if not np.all(np.isfinite(rows)):
@@ -180,10 +179,10 @@ def dual_arguments(
     start: tuple[ArrayLike, ArrayLike],
     parameters: tuple[ArrayLike, ArrayLike],
 ) -> tuple[CompiledODE, Floats, Floats, int]:
-    """The code over dual numbers, start and parameters as such, and the number k of directions.
+    """The code over dual numbers, start and parameters as dual numbers, and the directions k.
 
-    ``start`` and ``parameters`` are values ``(n,)`` and sensitivities ``(n, k)``; what comes of
-    them has shape ``(n, 1 + k)``, k padded to whole vector registers of 8.
+    ``start`` and ``parameters`` are values ``(n,)`` and sensitivities ``(n, k)``; the dual numbers
+    have shape ``(n, 1 + k)``, with k rounded up to a multiple of 8, a vector register's length.
     """
     shapes = [np.shape(start[1]), np.shape(parameters[1])]
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
@@ -210,9 +209,9 @@ def _dual_numbers(
             f"{name} must have shape ({count},) and its sensitivities ({count}, k), "
             f"not {value.shape} and {sensitivity.shape}"
         )
-    if not (np.all(np.isfinite(value)) and np.all(np.isfinite(sensitivity))):
-        raise ValueError(f"{name} and its sensitivities must be finite")
     numbers = np.zeros((count, 1 + padded))
     numbers[:, 0] = value
     numbers[:, 1 : 1 + sensitivity.shape[1]] = sensitivity
+    if not np.all(np.isfinite(numbers)):
+        raise ValueError(f"{name} and its sensitivities must be finite")
     return numbers

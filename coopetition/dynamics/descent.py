@@ -1,7 +1,7 @@
-"""Exact gradient descent of the toy models, a handful of numbers a step.
+"""Exact gradient descent of the toy models in their reduced state.
 
-v ← v − η ∂L/∂v in the full vectors is y ← y + η f(y) in the reduced state, exactly; a step costs
-about 15 ns instead of a tensor of 20×20×160 entries.
+v ← v − η ∂L/∂v in the full vectors is exactly y ← y + η f(y) in the reduced state; a step takes
+about 15 ns, and no tensor of 20×20×160 entries.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arguments import (
+    check_at_least_1,
     check_positive,
     checked_span,
     declared,
     dual_arguments,
-    given_start,
     parameter_values,
+    start_or_default,
     state_values,
 )
 from .model import Model
@@ -29,8 +30,8 @@ from .trajectory import Floats, SensitivityTrajectory, Status, Trajectory
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
 
-_ROWS = 65536  # states kept at a time
-_LARGEST = 2**30  # bytes of all states kept; what is computed from them takes four times as much
+_ROWS = 65536  # states kept by one call of the machine code
+_LARGEST = 2**30  # bytes of all kept states; the outputs computed from them take four times as much
 
 
 def descend(
@@ -58,7 +59,7 @@ def descend(
     stop_below
         Stop at the first step whose total loss (without floors, before the update) is below.
     every
-        Keep every so many steps; the first and the last are kept always.
+        Keep each ``every``-th step, the first and the last.
 
     Returns
     -------
@@ -83,14 +84,18 @@ def descend(
     """
     check_positive("step_size", step_size)
     count = max(1, round(checked_span(until)[1] / step_size))
-    if every < 1:
-        raise ValueError(f"every must be at least 1, not {every!r}")
+    check_at_least_1("every", every)
     check_positive("stop_below", stop_below, "a positive loss")
     model = declared(model)
     ode = compile_ode(model)
-    start = given_start(model, start)
+    start = start_or_default(model, start)
     p, y = parameter_values(ode, parameters, start), state_values(ode, start)
-    _require_room(count, every, y.nbytes)
+    if (needed := count // every * y.nbytes) > _LARGEST:
+        raise ValueError(
+            f"every = {every}: of {count:,} steps the states kept would take "
+            f"{needed / 2**30:,.1f} GiB; keep every {-(-count * y.nbytes // _LARGEST)}th or fewer, "
+            "or lower until"
+        )
     threshold = -np.inf if stop_below is None else stop_below
     steps, states, status = _descend(ode, y, p, count, step_size, threshold, every)
     return Trajectory(
@@ -107,48 +112,37 @@ def descend(
     )
 
 
-def _require_room(count: int, every: int, state_bytes: int) -> None:
-    """Refuse to keep more states than fit; in numbers of steps, for they are what is chosen."""
-    needed = count // every * state_bytes
-    if needed > _LARGEST:
-        enough = -(-count * state_bytes // _LARGEST)
-        raise ValueError(
-            f"every = {every}: of {count:,} steps the states kept would take "
-            f"{needed / 2**30:,.1f} GiB; keep every {enough}th or fewer, or lower until"
-        )
-
-
 def _descend(
     ode: CompiledODE, y: Floats, p: Floats, count: int, step_size: float, threshold: float,
     every: int,
 ) -> tuple[Floats, Floats, Status]:  # fmt: skip
-    """Kept steps, their states, and how it ended."""
+    """Kept steps, their states ``(step, state)``, and how descent ended."""
     descend_some = ode.functions["descend"]
     every = min(every, count)
     steps, states = [np.zeros(1)], [y[None].copy()]
     status, done = Status.REACHED, 0
     while done < count and status is Status.REACHED:
-        wanted = min(every * _ROWS, count - done)
-        rows = np.empty((wanted // every, len(y)))
+        block = min(every * _ROWS, count - done)
+        rows = np.empty((block // every, len(y)))
         updates = descend_some(
-            wanted, step_size, threshold, every, y.ctypes.data, p.ctypes.data, rows.ctypes.data
+            block, step_size, threshold, every, y.ctypes.data, p.ctypes.data, rows.ctypes.data
         )
-        lost = updates < 0 or not np.isfinite(y).all()
+        diverged = updates < 0 or not np.isfinite(y).all()
         updates = -1 - updates if updates < 0 else updates
         rows = rows[: updates // every]
-        if lost:
+        if diverged:
             status = Status.NOT_FINITE
             rows = rows[np.isfinite(rows).all(axis=1)]
-        elif updates < wanted:
+        elif updates < block:
             status = Status.STOPPED
         steps.append(done + every * np.arange(1.0, len(rows) + 1))
         states.append(rows)
         done += updates
-        if not lost and updates % every:  # the last step is kept always
+        if not diverged and updates % every:  # always keep the last step
             steps.append(np.array([float(done)]))
             states.append(y[None].copy())
     if status is Status.REACHED and threshold > 0:
-        # the state after the last update is a step of its own: it may be the first below
+        # no update tested the loss of the last state
         updates = descend_some(1, 0.0, threshold, 0, y.ctypes.data, p.ctypes.data, 0)
         status = Status.STOPPED if updates == 0 else status
     return np.concatenate(steps), np.concatenate(states), status
@@ -166,19 +160,19 @@ def descend_sensitivities(
 ) -> SensitivityTrajectory:
     """Follow gradient descent with its exact derivatives in k directions.
 
-    ``steps`` increase, shape ``(time,)``; the rest is as in `integration.integrate_sensitivities`.
+    ``steps (time,)`` increase; the other arguments are as in `integration.integrate_sensitivities`.
     The result's ``times`` are step size × step.
     """
     check_positive("step_size", step_size)
-    wanted = np.array(steps, dtype=np.int64, ndmin=1)
-    if wanted.ndim != 1 or np.any(wanted < 0) or np.any(np.diff(wanted) <= 0):
+    steps = np.array(steps, dtype=np.int64, ndmin=1)
+    if steps.ndim != 1 or np.any(steps < 0) or np.any(np.diff(steps) <= 0):
         raise ValueError("steps must be increasing integers of at least 0")
     ode, y, p, directions = dual_arguments(
         model, "flow", (start, start_sensitivities), (parameters, parameter_sensitivities)
     )
-    kept = np.full((len(wanted), *y.shape), np.nan)
+    numbers = np.full((len(steps), *y.shape), np.nan)
     status, done = Status.REACHED, 0
-    for k, step in enumerate(wanted):
+    for k, step in enumerate(steps):
         updates = ode.functions["descend"](
             int(step) - done, step_size, -np.inf, 0, y.ctypes.data, p.ctypes.data, 0
         )
@@ -186,11 +180,11 @@ def descend_sensitivities(
             status = Status.NOT_FINITE
             break
         done = int(step)
-        kept[k] = y
+        numbers[k] = y
     return SensitivityTrajectory(
-        times=float(step_size) * wanted.astype(np.float64),
-        states=kept[:, :, 0],
-        sensitivities=kept[:, :, 1 : 1 + directions],
+        times=float(step_size) * steps.astype(np.float64),
+        states=numbers[:, :, 0],
+        sensitivities=numbers[:, :, 1 : 1 + directions],
         status=status,
         steps=done,
     )

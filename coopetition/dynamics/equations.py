@@ -1,4 +1,4 @@
-"""A model's equations, for reading: as text and as LaTeX."""
+"""A model's equations as text and as LaTeX."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ _NONE = "no conserved quantity of the form sum g_v n_v |v|^2"
 def equations_of(model: Model, *, form: str | None = None, latex: bool = False) -> str:
     """The equations of a model, one a line.
 
-    ``form`` is one of `FORMS`, or None for all of them; ``latex`` writes an ``align*`` environment
-    a form instead of text.
+    ``form`` is one of `FORMS`, or None for all; ``latex`` writes each as an ``align*`` environment.
 
     Examples
     --------

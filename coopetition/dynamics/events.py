@@ -1,4 +1,4 @@
-"""Where along a trajectory's continuous solution something happens, located to a tolerance."""
+"""Landmarks and the end of a trajectory, located on its continuous solution."""
 
 from __future__ import annotations
 
@@ -10,30 +10,18 @@ from ..curves.landmarks import NAMES, Landmarks, landmarks
 from .readout import SHARED_FLIP, Readout, observe
 from .trajectory import Floats, Status, Trajectory
 
-_WITHIN_STEP = 4  # points looked at within each step
-_XTOL = 1e-9  # of the time at which the loss falls below, relative to the trajectory's length
-_SAMPLES = 2000  # of the horizon, on which landmarks are first looked for
-_ROUNDS, _POINTS = 4, 40  # of refinement around each landmark; points of each round
+_WITHIN_STEP = 4  # points a step at which the loss is compared with its threshold
+_XTOL = 1e-9  # of the time at which the loss passes it, relative to the trajectory's length
+_SAMPLES = 2000  # of the first grid for landmarks
+_ROUNDS, _POINTS = 4, 40  # refinements of the grid around each landmark, and points of each
 
 
 def landmarks_of(trajectory: Trajectory, readout: Readout = SHARED_FLIP) -> Landmarks | None:
-    """The landmarks of the curves that a trajectory predicts.
+    """The landmarks, in sequences, of the curves that a trajectory predicts; None without flip.
 
-    Found on a grid, then located by refining the grid around each: every round narrows the gap by
-    a factor of 20, to below 1e-8 of the horizon. Descent is a sequence of states, so its landmarks
-    are located to within a step.
-
-    Parameters
-    ----------
-    trajectory
-        With an interpolant, or samples close enough to be joined by lines.
-    readout
-        Gains, and the rate that turns time into sequences.
-
-    Returns
-    -------
-    Landmarks or None
-        In sequences; None for a model that predicts no flip curve.
+    They are found on a grid that is refined around each of them: every round narrows the gap by a
+    factor of 20, to below 1e-8 of the horizon. Without an interpolant, as in descent, they are
+    located by lines between the samples.
     """
     if not {"icl", "ciwl"} <= set(trajectory.strategies):
         return None
@@ -51,8 +39,8 @@ def landmarks_of(trajectory: Trajectory, readout: Readout = SHARED_FLIP) -> Land
         centres = [mark.value / readout.sequences_per_time for mark in located if mark]
         if not centres:
             break
-        near = [np.linspace(c - width, c + width, _POINTS) for c in centres]
-        grid = np.union1d(grid, np.clip(np.concatenate(near), first, end))
+        windows = [np.linspace(c - width, c + width, _POINTS) for c in centres]
+        grid = np.union1d(grid, np.clip(np.concatenate(windows), first, end))
         width *= 2 / _POINTS
     return marks
 
@@ -61,27 +49,24 @@ def cut_where_below(
     trajectory: Trajectory, stop_below: float, samples: Floats | None
 ) -> Trajectory:
     """The trajectory up to where its total loss first falls below; all of it if it never does."""
-    end = _first_below(trajectory, stop_below)
-    if end is None:
-        end, status, at = float(trajectory.times[-1]), trajectory.status, None
-    else:
-        status, at = Status.STOPPED, end
+    stop = _first_below(trajectory, stop_below)
+    end = float(trajectory.times[-1]) if stop is None else stop
     if samples is not None:
-        kept = samples[samples <= end]
-        states, interpolant = trajectory(kept), None
+        times = samples[samples <= end]
+        states, interpolant = trajectory(times), None
     else:
         before = trajectory.times < end
-        kept = np.append(trajectory.times[before], end)
+        times = np.append(trajectory.times[before], end)
         states = np.vstack([trajectory.states[before], trajectory(np.array([end]))])
         interpolant = trajectory.interpolant
     return dataclasses.replace(
         trajectory,
-        times=kept,
+        times=times,
         states=states,
         interpolant=interpolant,
-        status=status,
+        status=trajectory.status if stop is None else Status.STOPPED,
         reached=end,
-        stopped_at=at,
+        stopped_at=stop,
     )
 
 

@@ -1,8 +1,7 @@
 """Integrate a model: one trajectory, many, or one with its sensitivities.
 
-The default method is Dormand–Prince 5(4) in generated code; LSODA and Radau (scipy, with the
-derived Jacobian) stand by for stiff systems. How a trajectory ended is part of the result, never an
-array of NaN without a word.
+The default method is Dormand–Prince 5(4) in generated code; for stiff systems there are scipy's
+LSODA and Radau, with the derived Jacobian. Every result says how its trajectory ended.
 """
 
 from __future__ import annotations
@@ -17,15 +16,16 @@ from numpy.typing import ArrayLike
 from ..errors import unknown_name
 from .arguments import (
     MAX_STEPS,
+    check_at_least_1,
     check_positive,
     checked_span,
     checked_times,
     checked_tolerances,
     declared,
     dual_arguments,
-    given_start,
     parameter_rows,
     parameter_values,
+    start_or_default,
     state_rows,
     state_values,
 )
@@ -66,7 +66,7 @@ def integrate(
     model
         A declared model or the name of one in the catalogue, or a reduced ODE.
     parameters
-        Values by name; what is not given comes from the start, then from the model's defaults.
+        Values by name; the others come from the start, then from the model's defaults.
     start
         A `Start`, or the state itself, shape ``(state,)``; by default a random one with seed 0.
     until
@@ -74,25 +74,25 @@ def integrate(
     times
         Times to sample at; by default every step is kept, and the result can be evaluated anywhere.
     method
-        ``dopri5``; ``lsoda`` or ``radau`` for stiff systems; ``auto``: dopri5, and lsoda where
-        that takes too many steps (the result's notes say so).
+        ``dopri5``; ``lsoda`` or ``radau`` for stiff systems; ``auto``: dopri5, then lsoda if dopri5
+        gives up (the result's notes say so).
     form
         ``flow``, or ``modified``: the flow that descent of step size ``parameters["eta"]`` follows
         to second order.
     rtol, atol
         Relative and absolute tolerance of a step's error (root mean square over the states).
     max_steps
-        Most steps.
+        The largest number of steps.
     stop_below
         Stop where the total loss (without floors) falls below; located to the tolerance.
     compiled
-        Whether the loop is compiled by numba (seconds, once per installation) or interpreted
-        (about 2 ms a trajectory, nothing to wait for).
+        Whether numba compiles the loop (seconds, once per installation) or Python interprets it
+        (about 2 ms a trajectory).
 
     Raises
     ------
     ValueError
-        If an argument is unfit; the message names it.
+        If an argument is invalid; the message names it.
 
     Examples
     --------
@@ -106,12 +106,12 @@ def integrate(
     tolerances = checked_tolerances(rtol, atol, max_steps)
     model = declared(model)
     ode = compile_ode(model, form=form)
-    start = given_start(model, start)
+    start = start_or_default(model, start)
     p, y0 = parameter_values(ode, parameters, start), state_values(ode, start)
     samples = None if times is None else checked_times(times, until)
     span = checked_span(until)
     check_positive("stop_below", stop_below, "a positive loss")
-    # where the loss passes a level is looked for between the steps, so all of them are needed
+    # locating where the loss passes a threshold needs every step
     sampled = samples if stop_below is None else None
 
     if method in ("lsoda", "radau"):
@@ -125,10 +125,11 @@ def integrate(
     if method == "auto" and result.status in (Status.TOO_MANY_STEPS, Status.STEP_UNDERFLOW):
         from .solver.stiff import integrate_stiff
 
-        why = f"dopri5 gave up at time {result.reached:g} ({result.status.explanation})"
-        result = integrate_stiff(
-            ode, "lsoda", y0, p, span, sampled, tolerances, notes=(f"{why}; lsoda was used",)
+        note = (
+            f"dopri5 gave up at time {result.reached:g} ({result.status.explanation}); "
+            "lsoda was used"
         )
+        result = integrate_stiff(ode, "lsoda", y0, p, span, sampled, tolerances, notes=(note,))
     return result if stop_below is None else cut_where_below(result, stop_below, samples)
 
 
@@ -147,7 +148,7 @@ def integrate_many(
 ) -> Trajectories:
     """Integrate many trajectories over parameters and starts, on all cores.
 
-    Each trajectory has its own step size; one that fails leaves the rest as they are.
+    Each trajectory has its own step size; a failure does not affect the others.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def integrate_many(
     Raises
     ------
     ValueError
-        If an argument is unfit or batch sizes differ.
+        If an argument is invalid or batch sizes differ.
 
     Examples
     --------
@@ -177,12 +178,11 @@ def integrate_many(
     tolerances = checked_tolerances(rtol, atol, max_steps)
     span = checked_span(until)
     sample_times = span[1:] if times is None else checked_times(times, until)
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, not {workers!r}")
+    check_at_least_1("workers", workers)
     model = declared(model)
     ode = compile_ode(model, Arithmetic(lanes=LANES), form=form)
     tables = compile_ode(model, form=form)
-    starts = given_start(model, starts)
+    starts = start_or_default(model, starts)
     p, y0 = parameter_rows(ode, parameters, starts), state_rows(ode, starts)
     members = max(len(p), len(y0))
     if len(y0) not in (1, members) or len(p) not in (1, members):
@@ -224,15 +224,15 @@ def integrate_sensitivities(
     With start y0(θ) and parameters p(θ), the sensitivities S = ∂y/∂θ obey Ṡ = J S + (∂f/∂p)(∂p/∂θ)
     from S(0) = ∂y0/∂θ. They are computed with the state, in one pass, by forward-mode
     differentiation of each step: derivatives of the numerical solution itself at fixed step sizes.
-    The steps suit the state's error; a sensitivity's shortens them only where it exceeds 1000 times
-    the tolerance.
+    The state's error sets the step size; a sensitivity's error shortens a step only where it
+    exceeds 1000 times the tolerance.
 
     Parameters
     ----------
     model, form, rtol, atol, max_steps
         As in `integrate`.
     times
-        Sampling times, shape ``(time,)``; the last above 0 unless there is a horizon.
+        Sampling times, shape ``(time,)``; the last above 0 unless ``until`` is given.
     start, start_sensitivities
         y0, shape ``(state,)``, and ∂y0/∂θ, shape ``(state, k)``.
     parameters, parameter_sensitivities
@@ -252,9 +252,7 @@ def integrate_sensitivities(
     sample_times = checked_times(times, np.inf if until is None else until)
     last = float(sample_times[-1]) if until is None else float(until)
     if until is None and last == 0:
-        raise ValueError(
-            f"times = {times!r}: the last must lie above 0, or give the horizon, until"
-        )
+        raise ValueError(f"times = {times!r}: the last must lie above 0, unless until is given")
     states, statuses, _, steps = integrate_members(
         ode, y[None], p[None], checked_span(last), sample_times, tolerances
     )

@@ -1,9 +1,8 @@
-"""What a toy model is: strategies built of shared vectors, a capacity cost, weight decay.
+"""How a toy model is declared: strategies that share vectors, a capacity cost, weight decay.
 
-A model is declared, not programmed. Each *vector* v (a sub-circuit) has a dimension n_v and a
-target v*; each *strategy* i succeeds as the outer product of its factors approaches that of their
-targets; strategies whose factors overlap cooperate, those joined by a cost compete. With ⟨·⟩ the
-mean over all entries of a tensor,
+Each *vector* v (a sub-circuit) has a dimension n_v and a target v*; a *strategy* i succeeds as the
+outer product of its factors approaches that of their targets; strategies that share factors
+cooperate, those with factors in a common cost compete. With ⟨·⟩ the mean over a tensor's entries,
 
     L_i = ½⟨(⊗_{v ∈ i} v* − ⊗_{v ∈ i} v)²⟩                 a strategy's loss
     K_j = ½⟨(⊗_{v ∈ j} v)²⟩                                 a cost
@@ -36,7 +35,7 @@ def _require_name(what: str, name: str) -> str:
 
 
 def _python_number(value: Any) -> Any:
-    """Numpy's number as Python's, which JSON knows; anything else as it is."""
+    """A numpy number as a Python one, for JSON; anything else as it is."""
     return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
@@ -51,8 +50,7 @@ class Strategy:
     factors
         The vectors whose outer product has to reach that of their targets.
     floor
-        The parameter μ_i added to the strategy's loss, what is left when the sub-circuits are
-        perfect; None for none.
+        The parameter μ_i, the loss that perfect sub-circuits leave; None for 0.
     """
 
     name: str
@@ -62,7 +60,7 @@ class Strategy:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Capacity that vectors cannot use at once: weight · ½⟨(⊗ factors)²⟩."""
+    """The cost of vectors that compete for capacity: weight · ½⟨(⊗ factors)²⟩."""
 
     factors: tuple[str, ...]
     weight: str
@@ -77,17 +75,17 @@ class Model:
     name
         One word.
     strategies
-        One or more strategies; their losses multiply, so that any one may solve the task.
+        One or more; their losses multiply, so that any one can solve the task.
     dimensions
         The dimension n_v ≥ 1 of each vector; 1/n_v is the learning rate of sub-circuit v.
     parameters
         The default of every floor, cost weight and decay rate; none may be negative.
     costs
-        Capacity costs.
+        Costs of capacity.
     decay
         The decay-rate parameter of each decaying vector.
     description, reference
-        A line for the catalogue, and where the model comes from.
+        A line for the catalogue, and the model's source.
 
     Raises
     ------
@@ -172,15 +170,15 @@ class Model:
                     f"add it to parameters: {{{name!r}: …}}"
                 )
         derived = [f"{kind}_{v}" for v in self.dimensions for kind in ("n", "S", "x", "y")]
-        taken = {
+        reserved = {
             "eta": "the step size",
             **dict.fromkeys(derived, "a derived symbol"),
             **dict.fromkeys(READOUT_FIELDS, "one of the readout, which a fit knows by that name"),
         }
         for name, value in self.parameters.items():
             _require_name("a parameter", name)
-            if name in taken:
-                raise ModelError(f"parameter {name!r} collides with {taken[name]}; rename it")
+            if name in reserved:
+                raise ModelError(f"parameter {name!r} collides with {reserved[name]}; rename it")
             if name not in used:
                 raise ModelError(f"parameter {name!r} of model {self.name!r} is used by no term")
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -196,7 +194,7 @@ class Model:
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """The vectors in the order of their declaration."""
+        """The vectors' names in the order of their declaration."""
         return tuple(self.dimensions)
 
     @property
@@ -215,7 +213,7 @@ class Model:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what determines the equations: structure, not defaults."""
+        """SHA-256 of what determines the equations, which defaults do not."""
         structure = {
             "strategies": [(s.name, s.factors, s.floor) for s in self.strategies],
             "costs": [(c.factors, c.weight) for c in self.costs],

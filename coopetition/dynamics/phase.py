@@ -15,7 +15,7 @@ from ..curves.landmarks import landmarks_of_paths
 from ..curves.verdicts import VERDICTS, verdicts_of_paths
 from ..errors import unknown_name
 from ..seeds import stream
-from .arguments import MAX_STEPS
+from .arguments import MAX_STEPS, check_at_least_1, check_positive
 from .integration import integrate_many
 from .model import Model
 from .readout import ACCURACY, SHARED_FLIP, Readout, read
@@ -33,47 +33,27 @@ MEASURES = (*VERDICTS, "emergence", "peak_flip", "crossover", "vanishing")
 class Phase(ReadOnlyArrays):
     """What happens over a grid of parameters.
 
-    Parameters
-    ----------
-    model
-        The model's name.
-    axes
-        The values along each axis, by parameter.
-    fixed
-        Parameters held fixed.
-    horizon
-        The time up to which ICL was followed: *persistent* means until then.
-    starts
-        Number of starts averaged over.
-    readout
-        Gains of the accuracies.
-    measures
-        Each of `MEASURES`, shape ``(len(axis) for each axis)``: the share of starts with that
-        verdict; medians over the starts of times (inf where the event does not happen for half of
-        them) and of the highest flip accuracy.
-    failed
-        Share of trajectories that did not reach the horizon; they count in nothing else, and
-        measures are NaN where all failed.
+    Each of `MEASURES` has shape ``(len(axis) for each axis)``: the share of starts with that
+    verdict, or the median over the starts of a time (inf where the event happens for fewer than
+    half of them) or of the highest flip accuracy.
     """
 
     model: str
-    axes: Mapping[str, Floats]
+    axes: Mapping[str, Floats]  # the values along each axis, by parameter
     fixed: Mapping[str, float]
-    horizon: float
+    horizon: float  # *persistent* means until this time
     starts: int
     readout: Readout
-    measures: Mapping[str, Floats] = dataclasses.field(repr=False)
+    measures: Mapping[str, Floats] = dataclasses.field(repr=False)  # NaN where all starts failed
+    # share of trajectories that did not reach the horizon; the measures leave them out
     failed: Floats = dataclasses.field(repr=False)
 
     def columns(self) -> dict[str, Floats]:
         """The diagram as a long table: parameters, measures, failed; one row a grid point."""
         grid = np.meshgrid(*self.axes.values(), indexing="ij")
-        coordinates = {name: values.ravel() for name, values in zip(self.axes, grid, strict=True)}
-        return {
-            **coordinates,
-            **{name: self.measures[name].ravel() for name in MEASURES},
-            "failed": self.failed.ravel(),
-        }
+        columns = dict(zip(self.axes, grid, strict=True)) | {n: self.measures[n] for n in MEASURES}
+        columns["failed"] = self.failed
+        return {name: values.ravel() for name, values in columns.items()}
 
     def summary(self) -> str:
         """How much of the grid has which majority verdict."""
@@ -90,12 +70,7 @@ class Phase(ReadOnlyArrays):
 
 
 def parse_axis(text: str) -> Floats:
-    """The values that ``0.1``, ``0.1,0.3,1``, ``log:1e-3:1:64`` or ``lin:0:1:11`` stand for.
-
-    Raises
-    ------
-    ValueError
-        If the text is none of these, or the axis has no logarithm or too many points.
+    """The values of ``0.1``, ``0.1,0.3,1``, ``log:1e-3:1:64`` or ``lin:0:1:11``.
 
     Examples
     --------
@@ -137,36 +112,13 @@ def phase(
     max_steps: int = 4 * MAX_STEPS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Phase:
-    """Follow ICL over a grid of parameters.
+    """Follow ICL over a grid of parameters, in a model with the strategies ``icl`` and ``ciwl``.
 
-    Curves are linear between samples that are close at first and, later on, at most some fiftieth
-    of the time passed apart: what came early is seen whatever the horizon.
-
-    Parameters
-    ----------
-    model
-        A model with the strategies ``icl`` and ``ciwl``.
-    axes
-        Values of each varied parameter.
-    fixed
-        Other parameters' values.
-    starts
-        Random starts (standard normal vectors and targets), the same at every grid point.
-    until
-        The horizon.
-    readout
-        Gains of the accuracies.
-    seed
-        Of the starts.
-    rtol, max_steps
-        As in `integrate_many`.
-    progress
-        Called with trajectories done and all there are.
-
-    Raises
-    ------
-    ValueError
-        If the model has no flip curve, an axis is unknown, or the grid has too many points.
+    ``axes`` are the values of each varied parameter. The ``starts`` random starts (standard normal
+    vectors and targets, drawn with ``seed``) are the same at every grid point. Curves are linear
+    between samples, which are close at first and later about a fiftieth of the time apart, so that
+    early events are seen whatever the horizon ``until``. ``progress`` is called with the
+    trajectories done and their total number.
     """
     if not {"icl", "ciwl"} <= set(model.strategy_names):
         raise ValueError(
@@ -174,10 +126,8 @@ def phase(
         )
     if not axes:
         raise ValueError("a phase diagram needs at least one axis, e.g. mu1=log:1e-3:1:32")
-    if starts < 1:
-        raise ValueError(f"starts must be at least 1, not {starts!r}")
-    if not (math.isfinite(until) and until > 0):
-        raise ValueError(f"until must be a positive time, not {until!r}")
+    check_at_least_1("starts", starts)
+    check_positive("until", until, "a positive time")
     known = [*model.parameters, *(f"{kind}_{v}" for kind in ("n", "S") for v in model.vectors)]
     for name in (*axes, *(fixed or {})):
         if name not in known:
@@ -193,14 +143,14 @@ def phase(
     chunk = max(1, _CHUNK // starts)
     tables: list[Floats] = []
     for first in range(0, points, chunk):
-        here = grid[:, first : first + chunk]
-        parameters = {**(fixed or {}), **dict(zip(axes, here, strict=True))}
-        trajectories = _followed(
-            model, parameters, drawn, here.shape[1], until=until, rtol=rtol, max_steps=max_steps
+        part = grid[:, first : first + chunk]
+        parameters = {**(fixed or {}), **dict(zip(axes, part, strict=True))}
+        trajectories = _integrate_points(
+            model, parameters, drawn, part.shape[1], until=until, rtol=rtol, max_steps=max_steps
         )
-        tables.append(_measured(trajectories, model.strategy_names, readout, starts))
+        tables.append(_measures(trajectories, model.strategy_names, readout, starts))
         if progress is not None:
-            progress((first + here.shape[1]) * starts, points * starts)
+            progress((first + part.shape[1]) * starts, points * starts)
     table = np.concatenate(tables, axis=1).reshape(-1, *map(len, axes.values()))
     return Phase(
         model=model.name,
@@ -215,24 +165,24 @@ def phase(
 
 
 def sample_times(model: Model, until: float) -> Floats:
-    """The times between which the curves of a diagram are lines, ``(time,)``."""
+    """The sampling times of a diagram's curves, ``(time,)``."""
     return graded_grid(until, _BEND * min(model.dimensions.values()), _STEPS)
 
 
-def _followed(
+def _integrate_points(
     model: Model,
-    given: Mapping[str, Floats | float],
+    point_parameters: Mapping[str, Floats | float],
     drawn: list[Start],
     points: int,
     *,
     until: float,
     **options: Any,
 ) -> Trajectories:
-    """Each start in turn at each grid point; what a start fixes gives way to what is given."""
+    """Each start in turn at each grid point, whose parameters override those of the start."""
     parameters: dict[str, Floats | float] = {
         name: np.tile([s.parameters[name] for s in drawn], points) for name in drawn[0].parameters
     }
-    for name, values in given.items():
+    for name, values in point_parameters.items():
         parameters[name] = np.repeat(values, len(drawn)) if np.ndim(values) else values
     return integrate_many(
         model,
@@ -244,10 +194,10 @@ def _followed(
     )
 
 
-def _measured(
+def _measures(
     trajectories: Trajectories, strategies: Sequence[str], readout: Readout, starts: int
 ) -> Floats:
-    """The measures of some grid points, then the failed share: ``(measure + 1, point)``."""
+    """The measures of grid points, then the share of failures: ``(measure + 1, point)``."""
     flip, icl = (
         read((evaluator, ACCURACY), trajectories.outputs, strategies, readout).value
         for evaluator in ("flip", "icl")
@@ -256,10 +206,10 @@ def _measured(
     measures: dict[str, NDArray[Any]] = {name: verdicts == i for i, name in enumerate(VERDICTS)}
     measures |= landmarks_of_paths(trajectories.times, flip, icl)
     ok = trajectories.ok.reshape(-1, starts)
-    some = ok.any(axis=1)
+    known = ok.any(axis=1)
     table = np.full((len(MEASURES) + 1, len(ok)), np.nan)
     for row, name in zip(table, MEASURES, strict=False):
-        kept = np.where(ok, measures[name].reshape(-1, starts), np.nan)[some]
-        row[some] = (np.nanmean if name in VERDICTS else np.nanmedian)(kept, axis=1)
+        values = np.where(ok, measures[name].reshape(-1, starts), np.nan)[known]
+        row[known] = (np.nanmean if name in VERDICTS else np.nanmedian)(values, axis=1)
     table[-1] = 1.0 - ok.mean(axis=1)
     return table

@@ -1,14 +1,14 @@
-"""From strengths and losses to measured curves: what an evaluator reads of a model.
+"""The curves that evaluators measure, from a model's strengths and losses.
 
-With strengths s (normalised overlaps, 1 at the target) and gains g, the logit between the two
-labels in context adds where strategies agree on the answer and subtracts where they do not:
+With strengths s (normalised overlaps, 1 at the target) and gains g, each strategy adds to the logit
+of the label in context that it answers with, and the accuracies are
 
     train = σ(g1 s1 + g2 s2)    icl = σ(g1 s1)    ciwl = σ(g2 s2)    flip = σ(f1 s1 − f2 s2)
 
-f = g unless flip has gains of its own. Pure in-weights learning (iwl) adds to the logit of whatever
-label the query's class had in training, so it sides with CIWL; its own evaluator asks for one label
-among all and reads σ(r s3 − o). Losses are read as floor + scale · mechanism loss. Model time
-becomes sequences here and nowhere else: sequences = sequences_per_time · time.
+f = g unless flip has gains of its own. Pure in-weights learning (iwl) answers with the label that
+the query's class had in training, as CIWL does; its own evaluator asks for one label among all,
+with accuracy σ(r s3 − o). A loss is floor + scale · the model's loss. Model time becomes sequences
+here and nowhere else: sequences = sequences_per_time · time.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Array = NDArray[np.float64]
 Key = tuple[str, str]  # (evaluator, metric)
 
 ACCURACY = "in_context_acc"
-# evaluator -> sign with which each strategy moves the logit of the answer it counts as right
+# evaluator -> the sign of each strategy in the logit of the answer that counts as right
 SIGNS: Mapping[str, Mapping[str, int]] = {
     "train": {"icl": 1, "ciwl": 1, "iwl": 1},
     "icl": {"icl": 1},
     "ciwl": {"ciwl": 1, "iwl": 1},
     "flip": {"icl": 1, "ciwl": -1, "iwl": -1},
 }
-# evaluator -> strategies without which its curve would be a guess
+# evaluator -> the strategies that a model needs to predict its curve
 NEEDS: Mapping[str, frozenset[str]] = {e: frozenset(signs) - {"iwl"} for e, signs in SIGNS.items()}
-# evaluator -> the output whose loss it follows
+# evaluator -> the output from which its loss is read
 LOSSES: Mapping[str, str] = {"train": "total", "icl": "icl", "ciwl": "ciwl"}
 
 
@@ -54,9 +54,9 @@ class Readout:
     gain_icl, gain_ciwl, gain_iwl
         Logit at full strength.
     flip_gain_icl, flip_gain_ciwl, flip_gain_iwl
-        The same on flip; None for the gains above.
+        The gains of flip where they differ; None for those above.
     recall_gain, recall_offset
-        Logit gain and offset of the ``iwl`` evaluator, which asks among all labels.
+        Logit gain and offset of the ``iwl`` evaluator, which asks for one label among all.
     loss_floor_train, loss_scale_train, …
         Floor and scale of a loss curve, in nats.
     sequences_per_time
@@ -90,10 +90,9 @@ class Readout:
     sequences_per_time: float = 1.0
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+        for name, value in vars(self).items():
             if value is not None and not math.isfinite(value):
-                raise ValueError(f"{field.name} must be a finite number, not {value!r}")
+                raise ValueError(f"{name} must be a finite number, not {value!r}")
         if self.sequences_per_time <= 0:
             raise ValueError(
                 f"sequences_per_time must be positive, not {self.sequences_per_time!r}"
@@ -106,8 +105,9 @@ class Readout:
 
     def gain_name(self, evaluator: str, strategy: str) -> str:
         """The field that holds a strategy's gain on an evaluator."""
-        own = f"flip_gain_{strategy}"
-        return own if evaluator == "flip" and getattr(self, own) is not None else f"gain_{strategy}"
+        flip = f"flip_gain_{strategy}"
+        separate = evaluator == "flip" and getattr(self, flip) is not None
+        return flip if separate else f"gain_{strategy}"
 
 
 READOUT_FIELDS = frozenset(field.name for field in dataclasses.fields(Readout))
@@ -149,7 +149,7 @@ def readout_parameters(
 def _gain_fields(
     evaluator: str, strategies: Collection[str], readout: Readout
 ) -> Mapping[str, str]:
-    """The `Readout` field that holds the gain of each strategy which an accuracy reads."""
+    """The `Readout` field of each strategy's gain in an accuracy."""
     if evaluator == "iwl":
         return {"iwl": "recall_gain"}
     return {s: readout.gain_name(evaluator, s) for s in SIGNS[evaluator] if s in strategies}
@@ -192,7 +192,7 @@ def accuracy(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Reading:
-    """A curve ``(…, time)``, and its derivatives by output's name and by `Readout` field."""
+    """A curve ``(…, time)`` and its derivatives with respect to outputs and `Readout` fields."""
 
     value: Array
     by_output: Mapping[str, Array]
@@ -236,8 +236,8 @@ def read(
 def in_sequences(ode: ReducedODE) -> ReducedODE:
     """The same system with sequences as its time: dy/dm = f(y)/κ, κ = ``sequences_per_time``.
 
-    κ becomes the system's last parameter, so that what depends on the rate is derived like the
-    rest. The result is no longer told to be a gradient flow.
+    κ becomes the system's last parameter, so that derivatives with respect to it are derived as
+    all others. The result has no loss: it is no gradient flow of one.
     """
     import sympy as sp
 
@@ -259,31 +259,30 @@ def observe(
     keys: Iterable[Key] | None = None,
     run: str | None = None,
 ) -> Curves:
-    """The curves that evaluators would read along a trajectory.
+    """The curves that evaluators would measure along a trajectory.
 
     Parameters
     ----------
     trajectory
-        An integration's result; times are dimensionless, outputs as `read` names them.
+        An integration's result; its times are dimensionless.
     readout
         Gains, offsets, scales and the rate that turns time into sequences.
     keys
-        Curves wanted, ``(evaluator, metric)``; all that the model predicts when None.
+        Which curves, ``(evaluator, metric)``; by default all that the model predicts.
     run
-        A name for the run; the model's name when None.
+        The run's name; by default the model's.
 
     Returns
     -------
     Curves
-        Its notes are the trajectory's, and why it ended before its horizon if it did.
+        With the trajectory's notes, and why it ended if that was before its horizon.
 
     Raises
     ------
     ValueError
-        If a curve is asked for that the model does not predict.
+        If the model does not predict one of the curves.
     """
     strategies = trajectory.strategies
-    wanted = predicted_keys(strategies) if keys is None else tuple(keys)
     sequences = readout.sequences_per_time * trajectory.times
     curves = {
         key: Curve(
@@ -292,7 +291,7 @@ def observe(
             sequences=sequences,
             values=read(key, trajectory.outputs, strategies, readout).value,
         )
-        for key in wanted
+        for key in (predicted_keys(strategies) if keys is None else keys)
     }
     source = {
         "model": trajectory.ode.name,

@@ -1,18 +1,18 @@
-"""From a declared model to the few ordinary differential equations that are exactly it.
+"""The exact reduction of a declared model to a few ordinary differential equations.
 
 The loss depends on each vector v only through ⟨v v*⟩ and ⟨v²⟩, since the mean over the entries of a
 product of outer products is the product of the means. With
 
     x_v = v·v*/(|v*|√n_v),   y_v = √(|v|²/n_v − x_v²),   S_v = |v*|²/n_v
 
-⟨v v*⟩ = √S_v x_v and ⟨v²⟩ = x_v² + y_v²; the gradient lies in the span of v* and v, so the
-direction of the orthogonal part never turns, and both gradient flow and gradient descent close on
-(x_v, y_v):
+⟨v v*⟩ = √S_v x_v and ⟨v²⟩ = x_v² + y_v²; the gradient lies in the span of v* and v, so the part of
+v orthogonal to v* keeps its direction, and (x_v, y_v) obey equations of their own, under gradient
+flow as under gradient descent:
 
     dx_v/dt = −(1/n_v) ∂L/∂x_v,   dy_v/dt = −(1/n_v) ∂L/∂y_v
 
-(arXiv 2503.05631, section 6, for the model; the reduction is exact). Everything here is derived
-from the declaration by sympy; nothing is typed in for one model.
+(the model is that of arXiv 2503.05631, section 6). Sympy derives everything here from the
+declaration; no equation is written for one model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .model import Model
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReducedODE:
-    """An autonomous system dy/dt = f(y; p) in symbols, with all that is derived from it.
+    """An autonomous system dy/dt = f(y; p) in symbols, and its derivatives.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ class ReducedODE:
     defaults
         Default values of the parameters, by name.
     loss
-        What the flow descends, or None for a system that is no gradient flow.
+        What a gradient flow descends; None for other systems.
     mobility
         For a gradient flow the rate of each state: f = −mobility · ∂loss/∂y.
     rhs
         f, one expression a state.
     outputs
-        What to record of a trajectory: ``total`` (the loss without the product of floors), the
-        strategies' losses, ``cost`` and ``NAME_strength`` for each strategy.
+        Quantities recorded along a trajectory: ``total`` (the loss without the product of floors),
+        the strategies' losses, ``cost`` and ``NAME_strength`` for each strategy.
     """
 
     name: str
@@ -65,7 +65,7 @@ class ReducedODE:
         known = {*self.state, *self.parameters}
         names = {symbol.name for symbol in known}
         if len(names) < len(self.state) + len(self.parameters):
-            raise ModelError(f"symbols of {self.name!r} share a name; give each its own")
+            raise ModelError(f"symbols of {self.name!r} share a name; give each a different one")
         if len(self.rhs) != len(self.state):
             raise ModelError(
                 f"{self.name!r} has {len(self.state)} states and {len(self.rhs)} right-hand sides; "
@@ -95,7 +95,7 @@ class ReducedODE:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of what determines the equations; kept, since spelling them out takes long."""
+        """SHA-256 of what determines the equations; cached, since printing them takes long."""
         parts = [*self.state, *self.parameters, *self.rhs, *self.outputs.values()]
         text = "\n".join([*map(sp.srepr, parts), *self.outputs])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -116,16 +116,16 @@ class ReducedODE:
         For a gradient flow it is the flow of L + (η/4)|∇L|² (backward error analysis; Barrett &
         Dherin 2020, arXiv 2009.11162, eq. 5), the gradient taken in the full vectors.
         """
-        bend = self.jacobian * sp.Matrix(self.rhs)
-        return tuple(f - step / 2 * b for f, b in zip(self.rhs, bend, strict=True))
+        acceleration = self.jacobian * sp.Matrix(self.rhs)
+        return tuple(f - step / 2 * a for f, a in zip(self.rhs, acceleration, strict=True))
 
     @functools.cached_property
     def conserved(self) -> tuple[sp.Expr, ...]:
         """Independent conserved quantities Σ g_v n_v (x_v² + y_v²) of the flow.
 
         L is unchanged under v → e^{ε g_v} v exactly where Σ_v g_v (x_v ∂L/∂x_v + y_v ∂L/∂y_v) = 0;
-        along the gradient flow that sum is −½ d/dt Σ_v g_v n_v (x_v² + y_v²). The weights g are the
-        null space of these derivatives at rational points, then checked identically.
+        along the gradient flow that sum is −½ d/dt Σ_v g_v n_v (x_v² + y_v²). The weights g span
+        the null space of these derivatives at rational points, and are then checked symbolically.
         """
         if self.loss is None or self.mobility is None:
             return ()
@@ -151,19 +151,14 @@ def _derivatives(expressions: Sequence[sp.Expr], symbols: Sequence[sp.Symbol]) -
     return sp.Matrix([[sp.diff(e, s) for s in symbols] for e in expressions])
 
 
-def _symbols(model: Model, kind: str, *, positive: bool = False) -> dict[str, sp.Symbol]:
-    assumption = {"positive": True} if positive else {"real": True}
-    return {v: sp.Symbol(f"{kind}_{v}", **assumption) for v in model.vectors}
-
-
 def squared_distance(
     factors: Sequence[str], x: Mapping[str, sp.Symbol], y: Mapping[str, sp.Symbol],
     target: Mapping[str, sp.Expr],
 ) -> sp.Expr:  # fmt: skip
     """⟨(⊗ v* − ⊗ v)²⟩ = Π S_v − 2 Π √S_v x_v + Π (x_v² + y_v²), as a sum of squares.
 
-    Written (Π √S_v − Π x_v)² + Σ_k (Π_{j<k} x_j²) y_k² (Π_{j>k} (x_j² + y_j²)), so that no digits
-    are lost as the overlaps reach their targets.
+    It is written (Π √S_v − Π x_v)² + Σ_k (Π_{j<k} x_j²) y_k² (Π_{j>k} (x_j² + y_j²)), so that no
+    digits are lost as the overlaps reach their targets.
     """
     overlap = sp.Mul(*(x[v] for v in factors))
     rest = [
@@ -180,16 +175,8 @@ def squared_distance(
 def reduce(model: Model) -> ReducedODE:
     """The exact reduced ODE of a declared model.
 
-    Parameters
-    ----------
-    model
-        Any declaration.
-
-    Returns
-    -------
-    ReducedODE
-        Two states a vector, x_v and y_v; parameters are the declared ones, then n_v and S_v
-        (default 1, the expectation for standard normal targets).
+    Its states are x_v and y_v of each vector; its parameters are the declared ones, then n_v and
+    S_v (default 1, the expectation for standard normal targets).
 
     Examples
     --------
@@ -197,16 +184,18 @@ def reduce(model: Model) -> ReducedODE:
     >>> reduce(get("induction")).state_names
     ('x_a', 'y_a', 'x_b', 'y_b', 'x_c', 'y_c')
     """
-    x, y = _symbols(model, "x"), _symbols(model, "y")
-    n, target = _symbols(model, "n", positive=True), _symbols(model, "S", positive=True)
-    own = {name: sp.Symbol(name, nonnegative=True) for name in model.parameters}
+    x, y = ({v: sp.Symbol(f"{kind}_{v}", real=True) for v in model.vectors} for kind in "xy")
+    n, target = (
+        {v: sp.Symbol(f"{kind}_{v}", positive=True) for v in model.vectors} for kind in "nS"
+    )
+    declared = {name: sp.Symbol(name, nonnegative=True) for name in model.parameters}
 
     square = {v: x[v] ** 2 + y[v] ** 2 for v in model.vectors}
     losses = {s.name: squared_distance(s.factors, x, y, target) / 2 for s in model.strategies}
-    floors = {s.name: own[s.floor] if s.floor else sp.Integer(0) for s in model.strategies}
+    floors = {s.name: declared[s.floor] if s.floor else sp.Integer(0) for s in model.strategies}
     costs = [sp.Mul(*(square[v] for v in c.factors)) / 2 for c in model.costs]
-    cost = sp.Add(*(own[c.weight] * k for c, k in zip(model.costs, costs, strict=True)))
-    decay = sp.Add(*(own[rate] * n[v] * square[v] / 2 for v, rate in model.decay.items()))
+    cost = sp.Add(*(declared[c.weight] * k for c, k in zip(model.costs, costs, strict=True)))
+    decay = sp.Add(*(declared[rate] * n[v] * square[v] / 2 for v, rate in model.decay.items()))
     loss = sp.Mul(*(losses[name] + floors[name] for name in losses)) + cost + decay
 
     state = tuple(s for v in model.vectors for s in (x[v], y[v]))
@@ -214,7 +203,7 @@ def reduce(model: Model) -> ReducedODE:
     return ReducedODE(
         name=model.name,
         state=state,
-        parameters=(*own.values(), *n.values(), *target.values()),
+        parameters=(*declared.values(), *n.values(), *target.values()),
         defaults=model.defaults,
         loss=loss,
         mobility=mobility,
@@ -232,7 +221,6 @@ def reduce(model: Model) -> ReducedODE:
 
 
 def _without_floors(losses: Mapping[str, sp.Expr], floors: Mapping[str, sp.Expr]) -> sp.Expr:
-    """Π (L_i + μ_i) − Π μ_i as a sum of non-negative terms, one a non-empty set of strategies."""
-    pairs = [(floors[name], losses[name]) for name in losses]
-    _, *terms = itertools.product(*pairs)
+    """Π (L_i + μ_i) − Π μ_i as a sum of non-negative terms, one for each set of strategies."""
+    _, *terms = itertools.product(*((floors[name], losses[name]) for name in losses))
     return sp.Add(*(sp.Mul(*factors) for factors in terms))

@@ -1,6 +1,6 @@
-"""Where a trajectory starts: full vectors and targets, and the few numbers of them that matter.
+"""The start of a trajectory: vectors and targets projected to the reduced state.
 
-For each vector v with target v* only x_v = v·v*/(|v*|√n_v) and the length y_v of the rest,
+Of each vector v with target v* only x_v = v·v*/(|v*|√n_v) and the length of the rest,
 y_v = √(|v|²/n_v − x_v²), enter the dynamics, and of the target only S_v = |v*|²/n_v.
 """
 
@@ -31,9 +31,9 @@ class Start(ReadOnlyArrays):
     state
         x_v and y_v of each vector in turn, shape ``(2·vectors,)``.
     parameters
-        What the start fixes of the parameters: ``S_v`` and ``n_v`` of each vector.
+        The parameters that the start fixes: ``S_v`` and ``n_v`` of each vector.
     description
-        Where it came from: a seed, a file.
+        Its origin: a seed, a file.
     """
 
     state: NDArray[np.float64]
@@ -60,7 +60,7 @@ def project(
     initial, target
         v and v* of each vector, shape ``(n_v,)`` each; the lengths override the model's dimensions.
     description
-        Where the vectors came from.
+        The vectors' origin.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def project(
     state: list[float] = []
     parameters: dict[str, float] = {}
     for vector in model.vectors:
-        for kind, given in (("initial", initial), ("target", target)):
-            if vector not in given:
+        for kind, vectors in (("initial", initial), ("target", target)):
+            if vector not in vectors:
                 raise ValueError(f"{kind} vector {vector!r} of model {model.name!r} is missing")
         v = np.asarray(initial[vector], dtype=np.float64)
         w = np.asarray(target[vector], dtype=np.float64)
@@ -111,7 +111,7 @@ def random_start(
 
 
 def seeded_start(model: Model, seed: int, parameters: Mapping[str, float]) -> Start:
-    """The random start of a seed, in the dimensions ``n_v`` that the parameters give."""
+    """The random start of a seed, with the dimensions ``n_v`` among the parameters."""
     sizes = dict(model.dimensions)
     for vector in sizes:
         size = parameters.get(f"n_{vector}", sizes[vector])
@@ -132,7 +132,7 @@ def read_start(path: str | Path, model: Model) -> Start:
     CoopetitionError
         If the file cannot be read.
     ValueError
-        If an array is missing or unfit; the message names it.
+        If an array is missing or invalid; the message names it.
     """
     try:
         with Path(path).expanduser().open("rb") as file:
@@ -145,8 +145,9 @@ def read_start(path: str | Path, model: Model) -> Start:
     for vector in model.vectors:
         for name in (f"init_{vector}", f"true_{vector}"):
             if name not in arrays:
-                have = ", ".join(sorted(arrays)) or "nothing"
-                raise ValueError(f"start {path} has no array {name!r} (it has {have})")
-    initial = {v: arrays[f"init_{v}"] for v in model.vectors}
-    target = {v: arrays[f"true_{v}"] for v in model.vectors}
+                names = ", ".join(sorted(arrays)) or "nothing"
+                raise ValueError(f"start {path} has no array {name!r} (it has {names})")
+    initial, target = (
+        {v: arrays[f"{kind}_{v}"] for v in model.vectors} for kind in ("init", "true")
+    )
     return project(model, initial, target, description=str(path))

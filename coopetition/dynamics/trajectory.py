@@ -1,4 +1,4 @@
-"""What an integration gives back: states against time, and how it ended."""
+"""The result of an integration: states against time, and how it ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class Status(enum.IntEnum):
-    """How a trajectory ended; only the first two reached what was asked for."""
+    """How a trajectory ended; `ok` tells success from failure."""
 
     REACHED = loop.REACHED
     STEP_UNDERFLOW = loop.STEP_UNDERFLOW
@@ -65,25 +65,19 @@ class Trajectory(ReadOnlyArrays):
         ``dopri5``, ``lsoda``, ``radau`` or ``descent``.
     parameters
         Every parameter's value, by name.
-    times
-        Times of the states, shape ``(time,)``; for descent step size × step.
-    states
-        Shape ``(time, state)``, columns named by ``state_names``.
-    status
-        How it ended.
-    horizon
-        The time asked for.
-    reached
-        The time the integration came to, also where nothing was sampled there.
-    steps
-        Steps taken (of the integrator, or of descent).
+    times, states
+        Shapes ``(time,)`` and ``(time, state)``; times of descent are step size × step.
+    status, steps
+        How it ended, and the steps taken.
+    horizon, reached
+        The requested end, and the time at which the integration ended, sampled or not.
     stopped_at
-        Time (for descent the step) at which ``stop_below`` was met, or None.
+        Time (for descent the step) at which the loss fell below ``stop_below``, or None.
     interpolant
-        The method's own continuous solution, from times ``(…,)`` to states ``(…, state)``, or None
-        where only samples were asked for.
+        The method's own continuous solution, from times ``(…,)`` to states ``(…, state)``; None
+        for samples.
     notes
-        What the caller should know, a sentence each: another method had to be used, …
+        Remarks, a sentence each, such as that another method had to be used.
     """
 
     ode: CompiledODE = dataclasses.field(repr=False)
@@ -117,7 +111,7 @@ class Trajectory(ReadOnlyArrays):
 
     @functools.cached_property
     def outputs(self) -> Mapping[str, Floats]:
-        """Total and strategies' losses without floors, cost and strengths, ``(time,)`` each."""
+        """Losses (total and by strategy, without floors), cost and strengths, ``(time,)`` each."""
         return self.outputs_of(self.states)
 
     @property
@@ -126,7 +120,7 @@ class Trajectory(ReadOnlyArrays):
         return np.stack([self.outputs[f"{name}_strength"] for name in self.strategies], axis=-1)
 
     def outputs_of(self, states: ArrayLike) -> dict[str, Floats]:
-        """The outputs for other states ``(…, state)`` under this trajectory's parameters."""
+        """The outputs of any states ``(…, state)`` under this trajectory's parameters."""
         p = np.array([self.parameters[name] for name in self.ode.parameter_names])
         array = np.ascontiguousarray(states, dtype=np.float64)
         rows = array.reshape(-1, len(self.state_names))
@@ -144,7 +138,7 @@ class Trajectory(ReadOnlyArrays):
         Raises
         ------
         ValueError
-            If a time lies outside the trajectory, or only samples were kept.
+            If a time lies outside the trajectory, or the trajectory holds samples only.
         """
         if self.interpolant is None:
             raise ValueError(
@@ -164,7 +158,7 @@ class Trajectory(ReadOnlyArrays):
         return {"time": self.times, **{name: self.outputs[name] for name in names}}
 
     def as_dict(self) -> dict[str, Any]:
-        """What became of it, as plain values for JSON."""
+        """The end of the trajectory and what led to it, for JSON."""
         last = {name: float(values[-1]) for name, values in self.columns().items()}
         return {
             "model": self.model,
@@ -186,12 +180,12 @@ class Trajectory(ReadOnlyArrays):
         return self.outputs[name]
 
     def require(self) -> Trajectory:
-        """The trajectory itself if it ended well.
+        """The trajectory itself if its status is ok.
 
         Raises
         ------
         IntegrationError
-            If it did not; the message says what happened and the way out.
+            If it is not; the message says what happened and the remedy.
         """
         if not self.status.ok:
             raise IntegrationError(
@@ -203,13 +197,12 @@ class Trajectory(ReadOnlyArrays):
     def summary(self) -> str:
         """A few lines of text: method, end, final losses and strengths."""
         final = {name: values[-1] for name, values in self.outputs.items() if len(values)}
-        lines = [
+        return "\n".join((
             f"{self.ode.name} by {self.method}: {self.status.explanation} at time "
             f"{self.reached:g} after {self.steps} steps",
             *(f"  {name} = {value:.6g}" for name, value in final.items()),
             *(f"  note: {note}" for note in self.notes),
-        ]
-        return "\n".join(lines)
+        ))  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,18 +213,12 @@ class Trajectories(ReadOnlyArrays):
     ----------
     ode
         The compiled system.
-    times
-        Shape ``(time,)``.
-    states
-        Shape ``(batch, time, state)``; NaN from the time on at which a member failed.
+    times, states
+        Shapes ``(time,)`` and ``(batch, time, state)``; states are NaN from a member's failure on.
     parameters
         Shape ``(batch, parameter)``, columns named by ``ode.parameter_names``.
-    statuses
-        A `Status` for each member, shape ``(batch,)``.
-    reached
-        The time each member reached, shape ``(batch,)``.
-    steps
-        Steps of each member, shape ``(batch,)``.
+    statuses, reached, steps
+        How each member ended (a `Status`), the time it reached and its steps, shape ``(batch,)``.
     """
 
     ode: CompiledODE = dataclasses.field(repr=False)
@@ -261,7 +248,7 @@ class Trajectories(ReadOnlyArrays):
         return {name: result[..., k] for k, name in enumerate(self.ode.output_names)}
 
     def summary(self) -> str:
-        """How many members ended how."""
+        """How many members ended in each way."""
         counts = {status: int(np.sum(self.statuses == status)) for status in Status}
         parts = (f"{count} {status.explanation}" for status, count in counts.items() if count)
         return f"{self.ode.name}: {len(self.statuses)} trajectories: " + "; ".join(parts)
@@ -269,10 +256,7 @@ class Trajectories(ReadOnlyArrays):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SensitivityTrajectory(ReadOnlyArrays):
-    """A sampled trajectory with exact directional derivatives.
-
-    Where its status is not ok, states and sensitivities are NaN from the failure on.
-    """
+    """A sampled trajectory with exact directional derivatives; NaN from a failure on."""
 
     times: Floats  # (time,)
     states: Floats = dataclasses.field(repr=False)  # (time, state)

@@ -14,7 +14,6 @@ from .three_strategies import THREE_STRATEGIES
 
 __all__ = ["CATALOGUE", "get"]
 
-
 CATALOGUE: Mapping[str, Model] = MappingProxyType(
     {
         model.name: model

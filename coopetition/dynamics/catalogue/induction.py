@@ -1,7 +1,7 @@
 """Three interacting sub-circuits of one mechanism, the forming of an induction circuit.
 
-L = L1 with L1 = ½⟨(a* ⊗ b* ⊗ c* − a ⊗ b ⊗ c)²⟩: nothing is learned until all three sub-circuits are
-partly there, then everything at once.
+L = ½⟨(a* ⊗ b* ⊗ c* − a ⊗ b ⊗ c)²⟩: nothing is learned until all three sub-circuits have partly
+formed, then everything at once.
 
 Reference: arXiv 2404.07129, section 5 (the model of three vectors).
 """

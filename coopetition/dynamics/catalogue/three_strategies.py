@@ -1,11 +1,11 @@
 """ICL, CIWL and pure in-weights learning together.
 
-IWL recalls the label with no help from the context, so it shares nothing of the circuit that reads
-the context; its vector e is the slowest, since all labels have to be told apart. Each strategy
-competes with each for capacity. With the defaults ICL comes first, CIWL next, and by a time of
-64,000 IWL has displaced both for most starts.
+IWL recalls the label without the context, so of the other strategies' vectors it shares only c;
+its vector e is the slowest, since it must tell all labels apart. All strategies compete for
+capacity. With the defaults ICL emerges first, then CIWL, and by a time of 64,000 IWL has displaced
+both for most starts.
 
-Reference: an extension of arXiv 2503.05631, section 6, by the third strategy of its section 2.
+Reference: arXiv 2503.05631, section 6, extended by the third strategy of its section 2.
 """
 
 from ..model import Cost, Model, Strategy
