@@ -22,7 +22,7 @@ def cache(tmp_path, monkeypatch):
     """A cache folder of its own, and nothing at hand in memory."""
     monkeypatch.setenv("COOPETITION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(compilation, "_COMPILED", {})
-    monkeypatch.setattr(compilation, "_AT_HAND", {})
+    monkeypatch.setattr(compilation, "_BY_IDENTITY", {})
     return tmp_path / "cache"
 
 
@@ -32,7 +32,7 @@ def forget(monkeypatch):
 
     def forget():
         monkeypatch.setattr(compilation, "_COMPILED", {})
-        monkeypatch.setattr(compilation, "_AT_HAND", {})
+        monkeypatch.setattr(compilation, "_BY_IDENTITY", {})
 
     return forget
 
@@ -96,8 +96,8 @@ def test_models_that_differ_in_defaults_alone_integrate_by_their_own(cache, made
         assert not np.array_equal(runs["coopetition"].states, runs[name].states)
 
 
-def test_what_is_at_hand_by_identity_is_never_another_models(cache):
-    # identities are used again once an object is gone; what is at hand must keep its model alive
+def test_code_found_by_identity_is_never_another_models(cache):
+    # an object's id is used again once it is gone, so the table must keep its models alive
     for k in range(200):
         assert slope(compile_ode(own_ode("fleeting", DECAYING, {"k": float(k)}))) == -2.0 * k
         gc.collect(0)

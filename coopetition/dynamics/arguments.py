@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..errors import unknown_name
 from ..seeds import stream
 from .catalogue import get
@@ -15,7 +16,6 @@ from .model import Model
 from .solver.arithmetic import Arithmetic
 from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start, random_start
-from .trajectory import Floats
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
@@ -39,13 +39,13 @@ def check_at_least_1(name: str, value: int | None) -> None:
         raise ValueError(f"{name} must be at least 1, not {value!r}")
 
 
-def checked_span(until: float) -> Floats:
+def checked_span(until: float) -> Array:
     """Start and end time."""
     check_positive("until", until, "a positive time")
     return np.array([0.0, float(until)])
 
 
-def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:
+def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Array:
     """rtol, atol, the smallest step relative to the span and the largest number of steps."""
     if not 1e-14 <= rtol < 1:
         raise ValueError(f"rtol must lie in [1e-14, 1), not {rtol!r}")
@@ -54,7 +54,7 @@ def checked_tolerances(rtol: float, atol: float, max_steps: int) -> Floats:
     return np.array([rtol, atol, _SMALLEST_STEP, float(max_steps)])
 
 
-def checked_times(times: ArrayLike, until: float) -> Floats:
+def checked_times(times: ArrayLike, until: float) -> Array:
     """Sampling times, increasing, within [0, until]."""
     t = np.array(times, dtype=np.float64, ndmin=1)
     if t.ndim != 1 or len(t) == 0:
@@ -64,7 +64,7 @@ def checked_times(times: ArrayLike, until: float) -> Floats:
     return t
 
 
-def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Floats:
+def check_parameter(ode: CompiledODE, name: str, values: ArrayLike) -> Array:
     """One parameter's value or values: known, finite, and of the sign its symbol has."""
     if name not in ode.parameter_names:
         raise unknown_name(f"parameter of {ode.name}", name, ode.parameter_names)
@@ -99,7 +99,7 @@ def fixed_by_start(ode: CompiledODE, start: Start) -> dict[str, float]:
 
 def parameter_values(
     ode: CompiledODE, parameters: Mapping[str, float] | None, start: Start | ArrayLike | None
-) -> Floats:
+) -> Array:
     """Parameters in the code's order, from the caller, the start and the defaults; ``(p,)``."""
     values = dict(ode.defaults)
     if isinstance(start, Start):
@@ -115,9 +115,9 @@ def parameter_rows(
     ode: CompiledODE,
     parameters: Mapping[str, ArrayLike] | None,
     starts: Start | Sequence[Start] | ArrayLike | None,
-) -> Floats:
+) -> Array:
     """Parameters of each member, shape ``(batch or 1, p)``."""
-    columns: dict[str, Floats] = {n: np.array([v]) for n, v in ode.defaults.items()}
+    columns: dict[str, Array] = {n: np.array([v]) for n, v in ode.defaults.items()}
     fixed = [fixed_by_start(ode, start) for start in _starts(starts)]
     for name in fixed[0] if fixed else ():
         columns[name] = np.array([values[name] for values in fixed])
@@ -151,7 +151,7 @@ def start_or_default(model: Model | ReducedODE, start: Any) -> Any:
     return random_start(model, stream(0, "start"), description="random, seed 0")
 
 
-def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
+def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Array:
     """The start's state, shape ``(state,)``."""
     rows = state_rows(ode, start)
     if len(rows) != 1:
@@ -159,7 +159,7 @@ def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Floats:
     return np.array(rows[0])
 
 
-def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Floats:
+def state_rows(ode: CompiledODE, starts: Start | Sequence[Start] | ArrayLike) -> Array:
     """States of each member, shape ``(batch or 1, state)``."""
     states = [start.state for start in _starts(starts)] or starts
     rows = np.array(states, dtype=np.float64, ndmin=2)
@@ -178,7 +178,7 @@ def dual_arguments(
     form: str,
     start: tuple[ArrayLike, ArrayLike],
     parameters: tuple[ArrayLike, ArrayLike],
-) -> tuple[CompiledODE, Floats, Floats, int]:
+) -> tuple[CompiledODE, Array, Array, int]:
     """The code over dual numbers, start and parameters as dual numbers, and the directions k.
 
     ``start`` and ``parameters`` are values ``(n,)`` and sensitivities ``(n, k)``; the dual numbers
@@ -200,7 +200,7 @@ def dual_arguments(
 
 def _dual_numbers(
     name: str, values: ArrayLike, sensitivities: ArrayLike, count: int, padded: int
-) -> Floats:
+) -> Array:
     """Values and sensitivities as dual numbers, shape ``(count, 1 + padded)``."""
     value = np.asarray(values, dtype=np.float64)
     sensitivity = np.asarray(sensitivities, dtype=np.float64)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from .arguments import (
     check_at_least_1,
     check_positive,
@@ -25,7 +26,7 @@ from .arguments import (
 from .model import Model
 from .solver.compilation import CompiledODE, compile_ode
 from .starts import Start
-from .trajectory import Floats, SensitivityTrajectory, Status, Trajectory
+from .trajectory import SensitivityTrajectory, Status, Trajectory
 
 if TYPE_CHECKING:  # sympy is imported only to make code that is not yet cached
     from .reduction import ReducedODE
@@ -113,9 +114,9 @@ def descend(
 
 
 def _descend(
-    ode: CompiledODE, y: Floats, p: Floats, count: int, step_size: float, threshold: float,
+    ode: CompiledODE, y: Array, p: Array, count: int, step_size: float, threshold: float,
     every: int,
-) -> tuple[Floats, Floats, Status]:  # fmt: skip
+) -> tuple[Array, Array, Status]:  # fmt: skip
     """Kept steps, their states ``(step, state)``, and how descent ended."""
     descend_some = ode.functions["descend"]
     every = min(every, count)

@@ -6,9 +6,10 @@ import dataclasses
 
 import numpy as np
 
+from ..arrays import Array
 from ..curves.landmarks import NAMES, Landmarks, landmarks
 from .readout import SHARED_FLIP, Readout, observe
-from .trajectory import Floats, Status, Trajectory
+from .trajectory import Status, Trajectory
 
 _WITHIN_STEP = 4  # points a step at which the loss is compared with its threshold
 _XTOL = 1e-9  # of the time at which the loss passes it, relative to the trajectory's length
@@ -45,9 +46,7 @@ def landmarks_of(trajectory: Trajectory, readout: Readout = SHARED_FLIP) -> Land
     return marks
 
 
-def cut_where_below(
-    trajectory: Trajectory, stop_below: float, samples: Floats | None
-) -> Trajectory:
+def cut_where_below(trajectory: Trajectory, stop_below: float, samples: Array | None) -> Trajectory:
     """The trajectory up to where its total loss first falls below; all of it if it never does."""
     stop = _first_below(trajectory, stop_below)
     end = float(trajectory.times[-1]) if stop is None else stop
@@ -78,7 +77,7 @@ def _first_below(trajectory: Trajectory, level: float) -> float | None:
     if len(times) < 2:
         return None
 
-    def excess(t: Floats) -> Floats:
+    def excess(t: Array) -> Array:
         return trajectory.outputs_of(trajectory(t))["total"] - level
 
     shares = np.linspace(0, 1, _WITHIN_STEP, endpoint=False)

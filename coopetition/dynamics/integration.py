@@ -114,22 +114,19 @@ def integrate(
     # locating where the loss passes a threshold needs every step
     sampled = samples if stop_below is None else None
 
+    notes: tuple[str, ...] = ()
+    if method in ("auto", "dopri5"):
+        if sampled is not None:
+            result = integrate_sampled(ode, y0, p, span, sampled, tolerances, compiled=compiled)
+        else:
+            result = integrate_recorded(ode, y0, p, span, tolerances, compiled=compiled)
+        if method == "auto" and result.status in (Status.TOO_MANY_STEPS, Status.STEP_UNDERFLOW):
+            why = f"dopri5 gave up at time {result.reached:g} ({result.status.explanation})"
+            method, notes = "lsoda", (f"{why}; lsoda was used",)
     if method in ("lsoda", "radau"):
         from .solver.stiff import integrate_stiff
 
-        result = integrate_stiff(ode, method, y0, p, span, sampled, tolerances)
-    elif sampled is not None:
-        result = integrate_sampled(ode, y0, p, span, sampled, tolerances, compiled=compiled)
-    else:
-        result = integrate_recorded(ode, y0, p, span, tolerances, compiled=compiled)
-    if method == "auto" and result.status in (Status.TOO_MANY_STEPS, Status.STEP_UNDERFLOW):
-        from .solver.stiff import integrate_stiff
-
-        note = (
-            f"dopri5 gave up at time {result.reached:g} ({result.status.explanation}); "
-            "lsoda was used"
-        )
-        result = integrate_stiff(ode, "lsoda", y0, p, span, sampled, tolerances, notes=(note,))
+        result = integrate_stiff(ode, method, y0, p, span, sampled, tolerances, notes=notes)
     return result if stop_below is None else cut_where_below(result, stop_below, samples)
 
 

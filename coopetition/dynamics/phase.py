@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import ReadOnlyArrays, graded_grid
+from ..arrays import Array, ReadOnlyArrays, graded_grid
 from ..curves.landmarks import landmarks_of_paths
 from ..curves.verdicts import VERDICTS, verdicts_of_paths
 from ..errors import unknown_name
@@ -20,7 +20,7 @@ from .integration import integrate_many
 from .model import Model
 from .readout import ACCURACY, SHARED_FLIP, Readout, read
 from .starts import Start, random_start
-from .trajectory import Floats, Trajectories
+from .trajectory import Trajectories
 
 _STEPS = 400  # between samples
 _BEND = 50.0  # times the smallest n_v, a sub-circuit's time to learn: ICL takes longer to come
@@ -39,16 +39,16 @@ class Phase(ReadOnlyArrays):
     """
 
     model: str
-    axes: Mapping[str, Floats]  # the values along each axis, by parameter
+    axes: Mapping[str, Array]  # the values along each axis, by parameter
     fixed: Mapping[str, float]
     horizon: float  # *persistent* means until this time
     starts: int
     readout: Readout
-    measures: Mapping[str, Floats] = dataclasses.field(repr=False)  # NaN where all starts failed
+    measures: Mapping[str, Array] = dataclasses.field(repr=False)  # NaN where all starts failed
     # share of trajectories that did not reach the horizon; the measures leave them out
-    failed: Floats = dataclasses.field(repr=False)
+    failed: Array = dataclasses.field(repr=False)
 
-    def columns(self) -> dict[str, Floats]:
+    def columns(self) -> dict[str, Array]:
         """The diagram as a long table: parameters, measures, failed; one row a grid point."""
         grid = np.meshgrid(*self.axes.values(), indexing="ij")
         columns = dict(zip(self.axes, grid, strict=True)) | {n: self.measures[n] for n in MEASURES}
@@ -69,7 +69,7 @@ class Phase(ReadOnlyArrays):
         )
 
 
-def parse_axis(text: str) -> Floats:
+def parse_axis(text: str) -> Array:
     """The values of ``0.1``, ``0.1,0.3,1``, ``log:1e-3:1:64`` or ``lin:0:1:11``.
 
     Examples
@@ -101,7 +101,7 @@ def parse_axis(text: str) -> Floats:
 
 def phase(
     model: Model,
-    axes: Mapping[str, Floats],
+    axes: Mapping[str, Array],
     *,
     fixed: Mapping[str, float] | None = None,
     starts: int = 8,
@@ -141,7 +141,7 @@ def phase(
     drawn = [random_start(model, stream(seed, f"start/{k}")) for k in range(starts)]
     grid = np.stack([g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij")])
     chunk = max(1, _CHUNK // starts)
-    tables: list[Floats] = []
+    tables: list[Array] = []
     for first in range(0, points, chunk):
         part = grid[:, first : first + chunk]
         parameters = {**(fixed or {}), **dict(zip(axes, part, strict=True))}
@@ -164,14 +164,14 @@ def phase(
     )
 
 
-def sample_times(model: Model, until: float) -> Floats:
+def sample_times(model: Model, until: float) -> Array:
     """The sampling times of a diagram's curves, ``(time,)``."""
     return graded_grid(until, _BEND * min(model.dimensions.values()), _STEPS)
 
 
 def _integrate_points(
     model: Model,
-    point_parameters: Mapping[str, Floats | float],
+    point_parameters: Mapping[str, Array | float],
     drawn: list[Start],
     points: int,
     *,
@@ -179,7 +179,7 @@ def _integrate_points(
     **options: Any,
 ) -> Trajectories:
     """Each start in turn at each grid point, whose parameters override those of the start."""
-    parameters: dict[str, Floats | float] = {
+    parameters: dict[str, Array | float] = {
         name: np.tile([s.parameters[name] for s in drawn], points) for name in drawn[0].parameters
     }
     for name, values in point_parameters.items():
@@ -196,7 +196,7 @@ def _integrate_points(
 
 def _measures(
     trajectories: Trajectories, strategies: Sequence[str], readout: Readout, starts: int
-) -> Floats:
+) -> Array:
     """The measures of grid points, then the share of failures: ``(measure + 1, point)``."""
     flip, icl = (
         read((evaluator, ACCURACY), trajectories.outputs, strategies, readout).value

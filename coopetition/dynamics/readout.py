@@ -19,8 +19,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..curves.curve import Curve, Curves
 from ..errors import unknown_name
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .reduction import ReducedODE
     from .trajectory import Trajectory
 
-Array = NDArray[np.float64]
 Key = tuple[str, str]  # (evaluator, metric)
 
 ACCURACY = "in_context_acc"

@@ -103,12 +103,12 @@ class ReducedODE:
     @functools.cached_property
     def jacobian(self) -> sp.Matrix:
         """∂f_i/∂y_j, shape ``(state, state)``."""
-        return _derivatives(self.rhs, self.state)
+        return sp.Matrix(self.rhs).jacobian(self.state)
 
     @functools.cached_property
     def parameter_derivatives(self) -> sp.Matrix:
         """∂f_i/∂p_j, ``(state, parameters)``; with J it drives the sensitivities J S + ∂f/∂p."""
-        return _derivatives(self.rhs, self.parameters)
+        return sp.Matrix(self.rhs).jacobian(self.parameters)
 
     def modified_rhs(self, step: sp.Expr) -> tuple[sp.Expr, ...]:
         """The flow that gradient descent of step size η follows to second order, f − (η/2) J f.
@@ -147,10 +147,6 @@ class ReducedODE:
         )
 
 
-def _derivatives(expressions: Sequence[sp.Expr], symbols: Sequence[sp.Symbol]) -> sp.Matrix:
-    return sp.Matrix([[sp.diff(e, s) for s in symbols] for e in expressions])
-
-
 def squared_distance(
     factors: Sequence[str], x: Mapping[str, sp.Symbol], y: Mapping[str, sp.Symbol],
     target: Mapping[str, sp.Expr],
@@ -184,10 +180,9 @@ def reduce(model: Model) -> ReducedODE:
     >>> reduce(get("induction")).state_names
     ('x_a', 'y_a', 'x_b', 'y_b', 'x_c', 'y_c')
     """
-    x, y = ({v: sp.Symbol(f"{kind}_{v}", real=True) for v in model.vectors} for kind in "xy")
-    n, target = (
-        {v: sp.Symbol(f"{kind}_{v}", positive=True) for v in model.vectors} for kind in "nS"
-    )
+    vectors = model.vectors
+    x, y = ({v: sp.Symbol(f"{kind}_{v}", real=True) for v in vectors} for kind in "xy")
+    n, target = ({v: sp.Symbol(f"{kind}_{v}", positive=True) for v in vectors} for kind in "nS")
     declared = {name: sp.Symbol(name, nonnegative=True) for name in model.parameters}
 
     square = {v: x[v] ** 2 + y[v] ** 2 for v in model.vectors}

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..arrays import ReadOnlyArrays
+from ..arrays import Array, ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import CoopetitionError
 from ..seeds import stream
@@ -36,7 +36,7 @@ class Start(ReadOnlyArrays):
         Its origin: a seed, a file.
     """
 
-    state: NDArray[np.float64]
+    state: Array
     parameters: Mapping[str, float]
     description: str = ""
 
@@ -127,12 +127,8 @@ def seeded_start(model: Model, seed: int, parameters: Mapping[str, float]) -> St
 def read_start(path: str | Path, model: Model) -> Start:
     """The start in an .npz file with ``init_v`` and ``true_v`` for each vector v.
 
-    Raises
-    ------
-    CoopetitionError
-        If the file cannot be read.
-    ValueError
-        If an array is missing or invalid; the message names it.
+    Raises `CoopetitionError` if the file cannot be read, and `ValueError` naming an array that is
+    missing or invalid.
     """
     try:
         with Path(path).expanduser().open("rb") as file:

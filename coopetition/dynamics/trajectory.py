@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import ReadOnlyArrays
+from ..arrays import Array, ReadOnlyArrays
 from ..errors import IntegrationError, unknown_name
 from .solver import loop
 from .solver.compilation import CompiledODE
-
-Floats = NDArray[np.float64]
 
 
 class Status(enum.IntEnum):
@@ -83,14 +81,14 @@ class Trajectory(ReadOnlyArrays):
     ode: CompiledODE = dataclasses.field(repr=False)
     method: str
     parameters: Mapping[str, float]
-    times: Floats
-    states: Floats = dataclasses.field(repr=False)
+    times: Array
+    states: Array = dataclasses.field(repr=False)
     status: Status
     horizon: float
     reached: float
     steps: int
     stopped_at: float | None = None
-    interpolant: Callable[[Floats], Floats] | None = dataclasses.field(default=None, repr=False)
+    interpolant: Callable[[Array], Array] | None = dataclasses.field(default=None, repr=False)
     notes: tuple[str, ...] = ()
 
     @property
@@ -110,16 +108,16 @@ class Trajectory(ReadOnlyArrays):
         return tuple(n[: -len(suffix)] for n in self.ode.output_names if n.endswith(suffix))
 
     @functools.cached_property
-    def outputs(self) -> Mapping[str, Floats]:
+    def outputs(self) -> Mapping[str, Array]:
         """Losses (total and by strategy, without floors), cost and strengths, ``(time,)`` each."""
         return self.outputs_of(self.states)
 
     @property
-    def strengths(self) -> Floats:
+    def strengths(self) -> Array:
         """Normalised overlap Π x_v/√S_v of each strategy, shape ``(time, strategy)``."""
         return np.stack([self.outputs[f"{name}_strength"] for name in self.strategies], axis=-1)
 
-    def outputs_of(self, states: ArrayLike) -> dict[str, Floats]:
+    def outputs_of(self, states: ArrayLike) -> dict[str, Array]:
         """The outputs of any states ``(…, state)`` under this trajectory's parameters."""
         p = np.array([self.parameters[name] for name in self.ode.parameter_names])
         array = np.ascontiguousarray(states, dtype=np.float64)
@@ -132,13 +130,10 @@ class Trajectory(ReadOnlyArrays):
         shape = array.shape[:-1]
         return {name: table[:, k].reshape(shape) for k, name in enumerate(self.ode.output_names)}
 
-    def __call__(self, times: ArrayLike) -> Floats:
+    def __call__(self, times: ArrayLike) -> Array:
         """States ``(…, state)`` at times ``(…,)``, by the method's own interpolant.
 
-        Raises
-        ------
-        ValueError
-            If a time lies outside the trajectory, or the trajectory holds samples only.
+        Raises `ValueError` if a time lies outside the trajectory, or it holds samples only.
         """
         if self.interpolant is None:
             raise ValueError(
@@ -152,7 +147,7 @@ class Trajectory(ReadOnlyArrays):
             return np.tile(self.states[0], (*t.shape, 1))
         return self.interpolant(t)
 
-    def columns(self) -> dict[str, Floats]:
+    def columns(self) -> dict[str, Array]:
         """Times, losses without floors, cost and strengths as the columns of a table."""
         names = ("total", *self.strategies, "cost", *(f"{s}_strength" for s in self.strategies))
         return {"time": self.times, **{name: self.outputs[name] for name in names}}
@@ -173,7 +168,7 @@ class Trajectory(ReadOnlyArrays):
             "notes": list(self.notes),
         }
 
-    def output(self, name: str) -> Floats:
+    def output(self, name: str) -> Array:
         """One of the outputs by name, shape ``(time,)``."""
         if name not in self.outputs:
             raise unknown_name("output", name, self.outputs)
@@ -182,10 +177,7 @@ class Trajectory(ReadOnlyArrays):
     def require(self) -> Trajectory:
         """The trajectory itself if its status is ok.
 
-        Raises
-        ------
-        IntegrationError
-            If it is not; the message says what happened and the remedy.
+        Otherwise raises `IntegrationError`, which says what happened and the remedy.
         """
         if not self.status.ok:
             raise IntegrationError(
@@ -222,11 +214,11 @@ class Trajectories(ReadOnlyArrays):
     """
 
     ode: CompiledODE = dataclasses.field(repr=False)
-    times: Floats
-    states: Floats = dataclasses.field(repr=False)
-    parameters: Floats = dataclasses.field(repr=False)
+    times: Array
+    states: Array = dataclasses.field(repr=False)
+    parameters: Array = dataclasses.field(repr=False)
     statuses: NDArray[np.int64]
-    reached: Floats
+    reached: Array
     steps: NDArray[np.int64]
 
     @property
@@ -236,7 +228,7 @@ class Trajectories(ReadOnlyArrays):
         return reached
 
     @functools.cached_property
-    def outputs(self) -> Mapping[str, Floats]:
+    def outputs(self) -> Mapping[str, Array]:
         """Losses, cost and strengths, shape ``(batch, time)`` each."""
         members, times, _ = self.states.shape
         result = np.empty((members, times, len(self.ode.output_names)))
@@ -258,8 +250,8 @@ class Trajectories(ReadOnlyArrays):
 class SensitivityTrajectory(ReadOnlyArrays):
     """A sampled trajectory with exact directional derivatives; NaN from a failure on."""
 
-    times: Floats  # (time,)
-    states: Floats = dataclasses.field(repr=False)  # (time, state)
-    sensitivities: Floats = dataclasses.field(repr=False)  # (time, state, direction)
+    times: Array  # (time,)
+    states: Array = dataclasses.field(repr=False)  # (time, state)
+    sensitivities: Array = dataclasses.field(repr=False)  # (time, state, direction)
     status: Status
     steps: int

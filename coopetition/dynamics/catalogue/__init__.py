@@ -23,12 +23,7 @@ CATALOGUE: Mapping[str, Model] = MappingProxyType(
 
 
 def get(name: str) -> Model:
-    """The catalogue's model of that name.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message names the nearest.
+    """The catalogue's model of that name; a `ValueError` names the nearest if there is none.
 
     Examples
     --------

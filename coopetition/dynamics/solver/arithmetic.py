@@ -1,8 +1,8 @@
-"""The kinds of number a generated kernel can compute with, as LLVM instructions.
+"""The kinds of number that generated functions compute with, as LLVM instructions.
 
-The same expressions are emitted for one number of each of several trajectories, side by side in one
-vector register, and for the value of one trajectory with its derivatives in several directions, by
-forward-mode differentiation: (u, u̇)(v, v̇) = (uv, u v̇ + v u̇).
+The same expressions are emitted for several trajectories side by side in one vector register, and
+for one trajectory with its derivatives in several directions, by forward-mode differentiation:
+(u, u̇)(v, v̇) = (uv, u v̇ + v u̇).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llvmlite import ir
 DOUBLE = ir.DoubleType()
 INT64 = ir.IntType(64)
 POINTER = ir.PointerType()
-# lets a·b + c become one fused instruction; nothing is reordered
+# allows a·b + c to become one fused instruction, and no reordering
 CONTRACT = ("contract",)
 
 
@@ -31,13 +31,13 @@ def constant(value: float, count: int) -> ir.Constant:
 
 
 def element_pointer(builder: ir.IRBuilder, pointer: ir.Value, index: Any) -> ir.Value:
-    """The address of the double with that index (a Python or an LLVM integer)."""
+    """The address of the double at an index (a Python or an LLVM integer)."""
     position = INT64(index) if isinstance(index, int) else index
     return builder.gep(pointer, [position], source_etype=DOUBLE)
 
 
 def plus(builder: ir.IRBuilder, index: Any, offset: int) -> Any:
-    """An index (a Python or an LLVM integer) and a number of doubles more."""
+    """An index (a Python or an LLVM integer) plus a number of doubles."""
     return index + offset if isinstance(index, int) else builder.add(index, INT64(offset))
 
 
@@ -76,7 +76,7 @@ class Arithmetic:
 
     @property
     def name(self) -> str:
-        """Part of the cached code's name."""
+        """Its part of the cached code's file name."""
         return f"dual{self.directions}" if self.directions else f"lanes{self.lanes}"
 
     @property
@@ -99,18 +99,15 @@ class Arithmetic:
             store(b, self._filled(x[1]), pointer, after)
 
     def literal(self, value: float) -> Any:
-        """A constant."""
         return constant(value, self.lanes), None
 
     def add(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Sum, x + y."""
         derivative = x[1] if y[1] is None else y[1]
         if x[1] is not None and y[1] is not None:
             derivative = b.fadd(x[1], y[1], flags=CONTRACT)
         return b.fadd(x[0], y[0], flags=CONTRACT), derivative
 
     def subtract(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Difference, x − y."""
         if y[1] is None:
             derivative = x[1]
         else:
@@ -118,7 +115,6 @@ class Arithmetic:
         return b.fsub(x[0], y[0], flags=CONTRACT), derivative
 
     def multiply(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Product, x y."""
         total = None
         for factor, derivative in ((x[0], y[1]), (y[0], x[1])):
             if derivative is not None:
@@ -131,7 +127,7 @@ class Arithmetic:
         return self.multiply(b, (factor, None), x)
 
     def divide(self, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-        """Quotient, x / y, with derivative (ẋ − (x/y) ẏ) / y."""
+        """X / y, with derivative (ẋ − (x/y) ẏ) / y."""
         if not self.directions:
             return b.fdiv(x[0], y[0]), None
         inverse = b.fdiv(constant(1.0, 1), y[0])
@@ -142,7 +138,6 @@ class Arithmetic:
         return quotient, b.fmul(self._spread(b, inverse), numerator)
 
     def negate(self, b: ir.IRBuilder, x: Any) -> Any:
-        """Negative, −x."""
         return b.fneg(x[0]), None if x[1] is None else b.fneg(x[1])
 
     def function(self, b: ir.IRBuilder, name: str, x: Any) -> Any:
@@ -158,7 +153,7 @@ class Arithmetic:
         return value, b.fmul(self._spread(b, derivative), x[1])
 
     def select(self, b: ir.IRBuilder, condition: ir.Value, x: Any, y: Any) -> Any:
-        """X where the lanes' condition holds, else y."""
+        """Choose x in the lanes where the condition holds, else y."""
         value = b.select(condition, x[0], y[0])
         if not self.directions:
             return value, None

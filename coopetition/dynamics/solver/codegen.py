@@ -1,7 +1,7 @@
 """From expressions in sympy to LLVM instructions, over any `Arithmetic`.
 
-`sympy.cse` finds common subexpressions once and leaves a straight line of assignments. What depends
-on parameters alone is grouped, so that LLVM computes it once a call, not once a stage.
+`sympy.cse` extracts common subexpressions into a straight line of assignments. Factors that depend
+on parameters alone are grouped, so that LLVM computes them once a call, not once a stage.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class _ExpressionWriter:
-    """Emits expressions in symbols whose values are there; ``constants`` are free of the state."""
+    """Emits expressions in symbols of known values; ``constants`` do not depend on the state."""
 
     b: ir.IRBuilder
     a: Arithmetic
@@ -76,7 +76,7 @@ class _ExpressionWriter:
         return self.a.function(self.b, name, self.number(e.args[0]))
 
     def sum(self, e: sp.Expr) -> Any:
-        # terms with a minus come last, so that they are subtracted, not negated and added
+        # negative terms come last, so that they are subtracted, not negated and added
         terms = sorted(e.args, key=lambda t: t.could_extract_minus_sign())
         total = self.number(terms[0])
         for term in terms[1:]:

@@ -1,12 +1,13 @@
-"""Generated functions as machine code, kept on disk by the hash of what they were made from.
+"""Generated functions as machine code, cached on disk by a hash of their sources.
 
-The code is compiled by LLVM (llvmlite, which numba brings along: no compiler need be installed) for
-the processor it runs on. Cached objects lie in the user's cache folder, or in the folder that the
-environment variable COOPETITION_CACHE names; a damaged one is made again.
+LLVM (llvmlite, which numba depends on, so no compiler need be installed) compiles for the processor
+at hand. The cache is the user's cache folder, or the folder that the environment variable
+COOPETITION_CACHE names; a damaged file is made again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import functools
@@ -19,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import llvmlite
 import llvmlite.binding as llvm
-import numpy as np
-from numpy.typing import NDArray
 
+from ...arrays import Array
 from ...errors import unknown_name
 from ...files import write_atomically
 from ...version import __version__
@@ -51,13 +51,13 @@ class CompiledODE:
     layout: Workspace
     functions: Mapping[str, Any]  # by name, as in `_SIGNATURES`
     engine: Any = dataclasses.field(repr=False, compare=False)
-    # model, arithmetic and form: what pickles and copies hold, and make the code of again
-    made_of: tuple[Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
+    # model, arithmetic and form: pickles and copies hold these, and compile again
+    sources: tuple[Any, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _compiled, self.made_of
+        return _compiled, self.sources
 
-    def named(self, p: NDArray[np.float64]) -> dict[str, float]:
+    def named(self, p: Array) -> dict[str, float]:
         """Parameters ``(p,)`` by their names."""
         return dict(zip(self.parameter_names, p.tolist(), strict=True))
 
@@ -79,7 +79,7 @@ _SIGNATURES: Mapping[str, Any] = {
 
 
 def functions_of(arithmetic: Arithmetic, form: str) -> tuple[str, ...]:
-    """Which functions are generated: only what is used over that arithmetic."""
+    """The names of the functions generated: those that are used over that arithmetic."""
     common = ("flush", "restore", "begin", "step")
     if arithmetic.lanes > 1:
         return common
@@ -89,10 +89,8 @@ def functions_of(arithmetic: Arithmetic, form: str) -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """Where compiled code is kept."""
-    chosen = os.environ.get("COOPETITION_CACHE")
-    if chosen:
-        return Path(chosen)
+    if folder := os.environ.get("COOPETITION_CACHE"):
+        return Path(folder)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("coopetition"))
@@ -101,19 +99,17 @@ def cache_folder() -> Path:
 def compile_ode(
     model: Model | ReducedODE, arithmetic: Arithmetic = SINGLE, *, form: str = "flow"
 ) -> CompiledODE:
-    """The machine code of a model, made now, or taken from memory or disk.
+    """The machine code of a model, from memory, from disk, or compiled now.
 
-    Raises `ValueError` where the form is unknown, `ModelError` where an expression holds a function
-    that no code is known for.
+    Raises `ValueError` if the form is unknown, `ModelError` if an expression holds a function for
+    which no code can be generated.
     """
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
-    at_hand = (id(model), form, arithmetic)
-    if at_hand in _AT_HAND and _AT_HAND[at_hand][0] is model:
-        return _AT_HAND[at_hand][1]
-    code = _compiled(model, arithmetic, form)
-    _AT_HAND[at_hand] = (model, code)
-    return code
+    key = (id(model), form, arithmetic)
+    if key not in _BY_IDENTITY:
+        _BY_IDENTITY[key] = (model, _compiled(model, arithmetic, form))
+    return _BY_IDENTITY[key][1]
 
 
 def _compiled(model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> CompiledODE:
@@ -122,22 +118,22 @@ def _compiled(model: Model | ReducedODE, arithmetic: Arithmetic, form: str) -> C
         _COMPILED[key] = _load(key, arithmetic, form) or _make(key, model, arithmetic, form)
     shared = _COMPILED[key]
     defaults = {"eta": 1.0, **model.defaults}
-    # models that differ in name and defaults alone share their code
+    # models that differ only in name and defaults share their code
     return dataclasses.replace(
         shared,
         name=model.name,
         defaults={name: float(defaults[name]) for name in shared.parameter_names},
-        made_of=(model, arithmetic, form),
+        sources=(model, arithmetic, form),
     )
 
 
 _COMPILED: dict[str, CompiledODE] = {}
-# by identity, since a model cannot change; the model is kept so that its id stays its own
-_AT_HAND: dict[tuple[int, str, Arithmetic], tuple[Model | ReducedODE, CompiledODE]] = {}
+# by identity, since a model cannot change; keeping the model keeps its id from being reused
+_BY_IDENTITY: dict[tuple[int, str, Arithmetic], tuple[Model | ReducedODE, CompiledODE]] = {}
 
 
 def _target() -> Any:
-    """A new target machine: an execution engine takes ownership of the one it is given."""
+    """A new target machine: an execution engine takes ownership of its own."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
@@ -151,17 +147,11 @@ def _target() -> Any:
 
 @functools.cache
 def _machine() -> str:
-    """A short hash of what the machine code depends on besides the equations."""
+    """A short hash of everything but the equations on which the machine code depends."""
     facts = (
-        _FORMAT,
-        __version__,
-        llvmlite.__version__,
-        llvm.get_default_triple(),
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-        CONTROLS,
-        DENSE_ROWS,
-    )
+        _FORMAT, __version__, llvmlite.__version__, llvm.get_default_triple(),
+        llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), CONTROLS, DENSE_ROWS,
+    )  # fmt: skip
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
@@ -171,9 +161,8 @@ def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
     ode, text = emit(model, arithmetic, form, functions_of(arithmetic, form))
     module = llvm.parse_assembly(text)
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
     target = _target()
-    builder = llvm.create_pass_builder(target, options)
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
     builder.getModulePassManager().run(module, builder)
     code = target.emit_object(module)
     facts = {
@@ -183,13 +172,10 @@ def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
         "signs": {symbol.name: _sign(symbol) for symbol in ode.parameters},
     }
     facts["sha256"] = _checksum(code, facts)
-    folder = cache_folder()
-    try:
-        write_atomically(folder / f"{key}.o", code)
-        write_atomically(folder / f"{key}.json", json.dumps(facts))
-    except OSError:
-        # a read-only home is no reason to fail: the code is only made again next time
-        pass
+    # where the folder cannot be written, the code is made again next time
+    with contextlib.suppress(OSError):
+        write_atomically(cache_folder() / f"{key}.o", code)
+        write_atomically(cache_folder() / f"{key}.json", json.dumps(facts))
     return _link(key, code, facts, arithmetic, form)
 
 
@@ -200,13 +186,13 @@ def _sign(symbol: Any) -> str:
 
 
 def _checksum(code: bytes, facts: Mapping[str, Any]) -> str:
-    """SHA-256 of the code and of the names that belong to it."""
+    """SHA-256 of the code and its facts."""
     rest = {name: fact for name, fact in facts.items() if name != "sha256"}
     return hashlib.sha256(code + json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _load(key: str, arithmetic: Arithmetic, form: str) -> CompiledODE | None:
-    """The cached code, or None where there is none or it is damaged."""
+    """The cached code; None if it is missing or damaged."""
     folder = cache_folder()
     try:
         facts = json.loads((folder / f"{key}.json").read_bytes())

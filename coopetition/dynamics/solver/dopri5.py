@@ -1,4 +1,4 @@
-"""Dormand–Prince trajectories: the generated step, driven for one start or for many."""
+"""Dormand–Prince trajectories of one start or many, by the generated step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import ReadOnlyArrays, compile_for
-from ..trajectory import Floats, Status, Trajectory
+from ...arrays import Array, ReadOnlyArrays, compile_for
+from ..trajectory import Status, Trajectory
 from . import loop
 from .compilation import CompiledODE
 
@@ -24,14 +24,13 @@ class StepPolynomials(ReadOnlyArrays):
     """The interpolant of a Dormand–Prince trajectory: a polynomial of degree 4 for each step.
 
     Within a step from t to t + h, with θ = (time − t)/h,
-    y = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))). ``times (step + 1,)`` are the ends of the steps,
-    ``rows (step, 5, state)`` are r1 … r5.
+    y = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))).
     """
 
-    times: Floats
-    rows: Floats
+    times: Array  # (step + 1,): the ends of the steps
+    rows: Array  # (step, 5, state): r1 … r5
 
-    def __call__(self, times: Floats) -> Floats:
+    def __call__(self, times: Array) -> Array:
         """States ``(…, state)`` at times ``(…,)``."""
         index = np.searchsorted(self.times, times, side="right") - 1
         step = np.clip(index, 0, len(self.rows) - 1)
@@ -39,7 +38,7 @@ class StepPolynomials(ReadOnlyArrays):
         theta = ((times - self.times[step]) / size)[..., None]
         r1, r2, r3, r4, r5 = np.moveaxis(self.rows[step], -2, 0)
         rest = 1 - theta
-        states: Floats = r1 + theta * (r2 + rest * (r3 + theta * (r4 + rest * r5)))
+        states: Array = r1 + theta * (r2 + rest * (r3 + theta * (r4 + rest * r5)))
         return states
 
 
@@ -48,20 +47,20 @@ def _loops(compiled: bool) -> loop.Loops:
 
 
 def integrate_sampled(
-    ode: CompiledODE, y0: Floats, p: Floats, span: Floats, times: Floats, tolerances: Floats,
+    ode: CompiledODE, y0: Array, p: Array, span: Array, times: Array, tolerances: Array,
     *, compiled: bool,
 ) -> Trajectory:  # fmt: skip
-    """A trajectory at the given times only."""
+    """A trajectory at the sampling times only."""
     states, statuses, reached, steps = integrate_members(
         ode, y0[None, :, None], p[None, :, None], span, times, tolerances, compiled=compiled
     )
-    kept = times <= reached[0]
+    passed = times <= reached[0]
     return Trajectory(
         ode=ode,
         method="dopri5",
         parameters=ode.named(p),
-        times=times[kept],
-        states=states[0, kept, :, 0],
+        times=times[passed],
+        states=states[0, passed, :, 0],
         status=Status(int(statuses[0])),
         horizon=float(span[1]),
         reached=float(reached[0]),
@@ -70,33 +69,26 @@ def integrate_sampled(
 
 
 def integrate_recorded(
-    ode: CompiledODE, y0: Floats, p: Floats, span: Floats, tolerances: Floats, *, compiled: bool
+    ode: CompiledODE, y0: Array, p: Array, span: Array, tolerances: Array, *, compiled: bool
 ) -> Trajectory:
     """A trajectory with every step kept."""
     layout = ode.layout
-    work = np.zeros(layout.length)
-    width = layout.states
-    for name, value in (
-        ("end", span[1]), ("stop", np.inf), ("rtol", tolerances[0]), ("atol", tolerances[1]),
-        ("smallest_step", tolerances[2] * span[1]), ("steps_limit", tolerances[3]), ("fresh", 1.0),
-    ):  # fmt: skip
-        work[layout.control(name)] = value
-    work[layout.p : layout.y] = p
-    work[layout.y : layout.slope] = y0
+    work, none = np.zeros(layout.length), np.empty(0)
+    loop.put(work, 1, 0, y0[:, None], p[:, None], span, none, tolerances, none, layout.p, layout.y)
     all_times, all_rows = [np.zeros(1)], []
     record = _loops(compiled).record
 
     def arguments() -> tuple[Any, ...]:
-        times, rows = np.empty(_RECORD + 1), np.empty((_RECORD, loop.DENSE_ROWS, width))
-        return ode.functions["step"], ode.functions["begin"], work, layout.y, width, times, rows
+        times, rows = np.empty(_RECORD + 1), np.empty((_RECORD, loop.DENSE_ROWS, len(y0)))
+        return ode.functions["step"], ode.functions["begin"], work, layout.y, len(y0), times, rows
 
     compile_for(record, arguments())
     mode = ode.functions["flush"](0)
     try:
         status = -1
         while status < 0:
-            *given, times, rows = arguments()
-            count, status = record(*given, times, rows)
+            *memory, times, rows = arguments()
+            count, status = record(*memory, times, rows)
             all_times.append(times[1 : count + 1].copy())
             all_rows.append(rows[:count].copy())
     finally:
@@ -111,18 +103,18 @@ def integrate_recorded(
         status=Status(status),
         horizon=float(span[1]),
         reached=float(times[-1]),
-        steps=int(work[layout.control("steps")]),
+        steps=int(work[loop.STEPS]),
         interpolant=StepPolynomials(times, rows),
     )
 
 
 def integrate_members(
-    ode: CompiledODE, starts: Floats, parameters: Floats, span: Floats, times: Floats,
-    tolerances: Floats, *, compiled: bool = True, workers: int = 1,
-) -> tuple[Floats, Integers, Floats, Integers]:  # fmt: skip
-    """Integrate members ``(batch, state, part)``, dealt out to all workers; see `loop.advance`.
+    ode: CompiledODE, starts: Array, parameters: Array, span: Array, times: Array,
+    tolerances: Array, *, compiled: bool = True, workers: int = 1,
+) -> tuple[Array, Integers, Array, Integers]:  # fmt: skip
+    """Integrate members ``(batch, state, part)``, shared among the workers; see `loop.advance`.
 
-    Returns samples ``(batch, time, state, part)`` and status, time reached and steps of each.
+    Returns samples ``(batch, time, state, part)`` and each member's status, time reached and steps.
     """
     members, states, parts = starts.shape
     samples = np.empty((members, len(times), states, parts))
@@ -138,18 +130,18 @@ def integrate_members(
             min(chunk, members - first), samples, statuses, reached, steps,
         )  # fmt: skip
 
-    def work_on(first: int) -> None:
-        given = arguments(first)
+    def integrate_chunk(first: int) -> None:
+        chunk_arguments = arguments(first)
         mode = ode.functions["flush"](0)
         try:
-            advance(*given)
+            advance(*chunk_arguments)
         finally:
             ode.functions["restore"](mode)
 
     compile_for(advance, arguments(0))
     if workers == 1:
-        work_on(0)
+        integrate_chunk(0)
     else:
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work_on, range(0, members, chunk)))
+            list(pool.map(integrate_chunk, range(0, members, chunk)))
     return samples, statuses, reached, steps

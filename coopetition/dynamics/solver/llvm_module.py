@@ -1,7 +1,4 @@
-"""The LLVM module of a system: tables, Jacobian, integration step and descent, as text.
-
-`emit` puts together what `compilation` turns into machine code.
-"""
+"""The LLVM module of a system, as text: tables, Jacobian, integration step and descent."""
 
 from __future__ import annotations
 
@@ -31,8 +28,7 @@ def in_form(ode: ReducedODE, form: str) -> ReducedODE:
         return ode
     if "eta" in (*ode.parameter_names, *ode.state_names):
         raise ModelError(
-            f"{ode.name} has a symbol 'eta' of its own, which form='modified' needs for the step "
-            "size; rename it"
+            f"{ode.name} has a symbol 'eta', which is the step size of form='modified'; rename it"
         )
     eta = sp.Symbol("eta", nonnegative=True)
     return dataclasses.replace(
@@ -60,8 +56,7 @@ def emit(
             add_jacobian(module, ode)
         elif name in kernels:
             kernels[name](module, ode, arithmetic)
-    if "flush" in functions:
-        add_subnormal_switch(module, x86=platform.machine().lower() in ("x86_64", "amd64"))
+    add_subnormal_switch(module, x86=platform.machine().lower() in ("x86_64", "amd64"))
     return ode, _wide_registers(str(module))
 
 
@@ -74,10 +69,10 @@ def _wide_registers(text: str) -> str:
 
 @contextlib.contextmanager
 def _over_rows(module: ir.Module, name: str) -> Iterator[tuple[Any, ...]]:
-    """A function ``void name(count, y, p, p_stride, out)``; what is emitted inside runs each row.
+    """A function ``void name(count, y, p, p_stride, out)`` whose body runs for each row.
 
     ``p_stride`` is the number of doubles from one row's parameters to the next, 0 to share them.
-    Gives the builder, the row's number and the other arguments.
+    Yields the body's builder, the row's number and the other arguments.
     """
     table, b = function(module, name, [INT64, POINTER, POINTER, INT64, POINTER], ir.VoidType())
     head, body, end = (table.append_basic_block(n) for n in ("head", "body", "end"))
@@ -95,7 +90,7 @@ def _over_rows(module: ir.Module, name: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _phi(b: ir.IRBuilder, *versions: tuple[ir.Value, ir.Block]) -> Any:
-    """A value that depends on the block it is come to from."""
+    """A value that depends on the block from which control arrives."""
     value = b.phi(versions[0][0].type)
     for version, block in versions:
         value.add_incoming(version, block)
@@ -117,8 +112,8 @@ def add_table(
 def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
     """Emit a function that computes ∂f_i/∂y_j, row-major, for each row.
 
-    The right-hand side is evaluated once over dual numbers, one direction a state, which is cheaper
-    to derive and to run than the symbolic Jacobian; tests hold the two against each other.
+    It evaluates the right-hand side once over dual numbers, one direction a state, which is cheaper
+    to derive and to run than the symbolic Jacobian.
     """
     states = len(ode.state)
     single, dual = Arithmetic(), Arithmetic(directions=states)
@@ -139,10 +134,9 @@ def add_jacobian(module: ir.Module, ode: ReducedODE) -> None:
 def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     """Emit ``int64 descend(count, step_size, threshold, every, y, p, rows)``.
 
-    v ← v − η ∂L/∂v reads y ← y + η f(y) in the reduced state, exactly; y is changed in place. After
-    each ``every``-th update the state is written to the next of ``rows`` (never for 0). Stops
-    before the update at which ``total`` is below the threshold, or is no number, and returns the
-    number n of updates made; −1 − n where it was no number.
+    Updates y ← y + η f(y) in place, and writes the state to the next of ``rows`` after each
+    ``every``-th update (never for 0). Stops before the update at which ``total`` is below the
+    threshold or NaN. Returns the number n of updates made; −1 − n for NaN.
     """
     states = len(ode.state)
     program = Program([ode.outputs["total"], *ode.rhs], ode.state, ode.parameters)
@@ -209,9 +203,9 @@ def _unflatten(values: Sequence[ir.Value], like: Sequence[Any]) -> list[Any]:
 
 
 def add_subnormal_switch(module: ir.Module, *, x86: bool) -> None:
-    """Emit ``int64 flush(_)``, which switches and returns the mode before, and ``restore(mode)``.
+    """Emit ``int64 flush(_)``, which returns the previous mode, and ``restore(mode)``.
 
-    Elsewhere than on x86 they do nothing: there subnormal arithmetic costs no more.
+    They do nothing on processors other than x86, where subnormal arithmetic is not slow.
     """
     _, flush = function(module, "flush", [INT64], INT64)
     switch, restore = function(module, "restore", [INT64], INT64)

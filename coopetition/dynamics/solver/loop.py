@@ -1,9 +1,8 @@
-"""The loop around a generated step: refill lanes, sample the interpolant, tell how each one ended.
+"""The loop around a generated step: refill lanes, sample the interpolant, record endings.
 
-Loop and step share one flat array of doubles, the `Workspace`. The functions here are plain Python:
-a single short trajectory may run them as they are, with nothing to compile, and `compiled_loops`
-gives their numba versions, kept on disk by numba. They know nothing of any model, so they are
-compiled once per installation.
+Loop and step share one flat array of doubles, laid out by `Workspace`. The functions here are plain
+Python, enough for a single short trajectory; `compiled_loops` are their numba versions. They depend
+on no model, so they are compiled once per installation.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ CONTROLS = (
     "time",
     "step",  # size of the next step
     "end",  # where the trajectory ends
-    "stop",  # time from which on the loop wants to look
+    "stop",  # time at which the step returns to the loop
     "error_old",
     "smallest_step",
     "rtol",
@@ -31,7 +30,7 @@ CONTROLS = (
     "steps_limit",
     "time_old",  # the last accepted step: where it began
     "step_old",  # and its size
-    "fresh",  # 1 where a new trajectory was put
+    "fresh",  # 1 where a lane holds a new trajectory
 )
 CONTROL_COUNT = len(CONTROLS)
 # their positions, as constants numba can fold
@@ -44,47 +43,20 @@ DENSE_ROWS = 5
 REACHED, STEP_UNDERFLOW, NOT_FINITE, TOO_MANY_STEPS = 0, 1, 2, 3
 
 
-@dataclasses.dataclass(frozen=True)
 class Workspace:
-    """Where the parts of a step's memory begin, in doubles.
+    """Where the parts of a step's memory begin, in doubles; a number takes ``size`` doubles."""
 
-    ``CONTROLS`` take ``lanes`` doubles each; then follow the parameters ``p``, the state ``y``, its
-    derivative ``slope`` and the interpolant's rows ``dense``, ``size`` doubles a number.
-    """
-
-    lanes: int
-    size: int
-    states: int
-    parameters: int
+    def __init__(self, lanes: int, size: int, states: int, parameters: int) -> None:
+        self.lanes = lanes
+        self.p = CONTROL_COUNT * lanes  # the parameters, after the controls
+        self.y = self.p + parameters * size  # the state
+        self.slope = self.y + states * size  # dy/dt at the state
+        self.dense = self.slope + states * size  # the interpolant's rows
+        self.length = self.dense + DENSE_ROWS * states * size
 
     def control(self, name: str) -> int:
         """Where a control's lanes begin."""
         return CONTROLS.index(name) * self.lanes
-
-    @property
-    def p(self) -> int:
-        """Where the parameters begin."""
-        return CONTROL_COUNT * self.lanes
-
-    @property
-    def y(self) -> int:
-        """Where the state begins."""
-        return self.p + self.parameters * self.size
-
-    @property
-    def slope(self) -> int:
-        """Where dy/dt at the state begins."""
-        return self.y + self.states * self.size
-
-    @property
-    def dense(self) -> int:
-        """Where the interpolant's rows begin."""
-        return self.slope + self.states * self.size
-
-    @property
-    def length(self) -> int:
-        """Doubles in all."""
-        return self.dense + DENSE_ROWS * self.states * self.size
 
 
 def advance(
@@ -95,11 +67,10 @@ def advance(
     """Integrate the members ``first … first + count − 1``, ``lanes`` at a time.
 
     ``step`` and ``begin`` are generated functions of the address of ``work``. ``starts`` and
-    ``parameters`` have shapes ``(members, states, parts)`` and ``(members, parameters, parts)``,
-    parts being a value and its derivatives; ``span`` is start and end, ``times`` increase within
-    it, ``tolerances`` are rtol, atol, smallest step relative to the span and most steps. Written
-    are ``samples (members, times, states, parts)``, NaN from the failing time on, and how each
-    member ended, the time it reached and the steps it took.
+    ``parameters`` have shapes ``(member, state, part)`` and ``(member, parameter, part)``, the
+    parts of a number being its value and derivatives; ``times`` increase within ``span``;
+    ``tolerances`` are as in `arguments.checked_tolerances`. Writes ``samples (member, time, state,
+    part)``, NaN from a failure on, and each member's status, time reached and number of steps.
     """
     states, parts = starts.shape[1], starts.shape[2]
     size = lanes * parts
@@ -116,7 +87,7 @@ def advance(
         for lane in range(lanes):
             if member[lane] < 0 and waiting < first + count:
                 member[lane] = waiting
-                cursor[lane] = _put(
+                cursor[lane] = put(
                     work, lanes, lane, starts[waiting], parameters[waiting], span, times,
                     tolerances, samples[waiting], p0, y0,
                 )  # fmt: skip
@@ -133,19 +104,19 @@ def advance(
         for lane in range(lanes):
             if (attention >> lane) & 1 == 0:
                 continue
-            who = member[lane]
-            if who < 0:
+            m = member[lane]
+            if m < 0:
                 _idle(work, lanes, lane)
                 continue
             cursor[lane] = _sample(
-                work, lanes, lane, parts, times, cursor[lane], samples[who], dense0
+                work, lanes, lane, parts, times, cursor[lane], samples[m], dense0
             )
-            ending = _ending(work, lanes, lane, y0, states * size, span[1])
-            if ending >= 0:
-                statuses[who] = ending
-                reached[who] = work[TIME * lanes + lane]
-                steps[who] = np.int64(work[STEPS * lanes + lane])
-                samples[who, cursor[lane] :] = np.nan
+            status = _status(work, lanes, lane, y0, states * size, span[1])
+            if status >= 0:
+                statuses[m] = status
+                reached[m] = work[TIME * lanes + lane]
+                steps[m] = np.int64(work[STEPS * lanes + lane])
+                samples[m, cursor[lane] :] = np.nan
                 member[lane] = -1
                 running -= 1
                 _idle(work, lanes, lane)
@@ -156,7 +127,7 @@ def advance(
 
 
 def _idle(work: Any, lanes: int, lane: int) -> None:
-    """Let a lane without a trajectory stand still: no time to pass, never asking for attention."""
+    """Set an empty lane so that its time stands still and the step never returns for it."""
     work[TIME * lanes + lane] = 0.0
     work[END * lanes + lane] = 0.0
     work[STEP * lanes + lane] = 1.0
@@ -169,11 +140,11 @@ def _idle(work: Any, lanes: int, lane: int) -> None:
     work[FRESH * lanes + lane] = 0.0
 
 
-def _put(
+def put(
     work: Any, lanes: int, lane: int, start: Any, parameters: Any, span: Any, times: Any,
     tolerances: Any, samples: Any, p0: int, y0: int,
 ) -> int:  # fmt: skip
-    """Put a member into a lane; returns how many samples lie at its start."""
+    """Put a member into a lane; returns the number of samples at its start."""
     work[TIME * lanes + lane] = span[0]
     work[END * lanes + lane] = span[1]
     work[RTOL * lanes + lane] = tolerances[0]
@@ -200,7 +171,7 @@ def _put(
 def _sample(
     work: Any, lanes: int, lane: int, parts: int, times: Any, cursor: int, samples: Any, dense0: int
 ) -> int:
-    """Write the samples that the last accepted step passed; returns the next one's index."""
+    """Write the samples within the last accepted step; returns the next sample's index."""
     now = work[TIME * lanes + lane]
     before, size = work[TIME_OLD * lanes + lane], work[STEP_OLD * lanes + lane]
     states = samples.shape[1]
@@ -223,13 +194,13 @@ def _sample(
     return cursor
 
 
-def _ending(work: Any, lanes: int, lane: int, y0: int, width: int, end: float) -> int:
-    """How the lane's trajectory ended, −1 while it goes on."""
+def _status(work: Any, lanes: int, lane: int, y0: int, width: int, end: float) -> int:
+    """How the lane's trajectory ended; −1 while it goes on."""
     if work[TIME * lanes + lane] >= end:
         return REACHED
     slope0 = y0 + width
     if not work[STEP * lanes + lane] >= work[SMALLEST * lanes + lane]:
-        # a step that shrinks to nothing at finite slopes is stiffness or a pole; else it blew up
+        # a step that vanishes at finite slopes means stiffness or a pole; else the state diverged
         for i in range(lane, width, lanes):
             if not np.isfinite(work[y0 + i]) or not np.abs(work[slope0 + i]) < 1e100:
                 return NOT_FINITE
@@ -244,22 +215,22 @@ def record(
 ) -> tuple[int, int]:
     """Take steps of the single trajectory in ``work`` until it ends or the record is full.
 
-    ``width`` is the length of the state at ``y0``. Written are ``times (capacity + 1,)``, the ends
-    of the accepted steps from the second entry on, and ``rows (capacity, 5, states)``, each step's
-    interpolant. Returns the steps recorded and how the trajectory ended: −1 if it did not.
+    ``width`` is the length of the state at ``y0``. Writes the ends of the accepted steps to
+    ``times[1:] (capacity,)`` and their interpolants to ``rows (capacity, 5, state)``. Returns the
+    number of steps recorded and the status, −1 if the trajectory goes on.
     """
     begin(work.ctypes.data)
     dense0 = y0 + 2 * width
-    count, ending = 0, -1
-    while count < rows.shape[0] and ending < 0:
+    count, status = 0, -1
+    while count < rows.shape[0] and status < 0:
         before = work[TIME]
         step(work.ctypes.data)
         if work[TIME] > before:
             times[count + 1] = work[TIME]
             rows[count] = work[dense0 : dense0 + 5 * width].reshape(5, width)
             count += 1
-        ending = _ending(work, 1, 0, y0, width, work[END])
-    return count, ending
+        status = _status(work, 1, 0, y0, width, work[END])
+    return count, status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,9 +247,9 @@ INTERPRETED = Loops(advance, record)
 @functools.cache
 def compiled_loops() -> Loops:
     """The loops compiled by numba: about two seconds the first time, then from numba's cache."""
-    # a namespace of its own, in which calls go to compiled functions; the plain ones stay plain
+    # a separate namespace, in which compiled functions call compiled ones
     scope = dict(globals())
-    for function in (_idle, _put, _sample, _ending, advance, record):
+    for function in (_idle, put, _sample, _status, advance, record):
         copy = types.FunctionType(function.__code__, scope, function.__name__)
         scope[function.__name__] = arrays.jit(copy, nogil=True, error_model="numpy")
     return Loops(scope["advance"], scope["record"])

@@ -1,8 +1,8 @@
-"""One adaptive step of Dormand–Prince 5(4), emitted for several trajectories in step.
+"""One adaptive step of Dormand–Prince 5(4), emitted for several trajectories at once.
 
-Everything a step needs — stages, error norm, acceptance, the next step size, the interpolant — is
-straight-line code over lanes, so trajectories of different step sizes run side by side in one
-vector register and a failing one leaves the others alone. The loop around it is in `loop`.
+The whole step (stages, error norm, acceptance, next step size, interpolant) is straight-line code
+over lanes: trajectories of different step sizes run side by side in one vector register, and the
+failure of one does not affect the others. `loop` calls the step.
 
 References: Dormand & Prince (1980), J. Comput. Appl. Math. 6, 19–26; Hairer, Nørsett & Wanner,
 Solving Ordinary Differential Equations I, II.4 (step control, eq. 4.13 and 4.14) and II.6 (dense
@@ -11,6 +11,7 @@ output).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction as F
 from typing import Any
@@ -20,7 +21,7 @@ from llvmlite import ir
 from ..reduction import ReducedODE
 from .arithmetic import INT64, POINTER, Arithmetic, constant, intrinsic, load, store, vector
 from .codegen import Program, function, read_all, write_all
-from .loop import DENSE_ROWS, Workspace
+from .loop import Workspace
 
 STAGES = (
     (F(1, 5),),
@@ -54,8 +55,8 @@ class _StepWriter:
         self.a = a
         self.layout = Workspace(a.lanes, a.size, len(ode.state), len(ode.parameters))
         self.program = Program(ode.rhs, ode.state, ode.parameters)
-        made, self.b = function(module, name, [POINTER], INT64)
-        self.work = made.args[0]
+        new, self.b = function(module, name, [POINTER], INT64)
+        self.work = new.args[0]
         self.p = self.numbers(self.layout.p, len(ode.parameters))
         self.y = self.numbers(self.layout.y, len(ode.state))
 
@@ -79,13 +80,12 @@ class _StepWriter:
         self, h: ir.Value, weights: Sequence[F], slopes: Sequence[Sequence[Any]]
     ) -> list[Any]:
         """The state after a step, y + h Σ_j weights_j k_j for every state."""
-        change = self.combined(weights, slopes)
         return [
-            self.a.add(self.b, y, self.a.scale(self.b, h, c))
-            for y, c in zip(self.y, change, strict=True)
+            self.a.add(self.b, y, self.a.scale(self.b, h, slope))
+            for y, slope in zip(self.y, self.weighted_sum(weights, slopes), strict=True)
         ]
 
-    def combined(self, weights: Sequence[F], slopes: Sequence[Sequence[Any]]) -> list[Any]:
+    def weighted_sum(self, weights: Sequence[F], slopes: Sequence[Sequence[Any]]) -> list[Any]:
         """Σ_j weights_j k_j for every state."""
         sums = []
         for k in zip(*slopes, strict=True):
@@ -107,41 +107,38 @@ class _StepWriter:
         return intrinsic(self.b, "sqrt", mean)
 
     def scales(self, *states: Sequence[Any]) -> list[ir.Value]:
-        """Error scales, atol + rtol · max|y| over the given states."""
+        """Error scales, atol + rtol · max|y| over the states before and after a step."""
         rtol, atol = self.control("rtol"), self.control("atol")
-        result = []
+        scales = []
         for versions in zip(*states, strict=True):
             sizes = [intrinsic(self.b, "fabs", v[0]) for v in versions]
-            largest = sizes[0]
-            for size in sizes[1:]:
-                largest = intrinsic(self.b, "maxnum", largest, size)
-            result.append(self.b.fadd(atol, self.b.fmul(rtol, largest)))
-        return result
+            largest = functools.reduce(functools.partial(intrinsic, self.b, "maxnum"), sizes)
+            scales.append(self.b.fadd(atol, self.b.fmul(rtol, largest)))
+        return scales
 
     def sensitivity_error(
         self, h: ir.Value, errors: Sequence[Any], new_state: Sequence[Any]
     ) -> ir.Value:
         """The largest |error|/(atol + slack · rtol · |sensitivity|) over directions, maximum norms.
 
-        Near an equilibrium steps are as long as stability allows, and may be a little longer until
-        the error of the values, which have all but arrived, is seen again. Sensitivities, which
-        have not, would meanwhile grow without bound. On other trajectories the slack keeps this
-        from shortening a step.
+        Near an equilibrium the values' error lets steps grow slightly beyond the limit of stability
+        for a while, during which sensitivities would grow without bound. The slack keeps this error
+        from shortening steps elsewhere.
         """
         rtol = self.b.fmul(self.control("rtol"), self.splat(SENSITIVITY_SLACK))
         error = self.a.largest_derivatives(self.b, errors)
         size = self.a.largest_derivatives(self.b, [*self.y, *new_state])
         worst = self.splat(0.0)
-        for one, of in zip(error, size, strict=True):
-            scale = self.b.fadd(self.control("atol"), self.b.fmul(rtol, of))
-            ratio = self.b.fdiv(self.b.fmul(h, one), scale)
+        for direction_error, direction_size in zip(error, size, strict=True):
+            scale = self.b.fadd(self.control("atol"), self.b.fmul(rtol, direction_size))
+            ratio = self.b.fdiv(self.b.fmul(h, direction_error), scale)
             worst = intrinsic(self.b, "maxnum", worst, ratio)
         return worst
 
     def power(self, base: ir.Value, exponent: float) -> ir.Value:
         """base^exponent to about 2 %, from the bits of the floating-point exponent.
 
-        Enough for a step size's factor, and two orders cheaper than a power in every lane.
+        This suffices for step sizes, and is two orders of magnitude cheaper than an exact power.
         """
         lanes = self.a.lanes
         integers: ir.Type = INT64 if lanes == 1 else ir.VectorType(INT64, lanes)
@@ -150,6 +147,14 @@ class _StepWriter:
         scaled = self.b.fmul(self.b.fsub(bits, self.splat(one)), self.splat(exponent))
         back = self.b.fptosi(self.b.fadd(scaled, self.splat(one)), integers)
         return self.b.bitcast(back, vector(lanes))
+
+    def write_where(
+        self, condition: ir.Value, new: Sequence[Any], start: int, old: Sequence[Any] | None = None
+    ) -> None:
+        """Store numbers from ``start`` on: the new in lanes where the condition holds, else old."""
+        old = self.numbers(start, len(new)) if old is None else old
+        numbers = [self.a.select(self.b, condition, n, o) for n, o in zip(new, old, strict=True)]
+        write_all(self.b, self.a, numbers, self.work, start)
 
     def lanes_as_bits(self, condition: ir.Value) -> ir.Value:
         if self.a.lanes == 1:
@@ -160,8 +165,8 @@ class _StepWriter:
 def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     """Emit ``int64 begin(work)``: slope and first step size in the lanes marked ``fresh``.
 
-    The first step is Hairer's (II.4, algorithm (a)–(f)): from the sizes of y, y' and, by an Euler
-    step, y''.
+    The first step is Hairer's (II.4, algorithm (a)–(f)), from the sizes of y, y' and y'', the last
+    by an Euler step.
     """
     e = _StepWriter(module, "begin", ode, a)
     b = e.b
@@ -175,15 +180,13 @@ def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     span = b.fsub(e.control("end"), e.control("time"))
     guess = intrinsic(b, "minnum", guess, span)
     after = e.rhs(e.state_after(guess, (F(1),), (slope,)))
-    bend = [b.fsub(n[0], o[0]) for n, o in zip(after, slope, strict=True)]
-    bend_rate = b.fdiv(e.norm(bend, scales), guess)
-    fastest = intrinsic(b, "maxnum", intrinsic(b, "maxnum", rate, bend_rate), e.splat(1e-15))
+    change = [b.fsub(n[0], o[0]) for n, o in zip(after, slope, strict=True)]
+    change_rate = b.fdiv(e.norm(change, scales), guess)
+    fastest = intrinsic(b, "maxnum", intrinsic(b, "maxnum", rate, change_rate), e.splat(1e-15))
     step = e.power(b.fdiv(e.splat(0.01), fastest), 0.2)
     step = intrinsic(b, "minnum", step, b.fmul(e.splat(100.0), guess))
     step = intrinsic(b, "minnum", step, span)
-    kept = e.numbers(e.layout.slope, len(slope))
-    chosen = [a.select(b, fresh, n, o) for n, o in zip(slope, kept, strict=True)]
-    write_all(b, a, chosen, e.work, e.layout.slope)
+    e.write_where(fresh, slope, e.layout.slope)
     e.set_control("step", b.select(fresh, step, e.control("step")))
     e.set_control("error_old", b.select(fresh, e.splat(1e-4), e.control("error_old")))
     e.set_control("fresh", e.splat(0.0))
@@ -193,8 +196,8 @@ def add_begin(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
 def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     """Emit ``int64 step(work)``: try one step in every lane.
 
-    Returns a bit for each lane at which the loop must look: it reached its ``stop``, its step is
-    smaller than allowed (also where nothing finite comes of it), or it used up its steps.
+    Returns a bit for each lane that needs the loop: it reached its ``stop``, its step is smaller
+    than allowed (also where the state is not finite), or its steps are used up.
     """
     e = _StepWriter(module, "step", ode, a)
     b = e.b
@@ -209,7 +212,7 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
         new_state = e.state_after(h, weights, slopes)
         slopes.append(e.rhs(new_state))
 
-    error_slopes = e.combined(ERROR, slopes)
+    error_slopes = e.weighted_sum(ERROR, slopes)
     errors = [b.fmul(h, error[0]) for error in error_slopes]
     error = e.norm(errors, e.scales(e.y, new_state))
     if a.directions:
@@ -225,10 +228,8 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     e.set_control("steps", steps)
 
     _write_interpolant(e, h, slopes, new_state, accepted)
-    kept = [a.select(b, accepted, n, o) for n, o in zip(new_state, e.y, strict=True)]
-    write_all(b, a, kept, e.work, e.layout.y)
-    first = [a.select(b, accepted, n, o) for n, o in zip(slopes[-1], slopes[0], strict=True)]
-    write_all(b, a, first, e.work, e.layout.slope)
+    e.write_where(accepted, new_state, e.layout.y, e.y)
+    e.write_where(accepted, slopes[-1], e.layout.slope, slopes[0])
 
     arrived = b.and_(accepted, b.fcmp_ordered(">=", new_time, e.control("stop")))
     stuck = b.fcmp_unordered("<", e.control("step"), e.control("smallest_step"))
@@ -239,7 +240,7 @@ def add_step(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
 def _control_step(
     e: _StepWriter, h: ir.Value, last: ir.Value, error: ir.Value, accepted: ir.Value
 ) -> None:
-    """The next step size: PI control where accepted, plain reduction where not."""
+    """Set the next step size: PI control where accepted, plain reduction where not."""
     b = e.b
     bounded = intrinsic(b, "maxnum", error, e.splat(1e-10))
     grown = b.fmul(e.power(bounded, -ALPHA), e.power(e.control("error_old"), BETA))
@@ -247,11 +248,11 @@ def _control_step(
     grown = intrinsic(
         b, "maxnum", e.splat(SMALLEST), intrinsic(b, "minnum", grown, e.splat(LARGEST))
     )
-    # a NaN compares false and so takes the strongest reduction
+    # a NaN compares false and so gets the strongest reduction
     finite = b.fcmp_ordered("<", error, e.splat(1e10))
     shrunk = b.fmul(e.power(bounded, -0.2), e.splat(SAFETY))
     shrunk = b.select(finite, intrinsic(b, "maxnum", shrunk, e.splat(SMALLEST)), e.splat(SMALLEST))
-    # the last step is cut to the end; the controller goes on from the size it had chosen
+    # the last step was shortened to meet the end; the controller keeps the size it had chosen
     following = b.select(last, e.control("step"), b.fmul(h, grown))
     e.set_control("step", b.select(accepted, following, b.fmul(h, shrunk)))
     floor = intrinsic(b, "maxnum", error, e.splat(1e-4))
@@ -261,21 +262,15 @@ def _control_step(
 def _write_interpolant(
     e: _StepWriter, h: ir.Value, slopes: Sequence[Any], new_state: Sequence[Any], accepted: ir.Value
 ) -> None:
-    """y(t + θh) = r1 + θ(r2 + (1−θ)(r3 + θ(r4 + (1−θ) r5))), kept where the step was accepted."""
+    """Write r1 … r5 of `StepPolynomials` where the step was accepted."""
     a, b = e.a, e.b
-    bends = e.combined(DENSE, slopes)
-    rows: list[list[Any]] = [[] for _ in range(DENSE_ROWS)]
-    for y, new, first, final, bend in zip(
-        e.y, new_state, slopes[0], slopes[-1], bends, strict=True
+    columns = []
+    for y, new, first, final, correction in zip(
+        e.y, new_state, slopes[0], slopes[-1], e.weighted_sum(DENSE, slopes), strict=True
     ):
-        rise = a.subtract(b, new, y)
-        departure = a.subtract(b, a.scale(b, h, first), rise)
-        arrival = a.subtract(b, a.subtract(b, rise, a.scale(b, h, final)), departure)
-        for row, value in zip(
-            rows, (y, rise, departure, arrival, a.scale(b, h, bend)), strict=True
-        ):
-            row.append(value)
-    old = e.numbers(e.layout.dense, DENSE_ROWS * len(e.y))
-    new_values = [value for row in rows for value in row]
-    kept = [a.select(b, accepted, n, o) for n, o in zip(new_values, old, strict=True)]
-    write_all(b, a, kept, e.work, e.layout.dense)
+        r2 = a.subtract(b, new, y)
+        r3 = a.subtract(b, a.scale(b, h, first), r2)
+        r4 = a.subtract(b, a.subtract(b, r2, a.scale(b, h, final)), r3)
+        columns.append((y, r2, r3, r4, a.scale(b, h, correction)))
+    numbers = [number for row in zip(*columns, strict=True) for number in row]
+    e.write_where(accepted, numbers, e.layout.dense)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...arrays import ReadOnlyArrays
-from ..trajectory import Floats, Status, Trajectory
+from ...arrays import Array, ReadOnlyArrays
+from ..trajectory import Status, Trajectory
 from .compilation import CompiledODE
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseOutput(ReadOnlyArrays):
-    """The interpolant of such a trajectory: scipy's own, or the start where no step was taken."""
+    """The interpolant of a stiff trajectory: scipy's own, or the start if no step was taken."""
 
-    start: Floats  # (state,)
+    start: Array  # (state,)
     solution: Any
 
-    def __call__(self, times: Floats) -> Floats:
+    def __call__(self, times: Array) -> Array:
         """States ``(…, state)`` at times ``(…,)``."""
         flat = np.atleast_1d(times).ravel()
         if self.solution is None or len(flat) == 0:
@@ -33,11 +34,11 @@ class DenseOutput(ReadOnlyArrays):
 def integrate_stiff(
     ode: CompiledODE,
     method: str,
-    y0: Floats,
-    p: Floats,
-    span: Floats,
-    samples: Floats | None,
-    tolerances: Floats,
+    y0: Array,
+    p: Array,
+    span: Array,
+    samples: Array | None,
+    tolerances: Array,
     *,
     notes: tuple[str, ...] = (),
 ) -> Trajectory:
@@ -48,19 +49,18 @@ def integrate_stiff(
     slope, jacobian = np.empty(states), np.empty((states, states))
     address = p.ctypes.data
 
-    def rhs(_: float, y: Floats) -> Floats:
-        y = np.ascontiguousarray(y)
-        ode.functions["rhs"](1, y.ctypes.data, address, 0, slope.ctypes.data)
-        return slope.copy()
+    def evaluated(name: str, out: Array) -> Callable[[float, Array], Array]:
+        def evaluate(_: float, y: Array) -> Array:
+            y = np.ascontiguousarray(y)
+            ode.functions[name](1, y.ctypes.data, address, 0, out.ctypes.data)
+            return out.copy()
 
-    def jac(_: float, y: Floats) -> Floats:
-        y = np.ascontiguousarray(y)
-        ode.functions["jacobian"](1, y.ctypes.data, address, 0, jacobian.ctypes.data)
-        return jacobian.copy()
+        return evaluate
 
-    kind = {"lsoda": LSODA, "radau": Radau}[method]
-    solver = kind(rhs, span[0], y0, span[1], rtol=max(tolerances[0], 1e-13), atol=tolerances[1],
-                  jac=jac)  # fmt: skip
+    solver = {"lsoda": LSODA, "radau": Radau}[method](
+        evaluated("rhs", slope), span[0], y0, span[1],
+        jac=evaluated("jacobian", jacobian), rtol=max(tolerances[0], 1e-13), atol=tolerances[1],
+    )  # fmt: skip
     times, points, pieces = [span[0]], [y0], []
     status = Status.REACHED
     while solver.status == "running":
@@ -68,26 +68,26 @@ def integrate_stiff(
             status = Status.TOO_MANY_STEPS
             break
         with warnings.catch_warnings():
-            # what the method complains of is told by the status below
+            # the status below replaces the method's warnings
             warnings.simplefilter("ignore")
             solver.step()
-        blown = not np.all(np.isfinite(solver.y))
+        diverged = not np.all(np.isfinite(solver.y))
         # before a pole lsoda may succeed with a step that does not move
-        if solver.status == "failed" or blown or solver.t <= times[-1]:
-            status = Status.NOT_FINITE if blown else Status.STEP_UNDERFLOW
+        if solver.status == "failed" or diverged or solver.t <= times[-1]:
+            status = Status.NOT_FINITE if diverged else Status.STEP_UNDERFLOW
             break
         pieces.append(solver.dense_output())
         times.append(solver.t)
         points.append(solver.y.copy())
     interpolant = DenseOutput(y0, OdeSolution(times, pieces) if pieces else None)
 
-    kept = np.array(times) if samples is None else samples[samples <= times[-1]]
+    t = np.array(times) if samples is None else samples[samples <= times[-1]]
     return Trajectory(
         ode=ode,
         method=method,
         parameters=ode.named(p),
-        times=kept,
-        states=np.array(points) if samples is None else interpolant(kept),
+        times=t,
+        states=np.array(points) if samples is None else interpolant(t),
         status=status,
         horizon=float(span[1]),
         reached=float(times[-1]),
