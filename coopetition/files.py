@@ -198,10 +198,9 @@ def foreign_parser(
     except (CoopetitionError, UnknownNameError):
         raise
     except Exception as problem:
+        reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
         if isinstance(problem, RecursionError):
             reason = "it is nested too deep"
-        elif isinstance(problem, MemoryError):
+        if isinstance(problem, MemoryError):
             reason = "it asks for more memory than there is"
-        else:
-            reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
         raise error(f"{path} is a truncated or damaged {kind}: {reason[:200]}; {remedy}") from None

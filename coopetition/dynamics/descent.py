@@ -53,10 +53,8 @@ def descend(
         A declared model or the name of one in the catalogue, or a reduced ODE.
     parameters, start
         As in `integration.integrate`.
-    step_size
-        η.
-    until
-        The horizon in time, step size × step; the paper's 16,000 steps of size 1 by default.
+    step_size, until
+        η, and the horizon in time, step size × step; by default the paper's 16,000 steps of size 1.
     stop_below
         Stop at the first step whose total loss (without floors, before the update) is below.
     every
@@ -71,11 +69,9 @@ def descend(
     Raises
     ------
     ValueError
-        If an argument is unfit, or the states to keep would take more than 1 GiB.
+        If an argument is invalid, or the states to keep would take more than 1 GiB.
 
-    References
-    ----------
-    arXiv 2503.05631, section 6 (η = 1, 16,000 steps, stop at 1e-6).
+    Reference: arXiv 2503.05631, section 6 (η = 1, 16,000 steps, stop at 1e-6).
 
     Examples
     --------

@@ -121,9 +121,7 @@ def phase(
     trajectories done and their total number.
     """
     if not {"icl", "ciwl"} <= set(model.strategy_names):
-        raise ValueError(
-            f"model {model.name!r} has no strategies icl and ciwl, so no flip accuracy to map"
-        )
+        raise ValueError(f"model {model.name!r} has no strategies icl and ciwl, so no flip to map")
     if not axes:
         raise ValueError("a phase diagram needs at least one axis, e.g. mu1=log:1e-3:1:32")
     check_at_least_1("starts", starts)
@@ -170,14 +168,9 @@ def sample_times(model: Model, until: float) -> Array:
 
 
 def _integrate_points(
-    model: Model,
-    point_parameters: Mapping[str, Array | float],
-    drawn: list[Start],
-    points: int,
-    *,
-    until: float,
-    **options: Any,
-) -> Trajectories:
+    model: Model, point_parameters: Mapping[str, Array | float], drawn: list[Start], points: int,
+    *, until: float, **options: Any,
+) -> Trajectories:  # fmt: skip
     """Each start in turn at each grid point, whose parameters override those of the start."""
     parameters: dict[str, Array | float] = {
         name: np.tile([s.parameters[name] for s in drawn], points) for name in drawn[0].parameters

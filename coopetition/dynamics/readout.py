@@ -235,20 +235,12 @@ def read(
 def in_sequences(ode: ReducedODE) -> ReducedODE:
     """The same system with sequences as its time: dy/dm = f(y)/κ, κ = ``sequences_per_time``.
 
-    κ becomes the system's last parameter, so that derivatives with respect to it are derived as
-    all others. The result has no loss: it is no gradient flow of one.
+    κ becomes the last parameter, so that derivatives with respect to it are derived as all others.
     """
     import sympy as sp
 
     rate = sp.Symbol("sequences_per_time", positive=True)
-    return dataclasses.replace(
-        ode,
-        parameters=(*ode.parameters, rate),
-        defaults={**ode.defaults, rate.name: 1.0},
-        rhs=tuple(f / rate for f in ode.rhs),
-        loss=None,
-        mobility=None,
-    )
+    return ode.with_parameter(rate, (f / rate for f in ode.rhs))
 
 
 def observe(

@@ -21,7 +21,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
@@ -118,6 +118,17 @@ class ReducedODE:
         """
         acceleration = self.jacobian * sp.Matrix(self.rhs)
         return tuple(f - step / 2 * a for f, a in zip(self.rhs, acceleration, strict=True))
+
+    def with_parameter(self, symbol: sp.Symbol, rhs: Iterable[sp.Expr]) -> ReducedODE:
+        """The system with another right-hand side and one more parameter (default 1), no loss."""
+        return dataclasses.replace(
+            self,
+            parameters=(*self.parameters, symbol),
+            defaults={**self.defaults, symbol.name: 1.0},
+            rhs=tuple(rhs),
+            loss=None,
+            mobility=None,
+        )
 
     @functools.cached_property
     def conserved(self) -> tuple[sp.Expr, ...]:

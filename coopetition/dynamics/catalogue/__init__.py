@@ -1,4 +1,4 @@
-"""The toy models that come with the package, one a file, by name."""
+"""The toy models that come with the package, by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from types import MappingProxyType
 
 from ...errors import unknown_name
 from ..model import Model
-from .coopetition import COOPERATION, COOPETITION, INDEPENDENT
-from .decay import DECAY
+from .coopetition import COOPERATION, COOPETITION, DECAY, INDEPENDENT
 from .induction import INDUCTION
 from .three_strategies import THREE_STRATEGIES
 

@@ -1,10 +1,12 @@
-"""The toy model of strategy coopetition and its two ablations.
+"""The toy model of strategy coopetition, its two ablations, and the model with weight decay.
 
 L = (L1 + mu1)(L2 + mu2) + alpha K with L1 from a ⊗ b ⊗ c (ICL), L2 from d ⊗ b ⊗ c (CIWL) and
 K = ½⟨(a ⊗ d)²⟩. ICL and CIWL share b and c (cooperation) and pay for using a and d at once
-(competition); the large n_d makes CIWL slow.
+(competition); the large n_d makes CIWL slow. With weight decay each vector has a rate of its own:
+decay of the memorising sub-circuit (d) keeps ICL, that of the shared or copying ones does not.
 
-Reference: arXiv 2503.05631, section 6 and Appendix C; its settings are the defaults here.
+Reference: arXiv 2503.05631, section 6 and Appendix C, whose settings are the defaults here; for
+weight decay arXiv 2311.08360, section 5 (L2 regularisation).
 """
 
 from ..model import Cost, Model, Strategy
@@ -44,4 +46,15 @@ INDEPENDENT = Model(
     parameters=_DEFAULTS,
     description="ablation: ICL and CIWL compete, but share no sub-circuit",
     reference="ablation of arXiv 2503.05631, section 6 (own copies of b and c)",
+)
+
+DECAY = Model(
+    name="decay",
+    strategies=COOPETITION.strategies,
+    dimensions=COOPETITION.dimensions,
+    costs=COOPETITION.costs,
+    parameters={**COOPETITION.parameters, **{f"decay_{v}": 1e-4 for v in COOPETITION.vectors}},
+    decay={vector: f"decay_{vector}" for vector in COOPETITION.vectors},
+    description="coopetition with weight decay on each sub-circuit",
+    reference="arXiv 2311.08360, section 5; arXiv 2503.05631, section 6",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,14 +30,7 @@ def in_form(ode: ReducedODE, form: str) -> ReducedODE:
             f"{ode.name} has a symbol 'eta', which is the step size of form='modified'; rename it"
         )
     eta = sp.Symbol("eta", nonnegative=True)
-    return dataclasses.replace(
-        ode,
-        parameters=(*ode.parameters, eta),
-        defaults={**ode.defaults, "eta": 1.0},
-        rhs=ode.modified_rhs(eta),
-        loss=None,
-        mobility=None,
-    )
+    return ode.with_parameter(eta, ode.modified_rhs(eta))
 
 
 def emit(

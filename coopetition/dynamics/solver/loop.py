@@ -153,13 +153,8 @@ def put(
     work[STEPS_LIMIT * lanes + lane] = tolerances[3]
     work[STEPS * lanes + lane] = 0.0
     work[FRESH * lanes + lane] = 1.0
-    parts = start.shape[1]
-    for i in range(parameters.shape[0]):
-        for part in range(parts):
-            work[p0 + (i * parts + part) * lanes + lane] = parameters[i, part]
-    for i in range(start.shape[0]):
-        for part in range(parts):
-            work[y0 + (i * parts + part) * lanes + lane] = start[i, part]
+    work[p0 + lane : y0 : lanes] = parameters.ravel()
+    work[y0 + lane : y0 + start.size * lanes : lanes] = start.ravel()
     cursor = 0
     while cursor < times.shape[0] and times[cursor] <= span[0]:
         samples[cursor] = start

@@ -32,34 +32,26 @@ class DenseOutput(ReadOnlyArrays):
 
 
 def integrate_stiff(
-    ode: CompiledODE,
-    method: str,
-    y0: Array,
-    p: Array,
-    span: Array,
-    samples: Array | None,
-    tolerances: Array,
-    *,
-    notes: tuple[str, ...] = (),
-) -> Trajectory:
+    ode: CompiledODE, method: str, y0: Array, p: Array, span: Array, samples: Array | None,
+    tolerances: Array, *, notes: tuple[str, ...] = (),
+) -> Trajectory:  # fmt: skip
     """Integrate by ``lsoda`` or ``radau``, stepwise, so that the step limit holds."""
     from scipy.integrate import LSODA, OdeSolution, Radau
 
     states = len(ode.state_names)
-    slope, jacobian = np.empty(states), np.empty((states, states))
     address = p.ctypes.data
 
-    def evaluated(name: str, out: Array) -> Callable[[float, Array], Array]:
+    def generated(name: str, *shape: int) -> Callable[[float, Array], Array]:
         def evaluate(_: float, y: Array) -> Array:
-            y = np.ascontiguousarray(y)
+            y, out = np.ascontiguousarray(y), np.empty(shape)
             ode.functions[name](1, y.ctypes.data, address, 0, out.ctypes.data)
-            return out.copy()
+            return out
 
         return evaluate
 
     solver = {"lsoda": LSODA, "radau": Radau}[method](
-        evaluated("rhs", slope), span[0], y0, span[1],
-        jac=evaluated("jacobian", jacobian), rtol=max(tolerances[0], 1e-13), atol=tolerances[1],
+        generated("rhs", states), span[0], y0, span[1], rtol=max(tolerances[0], 1e-13),
+        atol=tolerances[1], jac=generated("jacobian", states, states),
     )  # fmt: skip
     times, points, pieces = [span[0]], [y0], []
     status = Status.REACHED
