@@ -136,7 +136,7 @@ def phase(
         raise ValueError(
             f"a grid of {points:,} points ({sizes}) is too large: take at most {_MOST:,} in all"
         )
-    drawn = [random_start(model, stream(seed, f"start/{k}")) for k in range(starts)]
+    random_starts = [random_start(model, stream(seed, f"start/{k}")) for k in range(starts)]
     grid = np.stack([g.ravel() for g in np.meshgrid(*axes.values(), indexing="ij")])
     chunk = max(1, _CHUNK // starts)
     tables: list[Array] = []
@@ -144,8 +144,9 @@ def phase(
         part = grid[:, first : first + chunk]
         parameters = {**(fixed or {}), **dict(zip(axes, part, strict=True))}
         trajectories = _integrate_points(
-            model, parameters, drawn, part.shape[1], until=until, rtol=rtol, max_steps=max_steps
-        )
+            model, parameters, random_starts, part.shape[1],
+            until=until, rtol=rtol, max_steps=max_steps,
+        )  # fmt: skip
         tables.append(_measures(trajectories, model.strategy_names, readout, starts))
         if progress is not None:
             progress((first + part.shape[1]) * starts, points * starts)
@@ -168,19 +169,19 @@ def sample_times(model: Model, until: float) -> Array:
 
 
 def _integrate_points(
-    model: Model, point_parameters: Mapping[str, Array | float], drawn: list[Start], points: int,
+    model: Model, point_parameters: Mapping[str, Array | float], starts: list[Start], points: int,
     *, until: float, **options: Any,
 ) -> Trajectories:  # fmt: skip
     """Each start in turn at each grid point, whose parameters override those of the start."""
     parameters: dict[str, Array | float] = {
-        name: np.tile([s.parameters[name] for s in drawn], points) for name in drawn[0].parameters
+        name: np.tile([s.parameters[name] for s in starts], points) for name in starts[0].parameters
     }
     for name, values in point_parameters.items():
-        parameters[name] = np.repeat(values, len(drawn)) if np.ndim(values) else values
+        parameters[name] = np.repeat(values, len(starts)) if np.ndim(values) else values
     return integrate_many(
         model,
         parameters=parameters,
-        starts=np.tile([s.state for s in drawn], (points, 1)),
+        starts=np.tile([s.state for s in starts], (points, 1)),
         until=until,
         times=sample_times(model, until),
         **options,

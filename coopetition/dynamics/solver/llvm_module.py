@@ -146,8 +146,8 @@ def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     b.branch(head)
 
     b.position_at_end(head)
-    step, kept = (_phi(b, (INT64(0), entry)) for _ in range(2))
-    next_kept = _phi(b, (every, entry))
+    step, row = (_phi(b, (INT64(0), entry)) for _ in range(2))
+    next_write = _phi(b, (every, entry))
     loops = [_phi(b, (value, entry)) for value in _flatten(start)]
     state = _unflatten(loops, start)
     b.cbranch(b.icmp_signed("<", step, count), body, end)
@@ -164,16 +164,16 @@ def add_descent(module: ir.Module, ode: ReducedODE, a: Arithmetic) -> None:
     b.position_at_end(update)
     new_state = [a.add(b, s, a.scale(b, step_size, f)) for s, f in zip(state, slopes, strict=True)]
     after = b.add(step, INT64(1))
-    b.cbranch(b.icmp_signed("==", after, next_kept), keep, onward)
+    b.cbranch(b.icmp_signed("==", after, next_write), keep, onward)
     b.position_at_end(keep)
-    write_all(b, a, new_state, rows, b.mul(kept, INT64(a.size * states)))
-    one_more, later = b.add(kept, INT64(1)), b.add(next_kept, every)
+    write_all(b, a, new_state, rows, b.mul(row, INT64(a.size * states)))
+    row_after, write_after = b.add(row, INT64(1)), b.add(next_write, every)
     b.branch(onward)
     b.position_at_end(onward)
-    kept_after = _phi(b, (kept, update), (one_more, keep))
-    next_after = _phi(b, (next_kept, update), (later, keep))
+    rows_after = _phi(b, (row, update), (row_after, keep))
+    next_after = _phi(b, (next_write, update), (write_after, keep))
     for loop, value in zip(
-        (step, kept, next_kept, *loops), (after, kept_after, next_after, *_flatten(new_state)),
+        (step, row, next_write, *loops), (after, rows_after, next_after, *_flatten(new_state)),
         strict=True,
     ):  # fmt: skip
         loop.add_incoming(value, onward)
