@@ -153,6 +153,8 @@ def start_or_default(model: Model | ReducedODE, start: Any) -> Any:
 
 def state_values(ode: CompiledODE, start: Start | ArrayLike) -> Array:
     """The start's state, shape ``(state,)``."""
+    if isinstance(start, Start) and len(start.state) == len(ode.state_names):
+        return start.state.copy()
     rows = state_rows(ode, start)
     if len(rows) != 1:
         raise ValueError("start must be a single state; integrate_many takes many")
