@@ -13,6 +13,7 @@ from coopetition.version import __version__
 
 from .calibrate import calibrate
 from .demo import demo
+from .equilibria import equilibria
 from .fit import fit
 from .integrate import integrate
 from .models import equations, models
@@ -72,7 +73,7 @@ def main() -> None:
 
 
 for command in (
-    models, equations, integrate, phase, fit, calibrate, train, embeddings, propose, verify,
-    report, demo,
+    models, equations, integrate, equilibria, phase, fit, calibrate, train, embeddings, propose,
+    verify, report, demo,
 ):  # fmt: skip
     main.add_command(command)

@@ -15,6 +15,9 @@ from .curves import verdict as verdict
 from .dynamics import catalogue as catalogue
 from .dynamics.catalogue import CATALOGUE as CATALOGUE
 from .dynamics.descent import descend as descend
+from .dynamics.equilibria import Equilibria as Equilibria
+from .dynamics.equilibria import Equilibrium as Equilibrium
+from .dynamics.equilibria import equilibria as equilibria
 from .dynamics.integration import integrate as integrate
 from .dynamics.integration import integrate_many as integrate_many
 from .dynamics.integration import integrate_sensitivities as integrate_sensitivities

@@ -76,6 +76,19 @@ def verdicts_of_paths(flip: Array) -> NDArray[np.intp]:
     return _rule(np.any(flip >= EMERGED, axis=-1), flip[..., -1])
 
 
+def verdict_at_rest(flip: float) -> Verdict:
+    """The verdict of a run that comes to rest at a flip accuracy.
+
+    ICL has emerged if flip is ≥ 0.6 there; where it is < 0.5, CIWL has won over what had emerged.
+
+    Examples
+    --------
+    >>> verdict_at_rest(0.98), verdict_at_rest(0.02), verdict_at_rest(0.5)
+    ('persistent', 'transient', 'never')
+    """
+    return VERDICTS[int(_rule(flip >= EMERGED or flip < CROSSED, flip))]
+
+
 def _rule(emerged: ArrayLike, flip: ArrayLike) -> NDArray[np.intp]:
     """Indices of `VERDICTS` of runs that emerged or not, with flip at the horizon."""
     return np.where(emerged, np.where(np.asarray(flip) >= CROSSED, 0, 1), 2)

@@ -8,4 +8,5 @@ The path, in order:
 4. `integration` and `descent` solve with the machine code of `solver` and return a `trajectory`.
 5. `readout` turns a trajectory into accuracies and losses, `events` finds when ICL emerges and
    vanishes along it, `phase` maps verdicts over parameters.
+6. `equilibria` says where a system rests and whether it stays there, by `newton`.
 """
