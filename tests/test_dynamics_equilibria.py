@@ -107,6 +107,13 @@ def test_far_and_near_equilibria_are_found(k: float) -> None:
     assert found(result) == {(0.0,): "unstable node", (k,): "stable node"}
 
 
+def test_right_hand_sides_that_overflow_or_are_not_defined_everywhere() -> None:
+    ode = own_ode("gompertz", {"g": "-log(g/k)", "e": "exp(e**2) - 3"}, {"k": 2.0})
+    states = sorted(tuple(e.state.values()) for e in equilibria(ode).equilibria)
+    root = np.sqrt(np.log(3))
+    np.testing.assert_allclose(states, [(2, -root), (2, root)], atol=ROOT)
+
+
 def test_a_centre_a_focus_and_none() -> None:
     (centre,) = equilibria(OSCILLATOR.ode, symbolic_seconds=0).equilibria
     assert centre.type == "centre"

@@ -407,6 +407,6 @@ def _of_one_continuum(
         if abs(here.loss - known.loss) > SAME * (1 + abs(here.loss)):
             return False
         pairs = zip(here.strengths.values(), known.strengths.values(), strict=True)
-        if all(abs(a - b) <= SAME for a, b in pairs):
+        if here.strengths and all(abs(a - b) <= SAME for a, b in pairs):
             return True
     return system.joined(y, z)

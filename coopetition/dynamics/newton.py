@@ -61,6 +61,7 @@ class NewtonSystem:
         """J ``(count, state, state)``."""
         return self.table("jacobian", y).reshape(len(y), y.shape[1], y.shape[1])
 
+    @np.errstate(all="ignore")  # far from the origin numbers overflow; such states are left
     def newton(self, y: Floats, iterations: int = _ITERATIONS) -> tuple[Floats, NDArray[np.bool_]]:
         """Where the iteration leads from states ``(count, state)``, and whether that is a root.
 
