@@ -10,10 +10,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .files import is_private
 
 Array = NDArray[np.float64]
 
@@ -150,6 +153,9 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     """A function compiled by ``numba.njit(**options)``, cached on disk where numba can write."""
     import numba
 
+    chosen = Path(numba.config.CACHE_DIR or ".")  # NUMBA_CACHE_DIR; else numba's own choice
+    if numba.config.CACHE_DIR and chosen.exists() and not is_private(chosen.stat()):
+        return numba.njit(**options)(function)  # others could put code there
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:

@@ -2,6 +2,7 @@ import dataclasses
 import gc
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -142,11 +143,88 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, f
     assert slope(compile_ode(own_ode("homeless", DECAYING, {"k": 3.0}))) == -6.0
 
 
-def test_a_cache_is_readable_to_all_who_may_read_files(cache):
-    compile_ode(own_ode("shared", DECAYING, {"k": 3.0}))
-    (cache / "plain").write_text("")
-    modes = {path.stat().st_mode for path in cache.iterdir()}
-    assert len(modes) == 1
+POSIX = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="modes and owners are POSIX's")
+
+
+@POSIX
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022])
+def test_a_cache_is_the_users_own(cache, made, forget, umask):
+    before = os.umask(umask)
+    try:
+        compile_ode(own_ode("own", DECAYING, {"k": 3.0}))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in cache.iterdir()} == {0o600}
+    forget()
+    compile_ode(own_ode("own", DECAYING, {"k": 3.0}))
+    assert len(made) == 1
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777, 0o720])
+def test_a_folder_that_others_can_write_is_neither_read_nor_written(cache, made, forget, mode):
+    model = own_ode("open", DECAYING, {"k": 3.0})
+    compile_ode(model)
+    cache.chmod(mode)
+    present = set(cache.iterdir())
+    for _ in range(2):
+        forget()
+        with pytest.warns(RuntimeWarning, match=r"others can write to: .*chmod 700"):
+            assert slope(compile_ode(model)) == -6.0
+    assert len(made) == 3
+    assert set(cache.iterdir()) == present
+    cache.chmod(0o755)  # others may read
+    forget()
+    assert slope(compile_ode(model)) == -6.0
+    assert len(made) == 3
+
+
+@POSIX
+def test_a_folder_of_another_user_is_not_used(cache, made, forget, monkeypatch):
+    model = own_ode("foreign", DECAYING, {"k": 3.0})
+    compile_ode(model)
+    forget()
+    monkeypatch.setattr(os, "geteuid", lambda: cache.stat().st_uid + 1)
+    with pytest.warns(RuntimeWarning, match="another user's"):
+        assert slope(compile_ode(model)) == -6.0
+    assert len(made) == 2
+
+
+@POSIX
+def test_an_entry_that_others_can_write_is_made_again(cache, made, forget):
+    model = own_ode("entry", DECAYING, {"k": 3.0})
+    compile_ode(model)
+    (code,) = cache.glob("*.o")
+    code.chmod(0o666)
+    forget()
+    assert slope(compile_ode(model)) == -6.0
+    assert len(made) == 2
+    assert stat.S_IMODE(code.stat().st_mode) == 0o600
+
+
+@POSIX
+def test_a_read_only_folder_is_read(cache, made, forget):
+    model = own_ode("kept", DECAYING, {"k": 3.0})
+    compile_ode(model)
+    cache.chmod(0o500)
+    forget()
+    assert slope(compile_ode(model)) == -6.0
+    assert len(made) == 1
+    cache.chmod(0o700)
+
+
+def test_an_entry_under_anothers_name_is_made_again(cache, made, forget):
+    one, other = (own_ode("one", {"y": f"{sign}k*y"}, {"k": 3.0}) for sign in ("-", ""))
+    compile_ode(one)
+    (code,), (facts,) = cache.glob("*.o"), cache.glob("*.json")
+    compile_ode(other)
+    for file, suffix in ((code, ".o"), (facts, ".json")):
+        (its,) = (path for path in cache.glob(f"*{suffix}") if path != file)
+        its.write_bytes(file.read_bytes())
+    forget()
+    assert slope(compile_ode(other)) == 6.0
+    assert len(made) == 3
 
 
 def test_no_half_written_file_is_left(cache, monkeypatch):

@@ -21,7 +21,7 @@ LONGEST = 500  # lines of a file
 MOST = 16  # modules of a folder, besides its `__init__`
 
 # a module imports only what stands above it; ground files come first, then the rooms
-GROUND = ("version", "errors", "seeds", "arrays", "files")
+GROUND = ("version", "errors", "seeds", "files", "arrays")
 ROOMS = (
     "data", "curves", "settings", "logs", "dynamics", "fitting", "forecasting", "train",
     "proposal", "report",

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from mutations import mutated
 
 from coopetition.errors import LogError, UnknownNameError
 from coopetition.logs import read_curves
@@ -63,29 +64,6 @@ FILES = {
     "hdf5": _h5,
     "tensorboard": _events,
 }
-PIECES = (
-    *(b"[" * 3000, b"{" * 500, b'{"a":' * 2000, b"1e999", b"9" * 400, b"nan", b"\0", b"\xff\xfe"),
-    *(b",,,,", b'"', b"\n", b"-1", b"true", b"null", b"[[]]", b"\xed\xa0\x80"),
-)
-
-
-def mutated(content, rng):
-    """Bytes with a few changes: flipped, cut, repeated, or replaced by pieces that hurt."""
-    data = bytearray(content)
-    for _ in range(int(rng.integers(1, 5))):
-        at = int(rng.integers(0, len(data) + 1))
-        kind = rng.integers(5)
-        if kind == 0 and data:
-            data[at % len(data)] ^= 1 << int(rng.integers(8))
-        elif kind == 1:
-            del data[at : at + int(rng.integers(1, 20))]
-        elif kind == 2:
-            data[at:at] = PIECES[int(rng.integers(len(PIECES)))]
-        elif kind == 3:
-            data[at : at + 8] = rng.bytes(8)
-        else:
-            data[at:at] = data[at : at + int(rng.integers(1, 60))]
-    return bytes(data) if rng.random() < 0.9 else bytes(data[: int(rng.integers(len(data) + 1))])
 
 
 def read_or_refuse(path, content):

@@ -271,7 +271,7 @@ def test_a_table_that_holds_no_predicted_curves_is_refused(folder):
     table = folder / "proposal-01.curves.csv"
     table.write_text("evaluator,sequences\nflip,0\n")
     changed_file(folder / PREDICTIONS, ["proposals", 0, "curves_sha256"], sha256_of(table))
-    with pytest.raises(CoopetitionError, match="holds no predicted curves"):
+    with pytest.raises(CoopetitionError, match="damaged table of predicted curves"):
         verify(folder, trainer=runs_of([lasting, passing])).require()
 
 

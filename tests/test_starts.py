@@ -111,11 +111,11 @@ def test_files_that_are_no_starts_are_refused_by_name(tmp_path):
     with pytest.raises(CoopetitionError, match="cannot read start"):
         read_start(tmp_path / "missing.npz", PAPER)
     path.write_bytes(b"PK\x03\x04 not a zip file")
-    with pytest.raises(CoopetitionError, match="cannot read start"):
+    with pytest.raises(CoopetitionError, match=r"damaged \.npz archive"):
         read_start(path, PAPER)
     path.write_text("plain text")
-    with pytest.raises(CoopetitionError, match="cannot read start"):
+    with pytest.raises(CoopetitionError, match=r"damaged \.npz archive"):
         read_start(path, PAPER)
     np.save(tmp_path / "start.npy", np.ones(3))
-    with pytest.raises(CoopetitionError, match="cannot read start"):
+    with pytest.raises(CoopetitionError, match=r"damaged \.npz archive"):
         read_start(tmp_path / "start.npy", PAPER)

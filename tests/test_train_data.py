@@ -179,7 +179,7 @@ def test_a_missing_or_wrong_omniglot_says_what_is_wrong(tmp_path):
     with pytest.raises(LogError, match="holds no images"):
         make_dataset(omniglot.replace(path=str(tmp_path)))
     (tmp_path / "broken.zip").write_bytes(b"nothing")
-    with pytest.raises(LogError, match="is no zip file"):
+    with pytest.raises(LogError, match="damaged zip file"):
         make_dataset(omniglot.replace(path=str(tmp_path / "broken.zip")))
 
 
@@ -212,7 +212,7 @@ def test_wrong_embedding_files_say_what_is_wrong(tmp_path):
         read(tmp_path / "few.npy")
     with pytest.raises(LogError, match="only \\['somewhere/else'\\]"):
         read(tmp_path / "other.h5")
-    with pytest.raises(LogError, match="no readable"):
+    with pytest.raises(LogError, match="damaged file of embeddings"):
         read(tmp_path / "broken.h5")
     with pytest.raises(LogError, match="does not exist"):
         read_array(tmp_path / "missing.h5", "x")

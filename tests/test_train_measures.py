@@ -115,14 +115,14 @@ class TestReferenceCheckpoint:
         with pytest.raises(CheckpointError, match=r"no config\.json beside it"):
             read_reference(path)
         (tmp_path / "config.json").write_text(json.dumps(config))
-        with pytest.raises(CheckpointError, match="is damaged after"):
+        with pytest.raises(CheckpointError, match="damaged checkpoint of the reference"):
             read_reference(path)
         path.write_bytes(content)
         (tmp_path / "config.json").write_text(json.dumps({**config, "depth": 9}))
         with pytest.raises(CheckpointError):
             read_reference(path)
         (tmp_path / "config.json").write_text("{")
-        with pytest.raises(CheckpointError, match="is no JSON"):
+        with pytest.raises(CheckpointError, match="damaged configuration of the reference"):
             read_reference(path)
         with pytest.raises(CheckpointError, match=r"no config\.json"):
             read_reference(tmp_path / "there" / "is" / "none.eqx")

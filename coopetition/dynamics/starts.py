@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +17,11 @@ from numpy.typing import ArrayLike
 from ..arrays import Array, ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import CoopetitionError
+from ..files import foreign_parser, read_npy, require_sizes
 from ..seeds import stream
 from .model import Model
+
+_MOST_BYTES = 2**27  # of the arrays of a start, unpacked
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,19 +132,28 @@ def read_start(path: str | Path, model: Model) -> Start:
     Raises `CoopetitionError` if the file cannot be read, and `ValueError` naming an array that is
     missing or invalid.
     """
+    names = [f"{kind}_{vector}" for vector in model.vectors for kind in ("init", "true")]
+    arrays: dict[str, Array] = {}
     try:
-        with Path(path).expanduser().open("rb") as file:
-            archive = np.load(file)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise CoopetitionError(f"cannot read start {path}: it is no .npz archive")
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise CoopetitionError(f"cannot read start {path}: {error}") from error
-    for vector in model.vectors:
-        for name in (f"init_{vector}", f"true_{vector}"):
-            if name not in arrays:
-                names = ", ".join(sorted(arrays)) or "nothing"
-                raise ValueError(f"start {path} has no array {name!r} (it has {names})")
+        file = Path(path).expanduser().open("rb")
+    except OSError as error:
+        raise CoopetitionError(f"cannot read start {path}: {error.strerror}") from error
+    with (
+        file,
+        foreign_parser(path, ".npz archive of a start", error=CoopetitionError),
+        zipfile.ZipFile(file) as archive,
+    ):
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        needed = [members[name] for name in names if name in members]
+        require_sizes(archive, needed, each=_MOST_BYTES, total=_MOST_BYTES)
+        for name in needed:
+            with archive.open(name) as member:
+                size = archive.getinfo(name).file_size
+                arrays[name.removesuffix(".npy")] = read_npy(member, size)
+    for name in names:
+        if name not in arrays:
+            present = ", ".join(sorted(members)[:20]) or "nothing"
+            raise ValueError(f"start {path} has no array {name!r} (it has {present:.300})")
     initial, target = (
         {v: arrays[f"{kind}_{v}"] for v in model.vectors} for kind in ("init", "true")
     )

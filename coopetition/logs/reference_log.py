@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..curves.curve import METRICS, REFERENCE_EVALUATORS
 from ..errors import LogError, unknown_name
-from ..files import foreign_parser
+from ..files import foreign_parser, held_data
 from .columns import Columns, Key
 from .restarts import RawCurve, RawRun
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import h5py
 
 BLOCK_BYTES = 4 * 2**20  # of per-sequence values in memory at once
-LARGEST_RATIO = 1000  # of a data set's declared bytes to its compressed ones on disk
 
 
 def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict[str, Any]]:
@@ -43,7 +42,7 @@ def raw_reference_run(path: Path, columns: Columns | None) -> tuple[RawRun, dict
         if "eval_iter" not in log:
             have = ", ".join(list(log)[:20]) or "nothing"
             raise LogError(f"{path} has no eval_iter (but {have}): not a log of the reference")
-        iterations = np.asarray(_plausible(log["eval_iter"])[:], dtype=np.float64)
+        iterations = np.asarray(held_data(log["eval_iter"])[:], dtype=np.float64)
         if not len(iterations):
             raise LogError(f"{path} holds no evaluation yet; wait for the first")
         restarts = _restarts(iterations, log)
@@ -71,17 +70,6 @@ def _refuse_external_data(log: h5py.File, path: Path) -> None:
             outside = isinstance(item, h5py.Dataset) and bool(item.external or item.is_virtual)
         if outside:
             raise LogError(f"{path}: {name} lies in another file; copy it into the log")
-
-
-def _plausible(data: h5py.Dataset) -> h5py.Dataset:
-    """The data set; refused if it declares far more than the file holds."""
-    declared, stored = data.size * data.dtype.itemsize, data.id.get_storage_size()
-    if declared > LARGEST_RATIO * stored + 2**20:
-        raise LogError(
-            f"{data.file.filename}: {data.name} declares {declared:,} bytes and holds {stored:,}; "
-            "the file is damaged, restore it"
-        )
-    return data
 
 
 def _config(path: Path) -> tuple[dict[str, Any], list[str]]:
@@ -155,7 +143,7 @@ def _curve(
     notes: list[str],
 ) -> RawCurve:
     """Means over an evaluation's sequences and their standard errors, read in blocks of rows."""
-    _plausible(data)
+    held_data(data)
     if data.ndim != 2:
         raise LogError(f"{data.name} has shape {data.shape}, expected (evaluation, sequence)")
     rows, n = data.shape

@@ -18,10 +18,10 @@ import pydantic
 from ..curves.verdicts import VERDICTS as VERDICT_NAMES
 from ..curves.verdicts import Verdict, most_probable
 from ..errors import CoopetitionError
-from ..files import provenance, read_stored, sha256_of, write_atomically
+from ..files import foreign_parser, provenance, read_stored, sha256_of, write_atomically
 from ..forecasting.settings_map import SettingsMap, save_map
 from ..settings.names import with_short_names
-from ..settings.training import FOLDER_NAME, TrainingSettings
+from ..settings.training import TrainingSettings, checked_name
 from ..settings.yaml_files import write_settings
 from .result import Proposals
 
@@ -34,13 +34,7 @@ FORMAT = 2  # of predictions and of verdicts
 SEEDS = 1000  # the first proposal's seed; each has one of its own
 
 
-def _in_folder(name: str) -> str:
-    if not FOLDER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} does not name a file or folder in this folder")
-    return name
-
-
-Name = Annotated[str, pydantic.AfterValidator(_in_folder)]
+Name = Annotated[str, pydantic.AfterValidator(checked_name)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Probabilities = Annotated[dict[Verdict, Share], pydantic.Field(min_length=len(VERDICT_NAMES))]
 
@@ -122,12 +116,11 @@ class StoredPrediction:
 
         numbers = ("sequences", "value", "lower", "upper")
         types = {"evaluator": str, "metric": str, **dict.fromkeys(numbers, float)}
-        try:
+        remedy = "propose into a new folder"
+        with foreign_parser(
+            self.curves, "table of predicted curves", remedy=remedy, error=CoopetitionError
+        ):
             return pd.read_csv(self.curves, usecols=list(types), dtype=types)
-        except ValueError as error:
-            raise CoopetitionError(
-                f"{self.curves} holds no predicted curves ({error}); propose into a new folder"
-            ) from error
 
 
 def require_new(folder: str | os.PathLike[str]) -> None:

@@ -15,7 +15,7 @@ from ..curves.curve import Curves
 from ..curves.landmarks import NAMES, Landmarks, landmarks
 from ..curves.verdicts import verdict
 from ..dynamics.readout import ACCURACY
-from ..files import sha256_of
+from ..files import foreign_parser, sha256_of
 from ..proposal.proposals_folder import (
     PREDICTIONS,
     RUNS,
@@ -137,11 +137,12 @@ def of_fits(path: str) -> list[Section]:
     from ..fitting import read_fits
 
     fits, source, sections = read_fits(path), _source(path), []
-    entries = json.loads(Path(path).read_text("utf-8"))["fits"]
-    for fit, entry in zip(fits, entries, strict=True):
-        sections.append(_of_fit(fit, source))
-        if entry.get("forecast") is not None:
-            sections.append(_of_forecast(fit, entry["forecast"], source))
+    with foreign_parser(path, "file of fits", remedy="fit again with coopetition fit -o"):
+        entries = json.loads(Path(path).read_text("utf-8"))["fits"]
+        for fit, entry in zip(fits, entries, strict=True):
+            sections.append(_of_fit(fit, source))
+            if entry.get("forecast") is not None:
+                sections.append(_of_forecast(fit, entry["forecast"], source))
     return sections
 
 
@@ -248,10 +249,12 @@ def of_proposals(path: str) -> Section:
         files.append(folder / VERDICTS)
         tables.append(_verdicts_table(verdicts.results))
         lead += f"; {_score(verdicts.results)}"
+    with foreign_parser(folder, "folder of proposals"):
+        figures = tuple(_prediction_figure(folder, prediction) for prediction in predictions)
     return Section(
         title=f"Proposals in {folder}",
         lead=lead,
-        figures=tuple(_prediction_figure(folder, prediction) for prediction in predictions),
+        figures=figures,
         tables=tuple(tables),
         notes=tuple(f"{one.name}: {one.mechanism}" for one in predictions),
         sources=tuple(_source(file) for file in files),

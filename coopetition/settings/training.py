@@ -36,7 +36,7 @@ from .schema import (
     setting,
 )
 
-FOLDER_NAME = re.compile(r"[^/\\\x00-\x1f]*\w[^/\\\x00-\x1f]*")
+FOLDER_NAME = re.compile(r"(?![=+@-])[^/\\\x00-\x1f]*\w[^/\\\x00-\x1f]*")
 Head = Annotated[str, pydantic.Field(pattern=r"^\d+\.\d+$")]  # "layer.head", both from 0
 Part = Literal["train", "validation", "test"]
 Kernels = Literal["auto", "fused", "plain"]
@@ -46,6 +46,19 @@ Labels = Literal["true", "swapped", "binary", "random", "query_copied"]
 # what is left of mu1 where every exemplar is matched, relative to where none is
 UNMATCHED_ERROR = 0.02
 POSITIONS = {"ape": "learned", "rope": "rotary"}  # the reference's names of them
+
+
+def checked_name(name: str) -> str:
+    """A run's name, unless it is no folder's, leads out of one, or is a formula in a spreadsheet.
+
+    Names that are read from files (of runs, tasks, proposals and what they lie in) pass it too.
+    """
+    if not FOLDER_NAME.fullmatch(name):
+        raise ValueError(
+            f"a run's name is a folder's, not {name[:80]!r}; give it a letter or digit, neither / "
+            "nor \\, and no =, +, - or @ in front"
+        )
+    return name
 
 
 def first(values: Sequence[Any]) -> Any:
@@ -462,11 +475,7 @@ class TrainingSettings(Settings):
     @classmethod
     def name_is_a_folders(cls, name: str) -> str:
         """Refuse names that are no folder's, or that lead out of the folder of runs."""
-        if not FOLDER_NAME.fullmatch(name):
-            raise ValueError(
-                "a run's name is a folder's; give it a letter or digit, and neither / nor \\"
-            )
-        return name
+        return checked_name(name)
 
     @pydantic.model_validator(mode="after")
     def what_decays_is_there(self) -> TrainingSettings:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from ..errors import unknown_name
-from ..files import write_atomically
+from ..files import foreign_parser, write_atomically
 from .presets import preset
 from .schema import Settings, section_of
 from .training import SETTINGS, TrainingSettings
@@ -24,10 +24,55 @@ FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.[\d_]+)([eE][-+]?\d+)?$")
 SECTIONS = tuple(name for name, field in TrainingSettings.model_fields.items() if section_of(field))
 # settings of a run that may be changed when it is continued
 CHANGEABLE = tuple(setting.name for setting in SETTINGS if setting.changeable)
+DEEPEST, MOST_NODES, MOST_BYTES = 50, 20_000, 2**22  # of a YAML file; settings have 3 and 150
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but ``3e-4`` is a number and a key given twice an error, as YAML says."""
+    """YAML's safe loader, but ``3e-4`` is a number and a key given twice an error, as YAML says.
+
+    Nesting and the number of nodes, aliases written out, are bounded before anything is made.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth, self.nodes = 0, 0
+        self.sizes: dict[str, int] = {}  # nodes below each anchor
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node, unless there are too many, too deep."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        anchor: Any = getattr(event, "anchor", None)
+        begun = self.nodes
+        alias = isinstance(event, yaml.AliasEvent)
+        if alias and anchor in self.anchors and anchor not in self.sizes:
+            raise yaml.MarkedYAMLError(
+                problem=f"*{anchor} lies within itself", problem_mark=event.start_mark
+            )
+        self.depth += 1
+        self.nodes += self.sizes.get(anchor, 1) if alias else 1
+        if self.depth > DEEPEST or self.nodes > MOST_NODES:
+            problem = (
+                f"it is nested more than {DEEPEST} deep"
+                if self.depth > DEEPEST
+                else f"it has more than {MOST_NODES:,} values, aliases written out"
+            )
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if anchor is not None and not alias:
+            self.sizes[anchor] = self.nodes - begun
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, if all of its keys are text."""
+        mapping = super().construct_mapping(node, deep)
+        for key in mapping:
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key!r:.80} is no name; write it in quotes if it is one",
+                    problem_mark=node.start_mark,
+                )
+        return mapping
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping as it is written, if no key is there twice."""
@@ -48,8 +93,11 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456
 
 def load_yaml(text: str, source: str) -> Any:
     """The content of YAML text; ValueError names ``source`` and the line if it is none."""
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"{source} has {len(text):,} characters; settings have a few thousand")
     try:
-        return yaml.load(text, Loader=_Loader)
+        with foreign_parser(source, "YAML text", error=ValueError, passing=(yaml.YAMLError,)):
+            return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
@@ -62,6 +110,8 @@ def read_yaml(path: str | Path) -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise ValueError(f"settings file {str(path)!r} does not exist")
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes; settings have a few thousand")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -89,7 +139,7 @@ def as_plain(settings: Settings) -> dict[str, Any]:
 def from_plain(values: Mapping[str, Any]) -> TrainingSettings:
     """Settings from nested dictionaries, which may name a ``preset`` to start from."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"expected sections such as 'network:', not {values!r}")
+        raise ValueError(f"expected sections such as 'network:', not {values!r:.100}")
     values = dict(values)
     base = as_plain(preset(str(values.pop("preset")))) if "preset" in values else {}
     return TrainingSettings(**merged(base, values))
@@ -105,9 +155,10 @@ def read_settings(path: str | Path) -> TrainingSettings:
     """
     values = read_yaml(path)
     try:
-        return from_plain({} if values is None else values)
+        with foreign_parser(path, "settings file", error=ValueError, passing=(ValueError,)):
+            return from_plain({} if values is None else values)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def read_whole_settings(path: str | Path) -> TrainingSettings:

@@ -15,10 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError, unknown_name
+from ..files import foreign_parser, read_npy
 from ..settings.training import NetworkSettings
 from .network.network import LEARNED_POSITIONS, Network
 
 POSITIONS = {"ape": "learned", "rope": "rotary"}  # the reference's words for ours
+_NEEDED: Mapping[str, Any] = {  # of the reference's options
+    **dict.fromkeys(("depth", "num_heads", "train_bs"), int),
+    **dict.fromkeys(("pos_embedding_type", "data_type"), str),
+    "sin_time": int | float,
+    "no_norm": bool,
+}
 OUTER = {
     "example_embed.weight": "exemplar.weight",
     "example_embed.bias": "exemplar.bias",
@@ -76,6 +83,12 @@ def network_from_parameters(
         raise CheckpointError("parameters hold no label_embed.weight or no example_embed.weight")
     labels, width = arrays["label.weight"].shape
     inner = arrays.get("blocks.0.mlp.inner.bias", np.empty(0))
+    needed = depth * width * (4 * width + 2 * inner.size)  # entries of the layers' matrices
+    if needed > (held := sum(array.size for array in arrays.values())):
+        raise CheckpointError(
+            f"parameters of width {width} in {depth} layers are at least {needed:,} numbers, and "
+            f"{held:,} are there"
+        )
     rows = arrays["position"].shape[0] if "position" in arrays else LEARNED_POSITIONS
     settings = NetworkSettings(
         depth=depth,
@@ -139,21 +152,28 @@ def read_reference(path: str | Path) -> ReferenceCheckpoint:
     path = Path(path)
     settings = reference_settings(path)
     arrays = read_arrays(path)
-    names = parameter_names(settings)
     weights = [array for array in arrays[1:] if array.ndim > 0]
+    # before names are made of it: each layer has weights
+    if settings["depth"] > len(weights):
+        raise CheckpointError(
+            f"{path} holds {len(weights)} weights, too few for the {settings['depth']} layers of "
+            "its config.json: the two are of different runs"
+        )
+    names = parameter_names(settings)
     if arrays[0].ndim or len(weights) < len(names):
         raise CheckpointError(
             f"{path} holds {len(weights)} weights, its config.json asks for {len(names)}: the two "
             "are of different runs"
         )
-    network = network_from_parameters(
-        dict(zip(names, weights, strict=False)),
-        depth=settings["depth"],
-        heads=settings["num_heads"],
-        positions=settings["pos_embedding_type"],
-        time_scale=settings["sin_time"],
-    )
-    steps = int(arrays[0])
+    with foreign_parser(path, "checkpoint of the reference", error=CheckpointError):
+        network = network_from_parameters(
+            dict(zip(names, weights, strict=False)),
+            depth=settings["depth"],
+            heads=settings["num_heads"],
+            positions=settings["pos_embedding_type"],
+            time_scale=settings["sin_time"],
+        )
+        steps = int(arrays[0])
     return ReferenceCheckpoint(
         network=network,
         steps=steps,
@@ -168,14 +188,14 @@ def reference_settings(path: Path) -> dict[str, Any]:
     for folder in (path.parent, path.parent.parent):
         file = folder / "config.json"
         if file.is_file():
-            try:
-                settings = json.loads(file.read_text())
-            except ValueError as error:
-                raise CheckpointError(f"{file} is no JSON: {error}") from error
-            needed = {"depth", "num_heads", "pos_embedding_type", "sin_time", "train_bs"}
-            needed |= {"mlp_ratio", "no_norm", "data_type"}
-            if not isinstance(settings, dict) or not needed <= settings.keys():
+            with foreign_parser(file, "configuration of the reference", error=CheckpointError):
+                settings = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(settings, dict) or not settings.keys() >= {"mlp_ratio", *_NEEDED}:
                 raise CheckpointError(f"{file} is no configuration of the reference")
+            for name, kind in _NEEDED.items():
+                value = settings[name]
+                if not isinstance(value, kind) or (kind is int and not 0 < value < 2**31):
+                    raise CheckpointError(f"{file}: {name} = {value!r:.100} is none of a network")
             return settings
     raise CheckpointError(f"{path}: no config.json beside it or one folder above; put it there")
 
@@ -189,12 +209,9 @@ def read_arrays(path: Path) -> list[NDArray[Any]]:
     arrays: list[NDArray[Any]] = []
     with io.BytesIO(content) as stream:
         while stream.tell() < len(content):
-            try:
-                arrays.append(np.lib.format.read_array(stream, allow_pickle=False))
-            except (ValueError, EOFError) as error:
-                raise CheckpointError(
-                    f"{path} is damaged after {len(arrays)} arrays: {error}"
-                ) from error
+            kind = f"checkpoint of the reference (array {len(arrays) + 1})"
+            with foreign_parser(path, kind, error=CheckpointError):
+                arrays.append(read_npy(stream, len(content) - stream.tell()))
     if not arrays:
         raise CheckpointError(f"{path} is empty")
     return arrays

@@ -2,7 +2,9 @@
 
 LLVM (llvmlite, which numba depends on, so no compiler need be installed) compiles for the processor
 at hand. The cache is the user's cache folder, or the folder that the environment variable
-COOPETITION_CACHE names; a damaged file is made again.
+COOPETITION_CACHE names; a damaged file is made again. Loading a file runs its code, so the cache
+must be the user's own and writable by nobody else; any other is neither read nor written, and each
+process compiles for itself.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import functools
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +26,7 @@ import llvmlite.binding as llvm
 
 from ...arrays import Array
 from ...errors import unknown_name
-from ...files import write_atomically
+from ...files import is_private, write_atomically
 from ...version import __version__
 from ..model import Model
 from .arithmetic import Arithmetic
@@ -94,6 +97,27 @@ def cache_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("coopetition"))
+
+
+def private_cache() -> Path | None:
+    """The cache folder, made for the user alone where it is not there; None if it is not private.
+
+    What others can write there, this process would run.
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_private(folder.stat()):
+            return folder
+    except OSError:
+        return None  # a read-only home is no reason to fail: the code is made in each process
+    warnings.warn(
+        f"no compiled code is kept in {folder}, which is another user's or others can write to: "
+        "empty it and run chmod 700 on it, or set COOPETITION_CACHE to a folder of your own",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def compile_ode(
@@ -171,11 +195,11 @@ def _make(key: str, model: Model | ReducedODE, arithmetic: Arithmetic, form: str
         "output_names": tuple(ode.outputs),
         "signs": {symbol.name: _sign(symbol) for symbol in ode.parameters},
     }
-    facts["sha256"] = _checksum(code, facts)
-    # where the folder cannot be written, the code is made again next time
-    with contextlib.suppress(OSError):
-        write_atomically(cache_folder() / f"{key}.o", code)
-        write_atomically(cache_folder() / f"{key}.json", json.dumps(facts))
+    facts["sha256"] = _checksum(key, code, facts)
+    if (folder := private_cache()) is not None:
+        with contextlib.suppress(OSError):  # a full disk: the code is only made again next time
+            write_atomically(folder / f"{key}.o", code, mode=0o600)
+            write_atomically(folder / f"{key}.json", json.dumps(facts), mode=0o600)
     return _link(key, code, facts, arithmetic, form)
 
 
@@ -185,21 +209,26 @@ def _sign(symbol: Any) -> str:
     return "nonnegative" if symbol.is_nonnegative else "any"
 
 
-def _checksum(code: bytes, facts: Mapping[str, Any]) -> str:
-    """SHA-256 of the code and its facts."""
-    rest = {name: fact for name, fact in facts.items() if name != "sha256"}
+def _checksum(key: str, code: bytes, facts: Mapping[str, Any]) -> str:
+    """SHA-256 of the code, its facts and its key, which says what it was made from and for."""
+    rest = {**{name: fact for name, fact in facts.items() if name != "sha256"}, "key": key}
     return hashlib.sha256(code + json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _load(key: str, arithmetic: Arithmetic, form: str) -> CompiledODE | None:
-    """The cached code; None if it is missing or damaged."""
-    folder = cache_folder()
+    """The cached code; None if it is missing or damaged, or others can write it."""
+    folder = private_cache()
+    if folder is None:
+        return None
     try:
         facts = json.loads((folder / f"{key}.json").read_bytes())
-        code = (folder / f"{key}.o").read_bytes()
-    except (OSError, ValueError):
+        with (folder / f"{key}.o").open("rb") as file:
+            if not is_private(os.fstat(file.fileno())):
+                return None
+            code = file.read()
+    except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(facts, dict) or facts.get("sha256") != _checksum(code, facts):
+    if not isinstance(facts, dict) or facts.get("sha256") != _checksum(key, code, facts):
         return None
     return _link(key, code, facts, arithmetic, form)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import LogError
+from ...files import foreign_parser, held_data, read_npy
 from ...settings.training import DataSettings
 from .dataset import Dataset, split
 
@@ -29,13 +30,12 @@ def read_array(path: Path, path_in_file: str) -> NDArray[np.float32]:
     """The finite array in a .npy file, or at ``path_in_file`` of an HDF5 file, as float32."""
     if not path.is_file():
         raise LogError(f"file {str(path)!r} does not exist")
-    try:
+    with foreign_parser(path, "file of embeddings (.npy or HDF5)"):
         if path.suffix == ".npy":
-            array = np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+            with path.open("rb") as file:
+                array = np.asarray(read_npy(file, path.stat().st_size), dtype=np.float32)
         else:
             array = hdf5_array(path, path_in_file)
-    except (OSError, ValueError) as error:
-        raise LogError(f"{path} is no readable .npy or HDF5 file: {error}") from error
     if not np.isfinite(array).all():
         raise LogError(f"{path} holds values that are not finite; remove those rows or classes")
     return array
@@ -46,12 +46,17 @@ def hdf5_array(path: Path, path_in_file: str) -> NDArray[np.float32]:
     import h5py
 
     with h5py.File(path, "r") as file:
+        parts = path_in_file.strip("/").split("/")
+        for end in range(1, len(parts) + 1):
+            link = file.get("/".join(parts[:end]), getlink=True)
+            if link is not None and not isinstance(link, h5py.HardLink):
+                raise LogError(f"{path}: {path_in_file} is a link; copy the data set there")
         if isinstance(file.get(path_in_file), h5py.Dataset):
-            return np.asarray(file[path_in_file][()], dtype=np.float32)
+            return np.asarray(held_data(file[path_in_file])[()], dtype=np.float32)
         names: list[str] = []
         file.visit(names.append)
         present = [name for name in names if isinstance(file[name], h5py.Dataset)]
-        raise LogError(f"{path} has no data set {path_in_file!r}, only {present}")
+        raise LogError(f"{path} has no data set {path_in_file!r}, only {present[:20]}")
 
 
 def write_array(array: NDArray[np.float32], path: Path, path_in_file: str, **sources: str) -> None:

@@ -7,6 +7,7 @@ Reference: Lake, Salakhutdinov & Tenenbaum, Science 350 (2015); github.com/brend
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import LogError
+from ...files import foreign_parser, require_sizes
 from ...settings.training import DataSettings
 from .dataset import Dataset, data_stream, split
 
 EDGE = 105
+MOST_BYTES = 2**16  # of a drawing's file; Omniglot's have a few hundred
+MOST_DRAWINGS = 40_000  # Omniglot has 32,460
 
 
 def omniglot(settings: DataSettings) -> Dataset:
@@ -62,9 +66,11 @@ def characters(path: Path) -> NDArray[np.bool_]:
     if not path.exists():
         raise LogError(f"data.path = {str(path)!r} does not exist; name Omniglot's folder or zip")
     by_character: dict[str, list[tuple[str, NDArray[np.bool_]]]] = {}
-    for name, content in images_in(path):
+    for count, (name, content) in enumerate(images_in(path)):
+        if count == MOST_DRAWINGS:
+            raise LogError(f"{path} holds more than {MOST_DRAWINGS:,} images; is it Omniglot?")
         character = "/".join(name.split("/")[-3:-1])  # alphabet/character
-        by_character.setdefault(character, []).append((name, ink(content, name)))
+        by_character.setdefault(character, []).append((name, ink(content, f"{path}: {name}")))
     if not by_character:
         raise LogError(f"{path} holds no images alphabet/character/*.png; is it Omniglot?")
     counts = {character: len(drawings) for character, drawings in by_character.items()}
@@ -83,26 +89,39 @@ def images_in(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of every .png under a folder or in a zip file, zips in the folder too."""
     if path.is_dir():
         for file in sorted(path.rglob("*.png")):
+            if (size := file.stat().st_size) > MOST_BYTES:
+                raise LogError(f"{file} has {size:,} bytes; Omniglot's drawings have a few hundred")
             yield file.relative_to(path.parent).as_posix(), file.read_bytes()
         if not any(path.rglob("*.png")):
             for archive in sorted(path.glob("*.zip")):
                 yield from images_in(archive)
         return
-    try:
-        with zipfile.ZipFile(path) as archive_file:
-            for name in sorted(archive_file.namelist()):
-                if name.endswith(".png") and not name.startswith("__MACOSX"):
-                    yield name, archive_file.read(name)
-    except zipfile.BadZipFile as error:
-        raise LogError(f"{path} is no zip file: {error}; download it again") from error
+    with (
+        foreign_parser(path, "zip file", remedy="download it again"),
+        zipfile.ZipFile(path) as zipped,
+    ):
+        names = sorted(
+            name
+            for name in zipped.namelist()
+            if name.endswith(".png") and not name.startswith("__MACOSX")
+        )
+        require_sizes(zipped, names, each=MOST_BYTES, total=MOST_BYTES * MOST_DRAWINGS)
+        for name in names:
+            yield name, zipped.read(name)
 
 
 def ink(content: bytes, name: str) -> NDArray[np.bool_]:
     """Where a drawing is dark, shape ``(105, 105)``."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        dark = np.asarray(image.convert("L")) < 128
-    if dark.shape != (EDGE, EDGE):
-        raise LogError(f"{name} has {dark.shape} pixels, Omniglot's drawings {EDGE} × {EDGE}")
-    return dark
+    with foreign_parser(name, "picture", remedy="unpack the archive again"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # not unpacked yet
+            image = Image.open(io.BytesIO(content), formats=("PNG",))
+        with image:
+            if image.size != (EDGE, EDGE):
+                width, height = image.size
+                raise LogError(
+                    f"{name} has {width} × {height} pixels, Omniglot's drawings {EDGE} × {EDGE}"
+                )
+            return np.asarray(image.convert("L")) < 128

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
-from ...files import PARTIAL, write_atomically
+from ...files import PARTIAL, foreign_parser, write_atomically
 from ...version import __version__
 from ..reference import read_reference
 
@@ -70,7 +70,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """One checkpoint; CheckpointError if it or its JSON is missing or damaged."""
     from safetensors.torch import load
 
-    try:
+    for file in (path.with_suffix(".json"), path):
+        if not file.is_file():
+            raise CheckpointError(f"checkpoint {path} lacks {file}")
+    remedy = "restore it, or use another"
+    with foreign_parser(path, "checkpoint", remedy=remedy, error=CheckpointError):
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != about["sha256"]:
@@ -78,16 +82,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(
             path=path, sequences=int(about["sequences"]), tensors=load(content), about=about
         )
-    except FileNotFoundError as error:
-        raise CheckpointError(f"checkpoint {path} lacks {error.filename}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {path} is damaged: {error}") from error
 
 
 def newest_checkpoint(run: Path) -> tuple[Checkpoint | None, tuple[str, ...]]:
     """The newest whole checkpoint of a run, and a sentence about each damaged one after it."""
     notes: list[str] = []
-    for path in sorted((run / FOLDER).glob("*.safetensors"), reverse=True):
+    files = (file for kind in ("json", "safetensors") for file in (run / FOLDER).glob(f"*.{kind}"))
+    for path in sorted({file.with_suffix(".safetensors") for file in files}, reverse=True):
         try:
             return read_checkpoint(path), tuple(notes)
         except CheckpointError as error:
@@ -102,7 +103,7 @@ def prune(run: Path, keep: int) -> None:
         try:
             if not json.loads(about.read_text(encoding="utf-8")).get("kept"):
                 regular.append(about)
-        except ValueError:  # damaged; it is left for the user to see
+        except (ValueError, AttributeError, RecursionError):  # it is left for the user to see
             continue
     for about in regular[keep:]:
         about.unlink(missing_ok=True)
@@ -133,7 +134,9 @@ def read_weights(source: str) -> dict[str, Tensor]:
         network = read_reference(path).network
         return {name: weight.detach()[0] for name, weight in network.named_parameters()}
     weights = with_prefix(checkpoint_tensors(path), STEP + PARAMETERS)
-    members = len(next(iter(weights.values()))) if weights else 0
+    members = min((len(tensor) if tensor.ndim else 0 for tensor in weights.values()), default=0)
+    if not members:
+        raise CheckpointError(f"{path} holds no weights of a network")
     if not member and members != 1:
         raise CheckpointError(f"{path} holds {members} networks: choose one, as {path}#0")
     index = int(member) if member.isdecimal() else 0 if not member else members

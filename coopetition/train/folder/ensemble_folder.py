@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from ...errors import CheckpointError
-from ...files import write_atomically
-from ...settings.training import TrainingSettings
+from ...files import foreign_parser, write_atomically
+from ...settings.training import TrainingSettings, checked_name
 from ...settings.yaml_files import another_run, write_settings
 from ..ensemble import Ensemble
 from ..evaluation.evaluators import restored, stored
@@ -30,12 +30,11 @@ def member_paths(folder: Path) -> list[Path]:
     if (folder / SETTINGS).is_file():
         return [folder]
     try:
-        names = json.loads((folder / MEMBERS).read_text(encoding="utf-8"))
-        return [folder / str(name) for name in names]
+        content = (folder / MEMBERS).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder} holds no run to continue") from error
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{folder / MEMBERS} is damaged: {error}") from error
+    with foreign_parser(folder / MEMBERS, "list of runs", error=CheckpointError):
+        return [folder / checked_name(str(name)) for name in json.loads(content)]
 
 
 def stored_settings(folder: Path) -> tuple[TrainingSettings, ...]:
@@ -81,16 +80,15 @@ def begin(folder: Path, ensemble: Ensemble, about: Mapping[str, Any]) -> list[Ru
 
 def reopen(folder: Path, ensemble: Ensemble) -> list[RunFolder]:
     """The folders of an ensemble to continue; its evaluators get the sequences stored there."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     folders = []
     for i, (path, settings) in enumerate(zip(member_paths(folder), ensemble.members, strict=True)):
-        try:
+        kind = "file of evaluation sequences"
+        with foreign_parser(path / STORED, kind, error=CheckpointError):
             sequences = load_file(path / STORED)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path / STORED} cannot be read: {error}") from error
-        ensemble.evaluators[i] = restored(ensemble.evaluators[i], sequences, ensemble.device)
+            evaluators = restored(ensemble.evaluators[i], sequences, ensemble.device)
+        ensemble.evaluators[i] = evaluators
         if RunFolder.open(path).settings != settings:
             write_settings(settings, path / SETTINGS)
         folders.append(RunFolder(path, settings))

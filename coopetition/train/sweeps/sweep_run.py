@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...errors import CheckpointError, LogError
 from ...files import provenance, write_atomically
 from ...logs import read_curves
-from ...settings.training import TrainingSettings
+from ...settings.training import TrainingSettings, checked_name
 from ..folder.ownership import owned
 from .dispatch import SweepBar, dispatch
 from .sweep import Sweep
@@ -171,10 +171,13 @@ def recorded_groups(folder: Path) -> dict[str, list[str]]:
     """The runs by task folder, as recorded when the sweep was begun; empty where none was."""
     try:
         groups = json.loads((folder / RECORD).read_text(encoding="utf-8"))["groups"]
-        return {str(name): [str(run) for run in runs] for name, runs in groups.items()}
+        return {
+            checked_name(str(name)): [checked_name(str(run)) for run in runs]
+            for name, runs in groups.items()
+        }
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # in other groups, runs would be trained again
         path = folder / RECORD
         raise CheckpointError(f"{path} is damaged ({error}); choose another folder") from error
