@@ -10,13 +10,7 @@ import torch
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` is the first CUDA device, or the CPU where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the name means nothing to PyTorch, or the device is not there.
-    """
+    """The device of that name; ``auto`` is the first CUDA device, or else the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -33,13 +27,13 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def on_device(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Where kernels are launched on this GPU, which need not be the process's first."""
+    """Launch kernels on this GPU, which need not be the process's first, while this is active."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """PyTorch's CPU threads within the block, 0 for its own choice; afterwards what they were."""
+    """Set PyTorch's number of CPU threads (0: its own choice) while this is active."""
     before = torch.get_num_threads()
     try:
         if count:

@@ -40,19 +40,15 @@ class FusedStep(Protocol):
         """Bring every weight and moment up to date."""
 
     def restart(self) -> None:
-        """Go on from weights and moments that were put in from outside."""
+        """Go on from weights and moments that were set from outside."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelChoice:
-    """What computes a step, and why not something faster (empty where there is nothing faster).
+    """What computes a step, and why not something faster."""
 
-    ``plain`` is automatic differentiation of PyTorch's operations, ``written`` the CPU's
-    hand-written gradients.
-    """
-
-    kernels: Literal["fused", "written", "plain"]
-    reason: str = ""
+    kernels: Literal["fused", "written", "plain"]  # written: the CPU's hand-written gradients
+    reason: str = ""  # empty where nothing is faster
 
     def summary(self) -> str:
         """In a few words."""
@@ -60,16 +56,10 @@ class KernelChoice:
 
 
 def choose_kernels(
-    wanted: Kernels, network: Network, optimiser: Optimiser, matmul: Matmul
+    kernels: Kernels, network: Network, optimiser: Optimiser, matmul: Matmul
 ) -> tuple[KernelChoice, FusedStep | None]:
-    """What computes the steps of a network that is on its device already.
-
-    Raises
-    ------
-    ValueError
-        If fused kernels are wanted, or a precision that only they have, where they cannot serve.
-    """
-    if wanted == "fused":
+    """What computes a network's steps; refuses kernels or a precision that cannot be had here."""
+    if kernels == "fused":
         from .triton import fused_step_for  # the only place that knows of Triton
 
         fused = fused_step_for(network, optimiser, matmul)
@@ -79,9 +69,9 @@ def choose_kernels(
     if matmul == "tf32x3":
         raise ValueError(
             f"run.matmul = 'tf32x3': only fused kernels have such products, and run.kernels = "
-            f"{wanted!r}; use fp32 or tf32, or run.kernels = fused (experimental)"
+            f"{kernels!r}; use fp32 or tf32, or run.kernels = fused (experimental)"
         )
-    if wanted == "plain":
+    if kernels == "plain":
         return KernelChoice(kernels="plain", reason="run.kernels = plain"), None
     if network.unembedding.weight.device.type != "cpu":
         return KernelChoice(kernels="plain", reason=EXPERIMENTAL), None

@@ -1,12 +1,10 @@
 """In which precision training's matrix products are computed.
 
-``fp32`` keeps every bit of float32. ``tf32x3`` puts three products of TF32 in place of one of
-float32, which differ from it in the last bits; only fused kernels have it. ``tf32`` rounds the
-factors of products (and of a ResNet's convolutions) to 10 bits of mantissa. Both need a GPU since
-Ampere. ``bf16`` computes products and what can bear it in bfloat16 (autocast); weights, gradients,
-moments and the loss stay float32.
-
-Process-wide switches are set while a run trains and put back as they were.
+``fp32`` keeps every bit of float32. ``tf32x3`` computes a float32 product as three TF32 products,
+equal but for the last bits; only fused kernels have it. ``tf32`` rounds the factors of products
+(and of a ResNet's convolutions) to 10 bits of mantissa. Both need an Ampere GPU or a newer one.
+``bf16`` computes products in bfloat16 (autocast); weights, gradients, moments and the loss stay
+float32.
 """
 
 from __future__ import annotations
@@ -24,16 +22,11 @@ AMPERE = (8, 0)  # compute capability from which there are tf32 and bf16 product
 
 def check_precision(matmul: Matmul, device: torch.device) -> None:
     """Refuse a precision that the device does not have."""
-    if device.type == "cpu":
-        if matmul in ("tf32", "tf32x3"):
-            raise ValueError(
-                f"run.matmul = {matmul!r}: a CPU has no such products; use fp32 or bf16"
-            )
-        return
+    if device.type == "cpu" and matmul in ("tf32", "tf32x3"):
+        raise ValueError(f"run.matmul = {matmul!r}: a CPU has no such products; use fp32 or bf16")
     if matmul == "fp32" or device.type != "cuda":
         return
-    capability = torch.cuda.get_device_capability(device)
-    if capability < AMPERE:
+    if torch.cuda.get_device_capability(device) < AMPERE:
         raise ValueError(
             f"run.matmul = {matmul!r}: {torch.cuda.get_device_name(device)} has no such products; "
             "use fp32"
@@ -42,18 +35,17 @@ def check_precision(matmul: Matmul, device: torch.device) -> None:
 
 @contextlib.contextmanager
 def products(matmul: Matmul, device: torch.device) -> Iterator[None]:
-    """Compute a GPU's matrix products in a precision while this is active."""
+    """Set PyTorch's switches for the precision of a GPU's products while this is active."""
     if device.type != "cuda":
         yield
         return
-    wanted = "tf32" if matmul == "tf32" else "ieee"
     backends: Any = torch.backends
-    value: str | bool = wanted
+    value: str | bool = "tf32" if matmul == "tf32" else "ieee"
     if hasattr(backends.cuda.matmul, "fp32_precision"):
         switches, name = (backends.cuda.matmul, backends.cudnn.conv), "fp32_precision"
     else:  # before PyTorch 2.9
         switches, name = (backends.cuda.matmul, backends.cudnn), "allow_tf32"
-        value = wanted == "tf32"
+        value = matmul == "tf32"
     before = [getattr(switch, name) for switch in switches]
     try:
         for switch in switches:
@@ -65,10 +57,8 @@ def products(matmul: Matmul, device: torch.device) -> Iterator[None]:
 
 
 def autocast(matmul: Matmul, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Where a forward pass computes in bfloat16, if that is the precision.
-
-    Casts of weights are not cached: inside a CUDA graph a cache would outlive what it holds.
-    """
+    """Compute a forward pass in bfloat16, if that is the precision, while this is active."""
     if matmul != "bf16":
         return contextlib.nullcontext()
+    # inside a CUDA graph a cache of cast weights would outlive what it holds
     return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)

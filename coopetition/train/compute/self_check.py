@@ -48,16 +48,7 @@ class CheckedPath:
 
 
 def check_paths(step: TrainingStep, stream: BatchStream, recorder: Recorder | None) -> CheckedPath:
-    """Put a run's step on the fastest path that agrees with plain PyTorch.
-
-    Step and stream are a run's at its beginning and, but for the kernels chosen, left as they were.
-    ``recorder`` records graphs of steps on the device; None where steps are not captured.
-
-    Raises
-    ------
-    TrainingError
-        If a path left the device unable to compute anything.
-    """
+    """Put a new run's step on the fastest path that agrees with plain PyTorch."""
     block = stream.refill_if_empty().show(0, min(STEPS, stream.block))
     batches = [batch_at(block, i % len(block.target)) for i in range(STEPS)]
     before = copy_of(step)
@@ -96,10 +87,7 @@ def problem_of(
     expected: tuple[Tensor, Mapping[str, Tensor]],
     tolerance: float,
 ) -> str:
-    """What is against a way to compute steps, which takes those of the batches; empty for nothing.
-
-    The step is left in the state ``before``.
-    """
+    """Why a path's steps are not accepted, or empty; leaves the step in state ``before``."""
     try:
         if graphs is None:
             losses = [step.compute(batch).clone() for batch in batches]
@@ -124,11 +112,7 @@ def replayed(
 ) -> list[Tensor]:
     """Losses ``(M,)`` of steps that a graph of one step takes."""
     first = batches[0]
-    place = Batch(
-        examples=room_for(first.examples[None], 1)[0],
-        labels=room_for(first.labels[None], 1)[0],
-        target=room_for(first.target[None], 1)[0],
-    )
+    place = first.map(lambda part: room_for(part[None], 1)[0])
 
     def put(batch: Batch) -> None:
         place.examples.copy_(batch.examples)
@@ -158,8 +142,8 @@ def difference(
     losses: Tensor,
     state: Mapping[str, Tensor],
     before: Mapping[str, Tensor],
-    losses_wanted: Tensor,
-    wanted: Mapping[str, Tensor],
+    expected_losses: Tensor,
+    expected: Mapping[str, Tensor],
     tolerance: float,
 ) -> str:
     """Where losses ``(steps, M)`` and states of two paths differ by more than they may; or empty.
@@ -168,26 +152,26 @@ def difference(
     learning rate whatever the gradient's: where a share τ of the gradients is smaller than its
     error, weights differ by 2√τ of their change. A gradient that vanishes says nothing of them.
     """
-    if not torch.allclose(losses, losses_wanted, rtol=tolerance, atol=tolerance):
-        return f"losses differ by {float((losses - losses_wanted).abs().max()):.2g}"
-    if not torch.equal(state["steps"], wanted["steps"]):
+    if not torch.allclose(losses, expected_losses, rtol=tolerance, atol=tolerance):
+        return f"losses differ by {float((losses - expected_losses).abs().max()):.2g}"
+    if not torch.equal(state["steps"], expected["steps"]):
         return "steps are counted otherwise"
     for order in ("moment_1", "moment_2"):
-        names = [name for name in wanted if name.startswith(order)]
-        sizes = {name: size(wanted[name]) for name in names}
+        names = [name for name in expected if name.startswith(order)]
+        sizes = {name: size(expected[name]) for name in names}
         for name in names:
             allowed = 2 * tolerance * (sizes[name] + FLOOR * sum(sizes.values()) / len(sizes))
-            if not (size(state[name] - wanted[name]) <= allowed).all():
+            if not (size(state[name] - expected[name]) <= allowed).all():
                 return f"{name} differs"
-    for name in [name for name in wanted if name.startswith("parameters/")]:
-        moment = wanted.get(name.replace("parameters/", "moment_1/"))
-        counts = torch.ones_like(wanted[name])
+    for name in [name for name in expected if name.startswith("parameters/")]:
+        moment = expected.get(name.replace("parameters/", "moment_1/"))
+        counts = torch.ones_like(expected[name])
         if moment is not None:
             least = tolerance * size(moment).view(-1, *(1,) * (moment.ndim - 1))
             counts = ((moment.abs() > least) | (moment == 0)).float()
-        allowed = 2 * tolerance**0.5 * size(counts * (wanted[name] - before[name]))
-        allowed += ROUNDING * size(wanted[name])
-        if not (size(counts * (state[name] - wanted[name])) <= allowed).all():
+        allowed = 2 * tolerance**0.5 * size(counts * (expected[name] - before[name]))
+        allowed += ROUNDING * size(expected[name])
+        if not (size(counts * (state[name] - expected[name])) <= allowed).all():
             return f"{name} differs"
     return ""
 

@@ -27,22 +27,14 @@ SWEEP_EVERY = 64  # steps; a moment without gradients shrinks by no more than 0.
 
 
 class TrainingStep:
-    """Trains a network of M members batch by batch.
+    """Trains a network of M members batch by batch, in place.
 
     The network is moved to ``device``, its weights become views of one buffer. Settings are for all
     members, or one for each (they may differ in numbers such as ``lr``); ``seeds`` are needed only
-    where embeddings are re-initialised. ``kernels`` and ``matmul``: see `kernel_choice` and
-    `precision`. ``choice`` says what computes the step, and why not something faster.
+    where embeddings are re-initialised. ``choice`` says what computes the step (`kernel_choice`).
 
-    A call never waits for the device. It changes the network in place, except for rows that may
-    wait: `settle` comes before anything reads weights or moments. `state_tensors` does that, and
-    gives everything a bitwise continuation needs.
-
-    Raises
-    ------
-    ValueError
-        If the settings are not one for each member, or ask for kernels or a precision that cannot
-        be had here.
+    A call never waits for the device. Rows of the label embedding may wait for their updates: call
+    `settle` before reading weights or moments (`state_tensors` does).
     """
 
     def __init__(
@@ -103,7 +95,7 @@ class TrainingStep:
         return loss
 
     def compute_plain(self, batch: Batch) -> Tensor:
-        """As `compute`, by PyTorch's own operations, whatever else computes the steps."""
+        """As `compute`, always by PyTorch's own operations."""
         loss = self.differentiate(batch)
         self.optimiser.clip()
         self.optimiser.update()
@@ -118,10 +110,7 @@ class TrainingStep:
             self.matmul = "fp32"  # from which it differs in the last bits
 
     def settle(self) -> None:
-        """Bring weights and moments up to date, where some wait; changes no later bit.
-
-        It belongs between stretches of steps: a graph of steps neither holds nor expects it.
-        """
+        """Bring waiting weights and moments up to date, between graphs; changes no later bit."""
         if self.fused is not None:
             with on_device(self.optimiser.steps.device):
                 self.fused.settle()
@@ -157,20 +146,17 @@ class TrainingStep:
         with torch.no_grad():
             if len(members) == 1:
                 return members[0].compute(batch, clear)
+            # one by one: memory stays in cache, bits are those of the member alone
             parts = (batch.examples, batch.labels, batch.target)
             shares = zip(members, *(part.chunk(len(members)) for part in parts), strict=True)
-            losses_of = [
+            member_losses = [
                 member.compute(Batch(examples=examples, labels=labels, target=target), clear)
                 for member, examples, labels, target in shares
             ]
-            return torch.cat(losses_of)
+            return torch.cat(member_losses)
 
     def make_gradients(self, batch: int, context: int) -> list[HandWrittenGradients]:
-        """Hand-written gradients of each member for batches of a shape.
-
-        Members are computed one after the other: what a step reads and writes stays in cache, and a
-        member's gradients are those of the member alone, bit for bit.
-        """
+        """Hand-written gradients of each member for batches of a shape."""
         from .cpu.gradients import HandWrittenGradients
 
         parameters, gradients = self.optimiser.parameters, self.optimiser.gradients
@@ -198,10 +184,8 @@ class TrainingStep:
 
     @torch.no_grad()
     def reinitialise_embeddings(self) -> None:
-        """Draw the embeddings of exemplars and labels anew and forget their moments.
-
-        Rows that wait need not be settled: steps that they missed move nothing without moments.
-        """
+        """Draw the embeddings of exemplars and labels anew and forget their moments."""
+        # rows that wait need not be settled: without moments the steps they missed move nothing
         stream = f"embeddings/{self.done}"
         generators = [
             torch.Generator().manual_seed(stream_seed(seed, stream)) for seed in self.seeds
@@ -232,13 +216,7 @@ class TrainingStep:
     def load_state_tensors(
         self, state: Mapping[str, Tensor], *, weights_only: bool = False
     ) -> None:
-        """Continue from what `state_tensors` gave (from its weights only, with fresh moments).
-
-        Raises
-        ------
-        CheckpointError
-            If a tensor is missing, superfluous or of another shape.
-        """
+        """Continue from what `state_tensors` gave (from its weights only, with fresh moments)."""
         own = self.present_tensors()
         if weights_only:
             own = {name: tensor for name, tensor in own.items() if name.startswith("parameters/")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,11 @@ class Batch:
     examples: Tensor
     labels: Tensor  # of the exemplars in context, int64 (members, batch, context_len)
     target: Tensor  # the query's label, int64 (members, batch)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with each of its tensors changed."""
+        examples, labels = change(self.examples), change(self.labels)
+        return Batch(examples=examples, labels=labels, target=change(self.target))
 
 
 class Exemplars:
@@ -92,5 +97,4 @@ class Block:
 
 def batch_at(batches: Batch, place: int | slice) -> Batch:
     """One or some of the batches along a leading axis."""
-    examples, labels, target = batches.examples, batches.labels, batches.target
-    return Batch(examples=examples[place], labels=labels[place], target=target[place])
+    return batches.map(lambda part: part[place])

@@ -87,8 +87,8 @@ class Normalisation:
             weight, bias = p[f"{name}.weight"].numpy(), p[f"{name}.bias"].numpy()
             moments = torch.empty(*x.shape[:-1], 2).numpy()
             self.arguments = x.numpy(), weight, bias, self.y.numpy(), moments
-            self.kept = x.numpy(), moments, weight
-            self.filled = (
+            self.inputs = x.numpy(), moments, weight
+            self.outputs = (
                 self.dx.numpy(), g[f"{name}.weight"].numpy(), g[f"{name}.bias"].numpy()
             )  # fmt: skip
 
@@ -100,7 +100,7 @@ class Normalisation:
     def backward(self, dy: Tensor, residual: Tensor) -> Tensor:
         """Gradient of x, with ``residual`` ``(M, ≤ N, d)`` added to its last rows."""
         if self.present:
-            kernels.norm_backward(dy.numpy(), *self.kept, residual.numpy(), *self.filled)
+            kernels.norm_backward(dy.numpy(), *self.inputs, residual.numpy(), *self.outputs)
         else:
             self.dx.copy_(dy)
             self.dx[:, self.dx.shape[1] - residual.shape[1] :] += residual
@@ -223,11 +223,7 @@ class MLPGradients:
 
 
 class HandWrittenGradients:
-    """Fills gradients of some members from batches of B sequences with L pairs in context.
-
-    The network is one for which `unsupported` is empty; ``parameters`` and ``gradients`` are views
-    of the optimizer's buffers, of as many members as are computed at once.
-    """
+    """Fills ``gradients`` of the members whose ``parameters`` it gets, for batches of one shape."""
 
     def __init__(
         self, network: Network, parameters: Views, gradients: Views, batch: int, context: int
@@ -271,7 +267,7 @@ class HandWrittenGradients:
         self.after_labels = p.get("position", positions).numpy(), x
         unused = torch.empty_like(positions), torch.empty_like(nothing)
         self.dlabel = g["label.weight"].numpy()
-        self.filled = (
+        self.embedding_gradients = (
             dshown, g.get("exemplar.bias", unused[1]).numpy(), self.dlabel,
             g.get("position", unused[0]).numpy(),
         )  # fmt: skip
@@ -279,13 +275,10 @@ class HandWrittenGradients:
     def compute(self, batch: Batch, clear: bool) -> Tensor:
         """Replace the gradients by this batch's; each member's mean cross-entropy ``(members,)``.
 
-        ``clear`` says whether anything but this object has written to the gradients since: they are
-        cleared as a whole then, not only the label rows of the batch before.
+        ``clear``: something else wrote to the gradients since the last call.
         """
         if batch.examples.shape != self.shape or batch.labels.shape[0] != self.shape[0]:
-            raise ValueError(
-                f"examples of shape {tuple(batch.examples.shape)}: expected {self.shape}"
-            )
+            raise ValueError(f"examples of shape {(*batch.examples.shape,)}: expected {self.shape}")
         examples, p, g = batch.examples.flatten(1, 2), self.p, self.g
         labels, target = batch.labels.contiguous(), batch.target.contiguous()
         if clear or self.labels is None:
@@ -303,7 +296,7 @@ class HandWrittenGradients:
         for block in reversed(self.blocks):
             dx = block.backward(dx)
         shape = self.after_labels[1].shape
-        kernels.embed_backward(dx.view(shape).numpy(), labels.numpy(), *self.filled)
+        kernels.embed_backward(dx.view(shape).numpy(), labels.numpy(), *self.embedding_gradients)
         torch.bmm(self.dshown.mT, examples, out=g["exemplar.weight"])
         return loss
 

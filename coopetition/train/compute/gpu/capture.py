@@ -6,13 +6,13 @@ stretch's batches. Before a replay the next batches are looked up into that copy
 drawn outside, so a run's data are the same with and without graphs; so are its numbers, because a
 replay computes the recorded operations and no others.
 
-The first steps are computed one by one, as the run's own, on batches in the place where graphs find
-theirs: they load, and compile, what that takes (kernels depend on shapes and on how addresses are
-aligned), and nothing has to be put back. Where a step needs the host (embeddings drawn anew) it is
-computed so too; shorter graphs, down to a single step, serve what an evaluation cuts off a stretch.
+The run's first steps are computed one by one, on batches at the addresses that graphs use: this
+loads and compiles the kernels, which depend on shapes and on how addresses are aligned. A step that
+needs the host (to draw embeddings anew) is also computed alone; shorter graphs, down to a single
+step, compute what an evaluation cuts off a stretch.
 
-Rows that a step leaves waiting (`TrainingStep.settle`) are settled between stretches by who reads
-them: no graph holds that, or counts on it.
+Rows that a step leaves waiting (`TrainingStep.settle`) are settled between stretches, by whoever
+reads them, and never inside a graph.
 """
 
 from __future__ import annotations
@@ -54,14 +54,13 @@ class CudaGraphs:
     """Records CUDA graphs on one device; all of them share one pool of memory."""
 
     def __init__(self, device: torch.device) -> None:
-        make: Any = torch.cuda.Stream
-        self.stream: torch.cuda.Stream = make(device)
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.pool: Any = None
         self.under_way: collections.deque[torch.cuda.Event] = collections.deque()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Compute on a side stream, after what was asked for before and before what comes next."""
+        """Compute on a side stream, in order with what the current stream does before and after."""
         here = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
@@ -77,9 +76,8 @@ class CudaGraphs:
         return graph.replay
 
     def keep_pace(self) -> None:
-        """Wait for the stretch some before this one, so that Ctrl-C and the clock stay honest."""
-        make: Any = torch.cuda.Event
-        event: torch.cuda.Event = make()
+        """Wait for the stretch `AHEAD` before this one, so that Ctrl-C and the clock work."""
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record(self.stream)
         self.under_way.append(event)
         if len(self.under_way) > AHEAD:
@@ -94,11 +92,10 @@ def why_not_captured(settings: TrainingSettings, device: torch.device) -> str:
 
 
 class CapturedSteps:
-    """Takes an ensemble's steps in stretches of ``length``. Mutable: the hot loop's inner part.
+    """Takes an ensemble's steps in stretches; adds losses to ``loss_sum`` ``(members,)``.
 
-    Losses are added to ``loss_sum`` ``(members,)``, float64. Where recording fails, ``report`` is
-    told in a sentence, ``problem`` keeps why, and steps are taken one by one from then on.
-    ``replayed`` counts the steps that graphs have taken.
+    If recording fails, ``report`` gets a sentence, ``problem`` keeps the reason, and all later
+    steps are taken one by one. ``replayed`` counts the steps that graphs have taken.
     """
 
     def __init__(
@@ -128,15 +125,15 @@ class CapturedSteps:
 
     def take_some(self, most: int) -> int:
         """Take one step or one stretch; how many steps it was."""
-        alone = min(self.step.without_host(most), self.length)
-        if alone == 0 or self.warmed < WARM_UP or self.problem:
-            count = max(alone, 1)
+        hostless = min(self.step.without_host(most), self.length)
+        if hostless == 0 or self.warmed < WARM_UP or self.problem:
+            count = max(hostless, 1)
             for _ in range(count):
                 self.stream.fill(self.places(), 1)
                 self.loss_sum.add_(self.step(batch_at(self.places(), 0)))
             self.warmed += count
             return count
-        count = next(size for size in self.sizes if size <= alone)
+        count = next(size for size in self.sizes if size <= hostless)
         replay = self.replays.get(count) or self.record(count)
         if replay is None:
             return 0
@@ -158,7 +155,7 @@ class CapturedSteps:
             self.replays[count] = self.recorder.record(work)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:  # how PyTorch tells that an operation cannot be recorded
+        except RuntimeError as error:  # PyTorch's for an operation that cannot be recorded
             self.problem = f"recording a CUDA graph failed: {str(error).splitlines()[0]}"
             self.report(f"{self.problem}; steps are taken one by one")
             return None
@@ -167,12 +164,7 @@ class CapturedSteps:
     def places(self) -> Batch:
         """Where a stretch's batches are put, always at the same addresses."""
         if self.batches is None:
-            like = self.stream.peek()
-            self.batches = Batch(
-                examples=room_for(like.examples, self.length),
-                labels=room_for(like.labels, self.length),
-                target=room_for(like.target, self.length),
-            )
+            self.batches = self.stream.peek().map(lambda part: room_for(part, self.length))
         return self.batches
 
 

@@ -1,8 +1,7 @@
-"""How much memory runs trained as one hold on a GPU, and what to say where there is less.
+"""How much memory runs trained as one hold on a GPU, and the error where there is less.
 
-Counted in bytes, tensor by tensor: weights, gradients, moments, data, batches and evaluation
-sequences. What passes while a step or an evaluation is computed comes on top, and shows when it
-does not fit.
+Counts weights, gradients, moments, data, batches and evaluation sequences. Temporary tensors of a
+step or an evaluation come on top; `memory_explained` reports when they do not fit.
 """
 
 from __future__ import annotations
@@ -46,11 +45,7 @@ def memory_need(
     data_bytes: Sequence[int],
     stretch: int,
 ) -> MemoryNeed:
-    """What an ensemble holds on a GPU.
-
-    The network's ``n_labels`` and ``input_dim`` are given; ``data_bytes`` are those of each
-    different data set, ``stretch`` the steps in a CUDA graph, which has its own copy of batches.
-    """
+    """What an ensemble holds, given each data set's bytes and the steps in a CUDA graph."""
     settings = members[0]
     with torch.device("meta"):
         parameters = sum(p.numel() for p in Network(network, 1).parameters())
@@ -92,14 +87,12 @@ def rows_at_once(
     settings: TrainingSettings, network: NetworkSettings, members: int, device: str
 ) -> int:
     """Evaluation sequences of each member in one pass, so that what a GPU holds stays bounded."""
-    wanted = settings.evaluation.batch_size
-    if device == "cpu":
-        return wanted
-    return max(1, min(wanted, PASS // (row_bytes(network) * members)))
+    rows = settings.evaluation.batch_size
+    return rows if device == "cpu" else max(1, min(rows, PASS // (row_bytes(network) * members)))
 
 
 def require_memory(need: MemoryNeed, members: int, device: torch.device) -> None:
-    """Refuse an ensemble for which a GPU has not the memory, before anything is begun."""
+    """Refuse an ensemble that does not fit a GPU's free memory."""
     free = free_memory(device)
     if free is not None and need.total(members) > free:
         raise TrainingError(too_large(need, members, need.largest(free), device))
@@ -115,7 +108,7 @@ def memory_explained(need: MemoryNeed, members: int, device: torch.device) -> It
 
 
 def too_large(need: MemoryNeed, members: int, fewer: int, device: torch.device) -> str:
-    """What to say of an ensemble that does not fit, of which ``fewer`` runs may."""
+    """The message for an ensemble that does not fit, of which ``fewer`` runs may."""
     free = free_memory(device)
     there = "has not that much" if free is None else f"has {free / GB:.2f} GB free"
     runs = "1 run needs" if members == 1 else f"{members} runs trained as one need"
@@ -131,7 +124,7 @@ def too_large(need: MemoryNeed, members: int, fewer: int, device: torch.device) 
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be taken on a GPU; None on a CPU."""
+    """Bytes that can still be allocated on a GPU; None on a CPU."""
     if device.type != "cuda":
         return None
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -139,7 +132,7 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Most bytes that were taken on a GPU since `forget_peak`; None on a CPU."""
+    """Most bytes that were reserved on a GPU since `forget_peak`; None on a CPU."""
     return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ....errors import unknown_name
-from ....settings.training import NetworkSettings, OptimisationSettings
+from ....settings.training import OptimisationSettings
 from ...network.network import Network
 from ...optimisation.decay import kind_of
 from ...optimisation.optimiser import Optimiser
@@ -21,7 +21,7 @@ from .lazy_labels import LazyLabels, pays, why_not_lazy
 WIDTHS = (16, 32, 64, 128, 256)
 MOST_TOKENS = 64
 MOST_INPUTS = 1_024
-# precision of a run's matrix products: what the kernels' products are told
+# Triton's name for a run's precision of matrix products
 PRECISIONS = {"fp32": "ieee", "tf32x3": "tf32x3", "tf32": "tf32", "bf16": "bf16"}
 
 
@@ -35,11 +35,7 @@ def fused_step_for(
 
 def why_not_fused(network: Network, settings: OptimisationSettings) -> str:
     """Why the fused step does not serve a network on its device; empty where it does."""
-    return (
-        why_not_here(network)
-        or why_not_network(network.settings, network.max_tokens)
-        or why_not_optimised(settings)
-    )
+    return why_not_network(network) or why_not_optimised(settings)
 
 
 def interpreted() -> bool:
@@ -47,8 +43,8 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def why_not_here(network: Network) -> str:
-    """What the machine lacks, or what was done to the network."""
+def why_not_network(network: Network) -> str:
+    """What the machine lacks, or what of the network no kernel computes."""
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
     device = network.unembedding.weight.device.type
@@ -58,11 +54,7 @@ def why_not_here(network: Network) -> str:
         return "heads are edited"
     if not all(parameter.requires_grad for parameter in network.parameters()):
         return "parts are frozen"
-    return ""
-
-
-def why_not_network(settings: NetworkSettings, tokens: int) -> str:
-    """What of the architecture no kernel computes."""
+    settings, tokens = network.settings, network.max_tokens
     hidden = round(settings.width * settings.mlp_ratio)
     if settings.encoder != "linear":
         return "images are encoded by a ResNet"
@@ -95,15 +87,11 @@ def why_not_optimised(settings: OptimisationSettings) -> str:
 class FusedStep:
     """Loss, gradients and Adam's update of M members; changes network and optimizer in place.
 
-    Products have one of `PRECISIONS`; everything else is float32. ``lazy`` updates rows of the
-    label embedding only when they are shown, where `why_not_lazy` is empty; with many members this
-    halves what moves through memory. Rows that wait must not be read before `settle`; when and how
-    often that is called changes no bit. None: where it pays (`lazy_labels.pays`).
-
-    A step waits for nothing and, after the first of a batch's shape, compiles nothing and allocates
-    nothing (but copies of batches that `aligned` would not take as they are), so it can be captured
-    in a CUDA graph once it has run. Learning rates and the step's number are read from the device.
-    The same inputs give the same bits. Gradients are not left in ``optimiser.gradients``.
+    ``lazy`` (None: where `lazy_labels.pays`) updates rows of the label embedding only when they are
+    shown, if `why_not_lazy` is empty; call `settle` before reading them. A step waits for nothing
+    and, after the first of a batch's shape, neither compiles nor allocates (but copies of batches
+    that are not `aligned`), so a CUDA graph can capture it. The same inputs give the same bits.
+    Gradients are not left in ``optimiser.gradients``.
     """
 
     def __init__(
@@ -141,11 +129,7 @@ class FusedStep:
         NaN where a label or target does not exist.
         """
         launches = self.launches(batch)
-        batch = Batch(
-            examples=aligned(batch.examples),
-            labels=aligned(batch.labels),
-            target=aligned(batch.target),
-        )
+        batch = batch.map(aligned)
         self.numbers.update_rates()
         if self.lazy is not None:
             self.lazy.before(batch)()
@@ -172,17 +156,17 @@ class FusedStep:
         return f"all ({self.why_not_lazy})" if self.why_not_lazy else "those shown"
 
     def settle(self) -> None:
-        """Bring every weight and moment up to date; needed before they are read if ``lazy``."""
+        """Bring every weight and moment up to date."""
         if self.lazy is not None:
             self.lazy.settle()()
 
     def restart(self) -> None:
-        """Go on from state that was put in from outside: nothing waits; needed if ``lazy``."""
+        """Go on from state that was set from outside: nothing waits."""
         if self.lazy is not None:
             self.lazy.restart()
 
     def launches(self, batch: Batch) -> Launches:
-        """Those for batches of this one's shape, which is checked."""
+        """The launches for batches of this one's shape, which is checked."""
         members, count, shown, entries = batch.examples.shape
         expected = self.network.members, self.network.settings.input_dim
         if (members, entries) != expected or 2 * shown - 1 > self.network.max_tokens:
@@ -191,11 +175,11 @@ class FusedStep:
                 f"context_len + 1, {expected[1]}) and at most {self.network.max_tokens} tokens"
             )
         shapes = tuple(batch.labels.shape), tuple(batch.target.shape)
-        wanted = (members, count, shown - 1), (members, count)
-        if shapes != wanted:
+        required = (members, count, shown - 1), (members, count)
+        if shapes != required:
             raise ValueError(
                 f"labels of shape {shapes[0]} and targets of shape {shapes[1]}: expected "
-                f"{wanted[0]} and {wanted[1]}"
+                f"{required[0]} and {required[1]}"
             )
         shape = count, shown - 1
         if shape not in self.of_shape:
@@ -209,10 +193,7 @@ class FusedStep:
 
 
 def aligned(part: Tensor) -> Tensor:
-    """The tensor, or a copy, contiguous and where the compiled kernels expect it.
-
-    Triton compiles anew for addresses that are no multiple of 16 bytes, and may then add in another
-    order: a batch's bits would depend on where in a block it lies.
-    """
+    """The tensor, or a copy, contiguous and at a multiple of 16 bytes."""
+    # Triton compiles other addresses differently: bits would depend on the batch's place
     part = part.contiguous()
     return part.clone() if part.data_ptr() % ALIGNMENT else part

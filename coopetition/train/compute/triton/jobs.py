@@ -34,9 +34,8 @@ class Rows:
 class Job:
     """One tile of a weight, or a vector; the fields in the order in which the kernel reads them.
 
-    Places are those of member 0 in the flat parameters (``place``) or the step's memory, sizes and
-    strides in floats. The x of a weight of the exemplars' embedding is the batch's examples, whose
-    rows all count.
+    ``place`` (in the flat parameters), ``dy`` and ``x`` (in the step's memory, or ``from_examples``
+    in the batch's examples) are those of member 0, in floats like sizes and strides.
     """
 
     is_vector: bool
@@ -62,11 +61,7 @@ class Job:
 
 
 class JobMaker:
-    """Makes the jobs of a network for batches of B sequences with L pairs in context.
-
-    ``parameters`` are views of the optimizer's flat buffer; ``names`` those whose weight decay the
-    kernel's table of strengths lists, in that order.
-    """
+    """Makes a network's jobs for batches of a shape; ``names`` have the decay strengths' order."""
 
     def __init__(
         self,
@@ -86,14 +81,11 @@ class JobMaker:
         self.queries = Rows(count=batch, jump=self.tokens, start=self.tokens - 1)
         self.shown = Rows(count=batch * (context + 1), period=context + 1, jump=self.tokens, step=2)
 
-    def jobs(self) -> list[Job]:
-        """All of them, the larger weights first."""
-        jobs = [*self.blocks(), *self.embedding(), *self.norms()]
-        return sorted(jobs, key=lambda job: job.is_vector)
-
     def table(self, device: torch.device) -> Tensor:
-        """The jobs' fields, int64, shape ``(jobs, fields)``."""
-        return torch.tensor([job.fields() for job in self.jobs()], device=device)
+        """The fields of all jobs, the larger weights first, int64, shape ``(jobs, fields)``."""
+        jobs = [*self.blocks(), *self.embedding(), *self.norms()]
+        jobs.sort(key=lambda job: job.is_vector)
+        return torch.tensor([job.fields() for job in jobs], device=device)
 
     def blocks(self) -> Iterator[Job]:
         """Weights and biases of attention and MLPs."""

@@ -44,13 +44,7 @@ class Launch:
     warps: int
 
     def __call__(self) -> None:
-        """Put it on the current stream; the first time it is compiled.
-
-        Raises
-        ------
-        TrainingError
-            If it cannot be compiled for this GPU, or does not fit it.
-        """
+        """Put it on the current stream; the first time it is compiled."""
         try:
             self.kernel[self.grid](**self.arguments, num_warps=self.warps, num_stages=1)
         except Exception as error:
@@ -63,11 +57,7 @@ class Launch:
 
 
 class Numbers:
-    """What Adam's kernels read from the device.
-
-    ``rates`` ``(M,)`` are the learning rates of the next step, ``logs`` log β₁ and log β₂
-    (float64), ``shrinks`` ``(parameters, M)`` λ of each of ``names``.
-    """
+    """What Adam's kernels read: learning rates ``(M,)``, log β, λ ``(parameters, M)``."""
 
     def __init__(self, optimiser: Optimiser) -> None:
         self.optimiser, device = optimiser, optimiser.parameters.flat.device
@@ -89,11 +79,8 @@ class Numbers:
 
 
 def trunk_weights(views: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Weights of the first block and around the blocks, and how far on the second block's lie.
-
-    For what a network lacks any tensor stands in, which its kernels then do not touch.
-    """
-    anything = views["label.weight"]
+    """Weights of the first block and around the blocks, and how far on the second block's lie."""
+    anything = views["label.weight"]  # stands in for what a network lacks; kernels do not touch it
     weights: dict[str, Any] = {"label_weight": anything}
     for name, ours in OURS.items():
         weights[name] = views.get(f"{ours}.weight", anything)
@@ -175,11 +162,7 @@ def adam_arguments(optimiser: Optimiser, numbers: Numbers) -> dict[str, Any]:
 
 
 class Launches:
-    """Makes the launches of a step, for batches of B sequences with L pairs in context.
-
-    ``precision`` is what the kernels' products are told; ``lazy`` whether only rows of the label
-    embedding that are shown are updated.
-    """
+    """Makes the launches of a step, for batches of B sequences with L pairs in context."""
 
     def __init__(
         self,
@@ -200,7 +183,7 @@ class Launches:
         views = optimiser.parameters.views
         maker = JobMaker(settings, batch, context, views, numbers.names, self.work, tiles)
         self.jobs = maker.table(device)
-        # of all kernels; each is given those that it has
+        # arguments of all kernels; `launch` picks a kernel's own
         self.shared: dict[str, Any] = {
             **self.work.views,
             **trunk_arguments(network, views, context, tiles),
@@ -226,9 +209,10 @@ class Launches:
         """Tokens to normalised queries."""
         from .kernels.trunk import trunk_forward
 
-        grid, warps = (self.groups, self.members), self.tiles.trunk_warps
-        shown = {"examples": batch.examples, "labels": batch.labels}
-        return self.launch(trunk_forward, grid, warps, **shown)
+        return self.launch(
+            trunk_forward, (self.groups, self.members), self.tiles.trunk_warps,
+            examples=batch.examples, labels=batch.labels,
+        )  # fmt: skip
 
     def trunk_backward(self) -> Launch:
         """What the unembedding left to gradients of activations."""
@@ -237,12 +221,10 @@ class Launches:
         vectors = LARGE_TILE // (power_of_two(self.tiles.group) * self.settings.width)
         most = max(1, min(PARTS_AT_ONCE, vectors))
         return self.launch(
-            trunk_backward,
-            (self.groups, self.members),
-            self.tiles.trunk_warps,
+            trunk_backward, (self.groups, self.members), self.tiles.trunk_warps,
             AT_ONCE=min(most, power_of_two(self.tiles.parts)),
             NORMS=self.work.views["shares"].shape[2],
-        )
+        )  # fmt: skip
 
     def unembedding_forward(self, batch: Batch) -> Launch:
         """Queries to loss and gradient, in parts."""
@@ -253,12 +235,9 @@ class Launches:
             unembedding_forward,
             (tiles.parts, self.members, math.ceil(self.batch / tiles.queries)),
             tiles.logit_warps,
-            target=batch.target,
-            PER_PART=tiles.per_part,
-            LABELS=tiles.labels,
-            QUERIES=tiles.queries,
-            CHUNK=tiles.logit_chunk,
-        )
+            target=batch.target, PER_PART=tiles.per_part, LABELS=tiles.labels,
+            QUERIES=tiles.queries, CHUNK=tiles.logit_chunk,
+        )  # fmt: skip
 
     def unembedding_backward(self, batch: Batch) -> Launch:
         """Gradient and update of the unembedding."""
@@ -269,12 +248,9 @@ class Launches:
             unembedding_backward,
             (math.ceil(self.settings.n_labels / tiles.update_labels), self.members),
             tiles.update_warps,
-            target=batch.target,
-            LABELS=tiles.update_labels,
-            QUERIES=tiles.update_queries,
-            AT_ONCE=min(PARTS_AT_ONCE, power_of_two(tiles.parts)),
-            CHUNK=tiles.update_chunk,
-        )
+            target=batch.target, LABELS=tiles.update_labels, QUERIES=tiles.update_queries,
+            AT_ONCE=min(PARTS_AT_ONCE, power_of_two(tiles.parts)), CHUNK=tiles.update_chunk,
+        )  # fmt: skip
 
     def update_rest(self, batch: Batch) -> Launch:
         """Gradients and updates of the trunk and the label embedding."""
@@ -287,18 +263,10 @@ class Launches:
             update_rest,
             (len(self.jobs) + label_tiles, self.members),
             tiles.update_warps,
-            examples=batch.examples,
-            labels=batch.labels,
-            jobs=self.jobs,
-            store=self.work.flat,
-            n_jobs=len(self.jobs),
-            SHOWN=power_of_two(shown),
-            LABELS=rows,
-            OUTPUTS=tiles.outputs,
-            INPUTS=tiles.inputs,
-            ROWS=tiles.job_rows,
-            ALIGNED=self.settings.input_dim % 16 == 0,
-        )
+            examples=batch.examples, labels=batch.labels, jobs=self.jobs, store=self.work.flat,
+            n_jobs=len(self.jobs), SHOWN=power_of_two(shown), LABELS=rows, OUTPUTS=tiles.outputs,
+            INPUTS=tiles.inputs, ROWS=tiles.job_rows, ALIGNED=self.settings.input_dim % 16 == 0,
+        )  # fmt: skip
 
     def launch(self, kernel: Any, grid: tuple[int, ...], warps: int, **own: Any) -> Launch:
         """A launch with the kernel's ``own`` arguments and those of the shared ones that it has."""

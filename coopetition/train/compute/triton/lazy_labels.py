@@ -21,11 +21,7 @@ ROWS = 8  # of the embedding, that one program brings up to date when all are
 
 
 def why_not_lazy(optimiser: Optimiser) -> str:
-    """Why every row must be updated at every step; empty where it need not.
-
-    Without gradients the n-th update that a row misses is (β₁/√β₂)ⁿ of the last one it had, so that
-    few of them count where that is small.
-    """
+    """Why every row must be updated at every step; empty where it need not."""
     settings = optimiser.settings[0]
     if settings.schedule != "constant":
         return "the learning rate changes"
@@ -43,8 +39,8 @@ def pays(optimiser: Optimiser) -> bool:
 
 
 def steps_that_count(betas: tuple[float, float]) -> float:
-    """About so many steps without a gradient, and a row's weights stand still."""
-    first, second = betas
+    """Steps without a gradient after which a row's weights hardly move."""
+    first, second = betas  # the n-th such step moves weights by (β₁/√β₂)ⁿ of the last one before
     if first == 0:
         return 1
     ratio = first / math.sqrt(second) if second else math.inf
@@ -52,11 +48,7 @@ def steps_that_count(betas: tuple[float, float]) -> float:
 
 
 class LazyLabels:
-    """Which rows wait for which steps, and the launches that take these.
-
-    The optimiser is one for which `why_not_lazy` is empty. ``seen`` ``(M, C)``, int32, is the step
-    after which each row is as it should be.
-    """
+    """Launches that make up for missed steps; ``seen`` ``(M, C)`` is each row's last step taken."""
 
     def __init__(self, optimiser: Optimiser, numbers: Numbers) -> None:
         self.optimiser = optimiser
@@ -81,7 +73,7 @@ class LazyLabels:
         self.restart()
 
     def restart(self) -> None:
-        """Take every row to be as it should be after the steps that are counted."""
+        """Declare every row up to date after the steps counted so far."""
         self.seen.copy_(self.optimiser.steps.expand_as(self.seen))
 
     def before(self, batch: Batch) -> Launch:
@@ -100,7 +92,7 @@ class LazyLabels:
         )  # fmt: skip
 
     def launch(self, programs: int, **own: Any) -> Launch:
-        """A launch with these arguments beside those of both."""
+        """A launch of `make_up` with its ``own`` arguments and the shared ones."""
         from .kernels.updates import make_up
 
         arguments = {**self.arguments, **own}

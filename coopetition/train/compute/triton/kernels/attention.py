@@ -12,10 +12,7 @@ from triton.language import constexpr
 
 @triton.jit
 def turn(x, cos, sin):
-    """Rotary positions: each pair of neighbouring entries of ``x`` ``(P, T, d/H)`` turned.
-
-    ``cos`` and ``sin`` broadcast against ``(P, T, d/2H)``; −sin turns back.
-    """
+    """Turn pairs of neighbouring entries of ``x`` ``(P, T, d/H)`` by rotary positions."""
     half: tl.constexpr = x.shape[2] // 2
     even, odd = tl.split(tl.reshape(x, (x.shape[0], x.shape[1], half, 2)))
     turned = tl.join(even * cos - odd * sin, odd * cos + even * sin)
@@ -42,10 +39,7 @@ def attend(
     GROUP: constexpr, TOKENS: constexpr, PAIRS: constexpr, TILE: constexpr,
     WIDTH: constexpr, HEADS: constexpr, ROTARY: constexpr,
 ):  # fmt: skip
-    """Fill ``mixed`` ``(N, d)`` and the log of the softmax' sum ``(N, H)``.
-
-    Sequences ``first`` to ``first + GROUP``, as far as there are ``sequences``.
-    """
+    """Fill ``mixed`` ``(N, d)``, ``normaliser`` ``(N, H)`` of GROUP sequences from ``first`` on."""
     SIZE: constexpr = WIDTH // HEADS
     i, e = tl.arange(0, TILE), tl.arange(0, SIZE)
     for start in range(0, GROUP * HEADS, PAIRS):

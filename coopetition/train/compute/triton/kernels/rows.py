@@ -10,11 +10,7 @@ CUBIC, SQRT = tl.constexpr(0.044715), tl.constexpr(0.7978845608028654)  # of gel
 
 @triton.jit
 def dot(a, b, PRECISION: constexpr):
-    """The product a b, summed in float32.
-
-    PRECISION is ``ieee`` (float32 operands), ``tf32x3`` (each operand as a sum of two TF32 numbers,
-    float32 but for the last bits), ``tf32`` or ``bf16``.
-    """
+    """The product a b, summed in float32, in a PRECISION of `fused_step.PRECISIONS`."""
     if PRECISION == "bf16":
         return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16))
     else:
@@ -99,10 +95,7 @@ def norm(x, weight, bias):
 
 @triton.jit
 def norm_backward(dy, x, weight, dweight, dbias):
-    """Gradient of x from that of y; the rows' share of weight and bias goes to memory.
-
-    ``dy`` must be 0 in rows that do not count.
-    """
+    """Gradient of x from dy, 0 in rows that do not count; those of weight and bias go to memory."""
     width: tl.constexpr = x.shape[1]
     columns = tl.arange(0, width)
     unit, inverse = unit_rows(x)
@@ -125,10 +118,7 @@ def perceptron(
     n, normed, rows, valid, inner, inner_bias, outer, outer_bias, before, after,
     HIDDEN: constexpr, CHUNK: constexpr, PRECISION: constexpr,
 ):  # fmt: skip
-    """Output rows ``(R, d)``; the hidden layer before and after gelu goes to memory.
-
-    ``normed`` is where n has been stored; likewise ``stored`` below, of ``dout``.
-    """
+    """MLP of n ``(R, d)``, stored at ``normed``; its hidden layer around gelu goes to memory."""
     width: tl.constexpr = n.shape[1]
     columns = tl.arange(0, width)
     for start in range(0, HIDDEN, CHUNK):

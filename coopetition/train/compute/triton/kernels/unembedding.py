@@ -96,20 +96,14 @@ def unembedding_backward(
     BETA1: constexpr, BETA2: constexpr, EPS: constexpr, DECAY: constexpr,
     CHUNK: constexpr, PRECISION: constexpr,
 ):  # fmt: skip
-    """Update LABELS rows of the unembedding, weight ``(M, C, d)`` and bias ``(M, C)``.
-
-    ``share`` is 1 / B. Moments are named after their order.
-    """
+    """Update LABELS rows of the unembedding, weight ``(M, C, d)`` and bias ``(M, C)``."""
     member, columns = tl.program_id(1).to(tl.int64), tl.arange(0, WIDTH)
     label = tl.program_id(0) * LABELS + tl.arange(0, LABELS)
     exists = label < n_labels
     # a member's parts of the tensors: places within them are short numbers
     rows, entries = member * n_labels, member * n_labels * WIDTH
-    weight, first_weight, second_weight = (
-        weight + entries,
-        first_weight + entries,
-        second_weight + entries,
-    )
+    weight, first_weight = weight + entries, first_weight + entries
+    second_weight += entries
     bias, first_bias, second_bias = bias + rows, first_bias + rows, second_bias + rows
     query, target = query + member * BATCH * WIDTH, target + member * BATCH
     largest, total = largest + member * PARTS * BATCH, total + member * PARTS * BATCH

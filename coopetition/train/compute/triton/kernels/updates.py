@@ -20,10 +20,7 @@ FIELDS = tl.constexpr(19)  # of a job
 
 @triton.jit
 def prepare_numbers(rates, logs, steps, numbers, member):
-    """Store a member's lr, lr / (1 − β₁ᵗ) and √(1 − β₂ᵗ), t the step's number from 1.
-
-    ``rates`` are the members' learning rates, ``logs`` log β₁ and log β₂ in float64.
-    """
+    """Store a member's lr, lr / (1 − β₁ᵗ) and √(1 − β₂ᵗ), t the step's number from 1."""
     done = tl.load(steps).to(tl.float64)
     lr = tl.load(rates + member).to(tl.float64)
     first = 1.0 - tl.exp((done + 1.0) * tl.load(logs))
@@ -38,11 +35,10 @@ def adam(
     at, mask, weight, gradient, parameters, first, second, numbers, shrink,
     BETA1: constexpr, BETA2: constexpr, EPS: constexpr, DECAY: constexpr,
 ):  # fmt: skip
-    """Move a tile of weights, and its moments, down a gradient, in place.
+    """Adam's step of a tile of weights and moments at ``at``, in place.
 
-    The tile lies at ``at`` (where ``mask``) in the flat buffers of weights and moments;
-    ``numbers`` are the member's three of `prepare_numbers`, ``shrink`` is λ of the weight decay
-    and DECAY its kind: ``none``, ``squared`` or ``decoupled``.
+    ``numbers`` are those of `prepare_numbers`, ``shrink`` is λ of the weight decay and DECAY its
+    kind: ``none``, ``squared`` or ``decoupled``.
     """
     lr, size, root = tl.load(numbers), tl.load(numbers + 1), tl.load(numbers + 2)
     m = tl.load(first + at, mask=mask, other=0.0)
@@ -76,11 +72,7 @@ def label_tile(
     BATCH: constexpr, CONTEXT: constexpr, SHOWN: constexpr, LABELS: constexpr, WIDTH: constexpr,
     BETA1: constexpr, BETA2: constexpr, EPS: constexpr, DECAY: constexpr,
 ):  # fmt: skip
-    """Update LABELS rows of the label embedding ``(M, C, d)`` from row ``start`` on.
-
-    Gradients of the labels shown, ``(M, B, L)``, are added in their order, those of other tiles
-    passed over.
-    """
+    """Update LABELS rows of the label embedding ``(M, C, d)`` from row ``start`` on."""
     columns = tl.arange(0, WIDTH)
     label = start + tl.arange(0, LABELS)
     before = member * n_labels * WIDTH
@@ -154,11 +146,7 @@ def make_up(
     BATCH: constexpr, CONTEXT: constexpr, SHOWN: constexpr, WIDTH: constexpr, LABELS: constexpr,
     EVERY: constexpr, BETA1: constexpr, BETA2: constexpr, EPS: constexpr,
 ):  # fmt: skip
-    """Take the steps that rows of the label embedding missed: rows shown next, or EVERY row.
-
-    ``seen`` ``(M, C)`` is the step after which a row is as it should be. Learning rates are
-    constant, and labels do not decay.
-    """
+    """Take the steps that rows of the label embedding missed: rows shown next, or EVERY row."""
     program, member = tl.program_id(0), tl.program_id(1).to(tl.int64)
     start, mine = program * LABELS, True
     if not EVERY:
@@ -186,10 +174,7 @@ def trunk_job(
     ALIGNED: constexpr, BETA1: constexpr, BETA2: constexpr, EPS: constexpr,
     DECAY: constexpr, PRECISION: constexpr,
 ):  # fmt: skip
-    """Gradient and update of one tile of a weight, or of a vector.
-
-    ``job`` points at the fields of `jobs.Job`; the flat buffer ``store`` holds all activations.
-    """
+    """Gradient and update of the tile or vector of a ``job`` (see `jobs.Job`)."""
     is_vector, place, member_size = tl.load(job), tl.load(job + 1), tl.load(job + 2)
     outputs, inputs, stride = tl.load(job + 3), tl.load(job + 4), tl.load(job + 5)
     dy, dy_member, dy_stride = tl.load(job + 6), tl.load(job + 7), tl.load(job + 8)
