@@ -85,11 +85,8 @@ def trunk_weights(views: Mapping[str, Tensor]) -> dict[str, Any]:
     for name, ours in OURS.items():
         weights[name] = views.get(f"{ours}.weight", anything)
         weights[name.removesuffix("_weight") + "_bias"] = views.get(f"{ours}.bias", anything)
-    places = [
-        int(views[name].storage_offset())
-        for name in (f"blocks.{layer}.attention_norm.weight" for layer in (0, 1))
-        if name in views
-    ]
+    names = [f"blocks.{layer}.attention_norm.weight" for layer in (0, 1)]
+    places = [int(views[name].storage_offset()) for name in names if name in views]
     return {**weights, "block_step": places[-1] - places[0]}
 
 
