@@ -25,8 +25,8 @@ from coopetition.fitting import (
     sample_posterior,
     write_fits,
 )
-from coopetition.fitting.multistart import bounded_least_squares, polished
-from coopetition.fitting.posterior import drawn
+from coopetition.fitting.multistart import bounded_least_squares, polish
+from coopetition.fitting.posterior import posterior_draws
 from coopetition.fitting.profiles import THRESHOLD
 
 KNOWN = {name: TRUTH[name] for name in ("x_a", "x_b", "x_c", "x_d", "sequences_per_time")}
@@ -46,7 +46,7 @@ def test_a_profile_is_chi2_minimised_over_the_rest(fitted: Fit) -> None:
     at = fitted.free.index("mu1")
     for end in (found.lower, found.upper):
         held = fitted.problem.holding("mu1", end)
-        again = polished(held, np.delete(fitted.theta, at))
+        again = polish(held, np.delete(fitted.theta, at))
         assert (again.cost - fitted.chi2) / fitted.variance == pytest.approx(THRESHOLD, rel=0.2)
 
 
@@ -161,7 +161,7 @@ def test_posterior_agrees_with_the_fisher_information(fitted: Fit) -> None:
 
 
 def test_draws_agree_with_the_fisher_information(fitted: Fit) -> None:
-    thetas, distinct = drawn(fitted, 400, np.random.default_rng(0))
+    thetas, distinct = posterior_draws(fitted, 400, np.random.default_rng(0))
     spread = np.sqrt(np.diag(fitted.covariance))
     assert distinct > 0.8
     assert np.all(np.abs(thetas.mean(axis=0) - fitted.theta) < 0.3 * spread)
@@ -177,7 +177,7 @@ def test_draws_keep_to_the_box_of_an_optimum_at_its_bound(fitted: Fit) -> None:
         for p in fitted.declared
     ]
     cut = dataclasses.replace(fitted, declared=tuple(declared))
-    away = drawn(cut, 400, np.random.default_rng(1))[0][:, at] - fitted.theta[at]
+    away = posterior_draws(cut, 400, np.random.default_rng(1))[0][:, at] - fitted.theta[at]
     spread = np.sqrt(fitted.covariance[at, at])
     assert np.all(away >= -1e-12)
     assert np.mean(away) / spread == pytest.approx(np.sqrt(2 / np.pi), rel=0.3)  # half a normal

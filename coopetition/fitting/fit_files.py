@@ -33,41 +33,36 @@ def write_fits(
 ) -> Path:
     """Write fits as one JSON file, whole or not at all.
 
-    Each has the keys of ``fit --json``, and under ``fit`` all that it takes to read it again.
+    Each entry has the keys of ``fit --json``, and the whole fit under ``fit``.
 
     Parameters
     ----------
     path, fits
-        Where to, and a fit or several.
-    settings
-        What was asked for, besides each fit's own settings.
-    entries
-        More keys for each fit in turn: landmarks, a verdict, ….
+        The file, and one fit or several.
+    settings, entries
+        What was asked for besides each fit's own settings, and more keys for each fit in turn:
+        landmarks, a verdict, ….
     """
-    given = [fits] if isinstance(fits, Fit) else list(fits)
-    extra = list(entries) if entries is not None else [{} for _ in given]
+    several = [fits] if isinstance(fits, Fit) else list(fits)
+    extra = list(entries) if entries is not None else [{} for _ in several]
     content = {
         "format": f"coopetition {KIND} {FORMAT}",
         **provenance(
             "fit",
             settings or {},
-            seed=given[0].settings.seed if given else None,
-            sources=[fit.measurements.source for fit in given],
+            seed=several[0].settings.seed if several else None,
+            sources=[fit.measurements.source for fit in several],
         ),
         "fits": [
-            {
-                **json_entry(fit),
-                **more,
-                "fit": dataclasses.asdict(fit, dict_factory=_without_defaults),
-            }
-            for fit, more in zip(given, extra, strict=True)
+            json_entry(fit) | dict(more) | {"fit": dataclasses.asdict(fit, dict_factory=_finite)}
+            for fit, more in zip(several, extra, strict=True)
         ],
     }
     return write_atomically(path, json.dumps(jsonable(content), indent=1, allow_nan=False))
 
 
 def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
-    """Read what `write_fits` wrote: fits of the same numbers and declarations.
+    """Read the fits of a file that `write_fits` wrote.
 
     Raises
     ------
@@ -88,7 +83,7 @@ def read_fits(path: str | os.PathLike[str]) -> tuple[Fit, ...]:
 
 
 def holds_fits(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as `write_fits` begins one, whatever it is called."""
+    """Whether a file, whatever its name, begins as `write_fits` begins one."""
     file = Path(path).expanduser()
     if not file.is_file():
         return False
@@ -125,36 +120,35 @@ class _File:
     fits: tuple[_Entry, ...]
 
 
-def _without_defaults(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dataclass's fields but for None, inf and NaN, which JSON lacks and all are defaults."""
-    absent = (
-        value is None or (isinstance(value, float) and not math.isfinite(value))
-        for _, value in fields
-    )
-    return {name: value for (name, value), no in zip(fields, absent, strict=True) if not no}
+def _finite(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dataclass's fields without None, inf and NaN: JSON lacks them, and all are defaults."""
+    return {
+        name: value
+        for name, value in fields
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
 
 
 def _fits_together(fit: Fit) -> bool:
-    """Whether names and shapes agree, so that all that a fit can do can be done."""
-    data, k = fit.measurements, len(fit.free)
+    """Whether the names and shapes of a fit's parts agree."""
+    data, k, grid = fit.measurements, len(fit.free), fit.measurements.sequences
+    gains = gain_parameters(fit.model, data.keys, readout_form(fit.settings))
     names = [p.name for p in fit.declared]
-    needed = [
-        *model_parameters(fit.model, 1.0),
-        *gain_parameters(fit.model, data.keys, readout_form(fit.settings)),
-    ]
-    grid = data.sequences
-    if not fit.starts or names != [p.name for p in fit.parameters]:
-        return False
-    if set(names) != {p.name for p in needed} or fit.covariance.shape != (k, k):
-        return False
-    if grid.ndim != 1 or len(grid) < 2 or not np.all(np.diff(grid) > 0):
-        return False
-    if [d.key for d in fit.diagnostics] != list(data.keys):
-        return False
-    return all(len(start.theta) == k for start in fit.starts) and all(
-        target.at.ndim == 1
-        and target.at.shape == target.values.shape == target.sigma.shape
-        and np.all((target.at >= 0) & (target.at < len(grid)))
-        and np.all(target.sigma > 0)
-        for target in data.targets
+    return (
+        bool(fit.starts)
+        and names == [p.name for p in fit.parameters]
+        and set(names) == {p.name for p in (*model_parameters(fit.model, 1.0), *gains)}
+        and fit.covariance.shape == (k, k)
+        and grid.ndim == 1
+        and len(grid) >= 2
+        and bool(np.all(np.diff(grid) > 0))
+        and [d.key for d in fit.diagnostics] == list(data.keys)
+        and all(len(start.theta) == k for start in fit.starts)
+        and all(
+            target.at.ndim == 1
+            and target.at.shape == target.values.shape == target.sigma.shape
+            and np.all((target.at >= 0) & (target.at < len(grid)))
+            and np.all(target.sigma > 0)
+            for target in data.targets
+        )
     )

@@ -1,10 +1,8 @@
 """Intervals from the Fisher information, and the directions in which there is none.
 
-At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Its eigenvectors with (almost) no growth are
-directions in which the data decide nothing: parameters that take part in one get no interval,
-rather than the false one a pseudo-inverse would give. Nor does one whose interval is as wide as its
-bounds: those were chosen, not measured. The residuals' size is estimated, their
-autocorrelation taken into account (`coopetition.fitting.residuals`).
+At an optimum χ² grows as δᵀ F δ with F = JᵀJ. Eigenvectors with (almost) no growth are null
+directions: a parameter that takes part in one gets no interval (a pseudo-inverse would give a false
+one), and neither does one whose interval spans its bounds, which were chosen, not measured.
 
 Reference: Raue et al. 2009, Bioinformatics 25:1923 (identifiability); Seber & Wild 1989,
 Nonlinear Regression, section 5.1 (curvature and intervals).
@@ -41,22 +39,18 @@ ROUNDING = 1e-13  # of the largest eigenvalue: below it an eigenvalue is zero
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FittedParameter:
-    """A parameter's value and what is known of it.
+    """A parameter's value and its interval.
 
     Parameters
     ----------
-    name
-        As in `Parameter`.
-    value
-        At the optimum, or where it was held.
+    name, value
+        Its name (see `Parameter`), and its value at the optimum or where it was held.
     lower, upper
-        Ends of the 95 % interval, cut at the parameter's bounds; None where it was held, or where
-        the data determine no interval.
+        Ends of the 95 % interval, cut at the parameter's bounds; None without an interval.
     status
-        ``determined``; ``open below`` or ``open above`` (the interval ends at that bound only
-        because it is cut there: the data set a limit on the other side alone); ``undetermined``
-        (part of a null direction, or an interval from bound to bound); at a bound (the interval is
-        then one-sided); or ``fixed``.
+        ``determined``; ``open below`` or ``open above`` (the data limit the other side only, and
+        the interval is cut at the bound); ``undetermined`` (part of a null direction, or an
+        interval from bound to bound); at a bound (the interval is one-sided); or ``fixed``.
     """
 
     name: str
@@ -68,14 +62,10 @@ class FittedParameter:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Information:
-    """Curvature of χ² at an optimum.
+    """The free parameters' covariance and null directions, and every parameter's interval."""
 
-    ``covariance`` is that of the free parameters' numbers, ``(k, k)``, NaN where one has no
-    interval; ``null_directions`` map names to exponents, the largest ±1.
-    """
-
-    covariance: Array
-    null_directions: tuple[Mapping[str, float], ...]
+    covariance: Array  # (k, k), NaN where a parameter has no interval
+    null_directions: tuple[Mapping[str, float], ...]  # exponents by name, the largest ±1
     parameters: tuple[FittedParameter, ...]
 
 
@@ -87,35 +77,36 @@ def information(
     variance: float,
     symmetries: Sequence[Mapping[str, float]] = (),
 ) -> Information:
-    """Intervals and null directions at an optimum θ ``(k,)``.
-
-    Weighted residuals are ``(n,)``, their derivatives ``(n, k)``; ``variance`` is what χ² grows by
-    in one standard deviation (`Fit.variance`); directions of ``symmetries`` are null whatever
-    rounding says.
-    """
+    """Intervals and null directions at θ ``(k,)`` from weighted residuals ``(n,)``, see `Fit`."""
     from scipy.stats import t as student
 
     free = [p for p in parameters if p.vary]
     lower, upper = box(free)
-    width = upper - lower
-    k = len(free)
+    width, k = upper - lower, len(free)
     freedom = max(float(residuals @ residuals) / variance, 1.0)
     reach = float(student.ppf(0.5 + CONFIDENCE / 2, freedom))
 
     low, high = theta - lower < AT_BOUND * width, upper - theta < AT_BOUND * width
     fisher, gradient = jacobian.T @ jacobian, jacobian.T @ residuals
-    basis = _moves(free, theta, symmetries)
+    # how each symmetry moves the optimiser's numbers, shape (k, symmetries)
+    unit = [1.0 if p.scale == "log" else float(v) for p, v in zip(free, theta, strict=True)]
+    moves = [[s.get(p.name, 0.0) * u for s in symmetries] for p, u in zip(free, unit, strict=True)]
+    basis = np.array(moves, dtype=np.float64).reshape(k, len(symmetries))
     first = _curvature(fisher, ~(low | high), basis, width, variance)
     steps = np.full(k, np.nan)
     for at in np.flatnonzero(low | high):
         couple = fisher[at]
         stiffness = max(float(fisher[at, at] - couple @ first.inverse @ couple), 0.0)
-        steps[at] = _one_sided(abs(float(gradient[at])), stiffness, variance * reach**2)
+        # the step s > 0 at which 2·slope·s + stiffness·s² reaches the threshold
+        slope, threshold = abs(float(gradient[at])), variance * reach**2
+        root = float(np.sqrt(slope**2 + stiffness * threshold))
+        steps[at] = threshold / (slope + root) if slope + root > 0 else np.inf
     # what a bound holds only loosely moves along with the rest when they are given intervals
     free_to_move = ~(low | high) | (steps > LOOSE * width)
     second = _curvature(fisher, free_to_move, basis, width, variance)
-    covariance = np.where(second.lost[:, None] | second.lost[None, :], np.nan, second.inverse)
-    covariance = variance * covariance
+    covariance = variance * np.where(
+        np.logical_or.outer(second.lost, second.lost), np.nan, second.inverse
+    )
 
     fitted: dict[str, FittedParameter] = {}
     for j, parameter in enumerate(free):
@@ -133,18 +124,18 @@ def information(
             status = "at lower bound" if low[j] else "at upper bound"
         elif open_below or open_above:
             status = "open below" if open_below else "open above"
+        low_end, high_end = (
+            None if np.isnan(end) else parameter.to_external(float(end))
+            for end in np.clip([theta[j] - below, theta[j] + above], lower[j], upper[j])
+        )
+        value = parameter.to_external(float(theta[j]))
         fitted[parameter.name] = FittedParameter(
-            name=parameter.name,
-            value=parameter.to_external(float(theta[j])),
-            lower=_end(parameter, theta[j] - below, lower[j], upper[j]),
-            upper=_end(parameter, theta[j] + above, lower[j], upper[j]),
-            status=status,
+            name=parameter.name, value=value, lower=low_end, upper=high_end, status=status
         )
     names = [p.name for p in free]
     silent = np.array([fitted[name].status == "undetermined" for name in names], dtype=np.bool_)
-    covariance = np.where(silent[:, None] | silent[None, :], np.nan, covariance)
     return Information(
-        covariance=covariance,
+        covariance=np.where(np.logical_or.outer(silent, silent), np.nan, covariance),
         null_directions=tuple(_named(names, v) for v in second.null.T),
         parameters=tuple(
             fitted.get(p.name, FittedParameter(name=p.name, value=p.value)) for p in parameters
@@ -162,17 +153,10 @@ class _Curvature:
 
 
 def _curvature(
-    fisher: Array,
-    moving: NDArray[np.bool_],
-    basis: Array,
-    width: Array,
-    variance: float,
+    fisher: Array, moving: NDArray[np.bool_], basis: Array, width: Array, variance: float
 ) -> _Curvature:
-    """F inverted over the moving parameters, but for null directions.
-
-    Those are the basis' symmetries, and what changes χ² by less than one standard deviation when
-    followed through the whole box.
-    """
+    """F inverted over the moving parameters, without null directions."""
+    # null: the symmetries, and what changes χ² by less than one standard deviation across the box
     k = len(fisher)
     which = np.flatnonzero(moving)
     # a scaling that would move a held parameter is no freedom here
@@ -183,43 +167,16 @@ def _curvature(
         length = np.min(width[which, None] / np.abs(vectors), axis=0, initial=np.inf)
     null = variance > np.maximum(values, 0.0) * length**2
     null |= values <= ROUNDING * np.max(values, initial=0.0)
-    kept = vectors[:, ~null]
+    stiff = vectors[:, ~null]
     inverse, lost = np.zeros((k, k)), ~moving
-    inverse[np.ix_(which, which)] = kept / values[~null] @ kept.T
+    inverse[np.ix_(which, which)] = stiff / values[~null] @ stiff.T
     lost[which] = np.sum(vectors[:, null] ** 2, axis=1) > LOADING**2
     spread = np.zeros((k, int(np.sum(null))))
     spread[which] = vectors[:, null]
     return _Curvature(inverse=inverse, null=spread, lost=lost)
 
 
-def _moves(
-    free: Sequence[Parameter],
-    theta: Array,
-    symmetries: Sequence[Mapping[str, float]],
-) -> Array:
-    """How each symmetry moves the optimiser's numbers, shape ``(k, symmetries)``."""
-    unit = [1.0 if p.scale == "log" else float(v) for p, v in zip(free, theta, strict=True)]
-    moves = [[s.get(p.name, 0.0) * u for s in symmetries] for p, u in zip(free, unit, strict=True)]
-    return np.array(moves, dtype=np.float64).reshape(len(free), len(symmetries))
-
-
-def _one_sided(slope: float, stiffness: float, threshold: float) -> float:
-    """The step s > 0 at which 2·slope·s + stiffness·s² reaches the threshold."""
-    root = np.sqrt(slope**2 + stiffness * threshold)
-    return float(threshold / (slope + root)) if slope + root > 0 else np.inf
-
-
-def _end(parameter: Parameter, internal: float, lower: float, upper: float) -> float | None:
-    if np.isnan(internal):
-        return None
-    return parameter.to_external(float(np.clip(internal, lower, upper)))
-
-
 def _named(names: Sequence[str], direction: Array) -> Mapping[str, float]:
-    largest = direction[np.argmax(np.abs(direction))]
-    loads = direction / largest
-    return {
-        name: round(float(load), 3)
-        for name, load in zip(names, loads, strict=True)
-        if abs(load) >= LOADING
-    }
+    loads = direction / direction[np.argmax(np.abs(direction))]
+    pairs = zip(names, loads, strict=True)
+    return {name: round(float(load), 3) for name, load in pairs if abs(load) >= LOADING}

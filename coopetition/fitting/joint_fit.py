@@ -18,10 +18,10 @@ from ..dynamics.model import Model
 from ..dynamics.readout import Key, Readout
 from ..errors import LogError, unknown_name
 from ..version import __version__
-from .information import CONFIDENCE, FittedParameter, Information, information
+from .information import CONFIDENCE, FittedParameter, information
 from .measurements import Measurements, measurements
 from .multistart import Optimum, multistart, one_blas_thread
-from .parameters import FitSettings, Parameter, adjusted, gain_parameters, model_parameters
+from .parameters import FitSettings, Parameter, adjust, gain_parameters, model_parameters
 from .problem import Problem, readout_form
 from .residuals import (
     HYPERPARAMETERS,
@@ -46,27 +46,24 @@ class Fit(ReadOnlyArrays):
     Parameters
     ----------
     model, measurements, settings
-        What was fitted, to what, on one grid of sequences, and how.
+        What was fitted, to what, and how.
     declared, parameters
-        Every parameter as it went in (value, bounds, free or held) and as it came out.
+        Every parameter before the fit (value, bounds, free or held) and after it.
     starts
         The optimum of each start, the best first.
     chi2
         Σ ((predicted − measured)/σ)² at the optimum.
     variance
-        What χ² has to grow by for one standard deviation: the size of the residuals times the
-        factor by which their autocorrelation makes χ² overstate what it knows.
+        Growth of χ² for one standard deviation, with the residuals' size and autocorrelation.
     noise, diagnostics
-        The process that the residuals follow, and each curve's own.
+        The process that all residuals follow, and a description of each curve's.
     covariance
-        Covariance of the free parameters on their own scale (logarithms where ``log``), shape
-        ``(k, k)``; NaN where the data determine none.
+        Of the free parameters on their own scale (logarithms where ``log``), shape ``(k, k)``; NaN
+        where the data determine none.
     null_directions
         Combinations of parameters that the data do not determine, exponents by name.
-    warnings
-        What a reader of the numbers has to know, a sentence each.
-    provenance
-        Version, source of the curves, seconds taken.
+    warnings, provenance
+        What a reader of the numbers has to know; version, source of the curves, seconds taken.
     """
 
     model: Model
@@ -141,8 +138,8 @@ class Fit(ReadOnlyArrays):
 
     @property
     def hits(self) -> int:
-        """Number of starts that found the best optimum."""
-        return _hits(self.starts)
+        """Number of starts that led to the best optimum."""
+        return sum(start.cost <= self.starts[0].cost * (1 + SAME_OPTIMUM) for start in self.starts)
 
     @property
     def readout(self) -> Readout:
@@ -167,8 +164,8 @@ class Fit(ReadOnlyArrays):
         Parameters
         ----------
         sequences
-            Where to predict, not before the run's start, increasing, a number or of shape
-            ``(times,)``, else a `ValueError`; the fitted grid when None.
+            A number, or increasing ones ``(times,)``, from the run's start on, else a `ValueError`;
+            the fitted grid when None.
         """
         grid = self._grid(sequences)
         keys = self.measurements.keys
@@ -182,7 +179,7 @@ class Fit(ReadOnlyArrays):
         return {name: outputs[f"{name}_strength"][0] for name in self.model.strategy_names}
 
     def _grid(self, sequences: ArrayLike | None) -> Array:
-        """The sequences asked for, checked, or the fitted grid."""
+        """The sequences, checked, or the fitted grid."""
         if sequences is None:
             return self.measurements.sequences
         try:
@@ -212,10 +209,9 @@ class Fit(ReadOnlyArrays):
             if p.status == "fixed":
                 continue
             interval = "no interval" if p.lower is None else f"{p.lower:.4g} – {p.upper:.4g}"
-            if p.status == "open below":
-                interval = f"below {p.upper:.4g}"
-            elif p.status == "open above":
-                interval = f"above {p.lower:.4g}"
+            if p.status.startswith("open "):
+                below = p.status == "open below"
+                interval = f"below {p.upper:.4g}" if below else f"above {p.lower:.4g}"
             status = "" if p.status == "determined" else f"  ({p.status})"
             lines.append(f"  {p.name:<{width}}  {p.value:<10.4g} {interval}{status}")
         lines += [f"  {d.summary()}" for d in self.diagnostics]
@@ -250,17 +246,14 @@ def fit(
 
     Minimises χ² = Σ ((predicted − measured)/σ)² over starts, floors, weights, dimensions, the rate
     and the gains, from many starts, with exact derivatives. Intervals come from the Fisher
-    information, scaled by the residuals' size and autocorrelation; `profile` gives likelihood
-    profiles instead.
+    information, scaled by the residuals' size and autocorrelation.
 
     Parameters
     ----------
     curves, model
         The run, and a declared model or the name of one in the catalogue.
-    fixed
-        Parameters to hold at given values, by name.
-    parameters
-        Parameters to replace the defaults of the same name, with bounds of their own.
+    fixed, parameters
+        Values to hold parameters at, by name, and replacements for parameters of the same name.
     keys
         The curves to fit, ``(evaluator, metric)``; all that the model predicts when None.
     settings, **changes
@@ -294,7 +287,7 @@ def fit(
         *model_parameters(model, data.duration),
         *gain_parameters(model, data.keys, readout_form(settings)),
     )
-    problem = Problem(model, adjusted(declared, fixed=fixed, replace=parameters), data, settings)
+    problem = Problem(model, adjust(declared, fixed=fixed, replace=parameters), data, settings)
     if not problem.free:
         raise ValueError("every parameter is fixed: leave at least one free to fit")
     if data.count <= len(problem.free):
@@ -304,11 +297,11 @@ def fit(
         )
     with one_blas_thread():
         starts = multistart(problem, progress=progress)
-        return completed(problem, starts, seconds=time.perf_counter() - began)
+        return _result(problem, starts, seconds=time.perf_counter() - began)
 
 
-def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) -> Fit:
-    """The result of optima: intervals, diagnostics, warnings."""
+def _result(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) -> Fit:
+    """The fit that ends in these optima, with intervals, diagnostics and warnings."""
     data = problem.measurements
     theta = np.array(starts[0].theta)
     evaluation = problem.evaluate(theta)
@@ -323,77 +316,58 @@ def completed(problem: Problem, starts: tuple[Optimum, ...], *, seconds: float) 
     variance = inflation * data.count / max(data.count - len(problem.free), 1)
     held = [p.name for p in problem.parameters if not p.vary and p.value != 0]
     symmetries = scaling_symmetries(problem.model, held)
-    known = information(
-        problem.parameters,
-        theta,
-        evaluation.residuals,
-        evaluation.jacobian,
-        variance,
-        symmetries,
+    curvature = information(
+        problem.parameters, theta, evaluation.residuals, evaluation.jacobian, variance, symmetries
     )
-    return Fit(
+    source, version = dict(data.source), __version__
+    result = Fit(
         model=problem.model,
         declared=problem.parameters,
-        parameters=known.parameters,
+        parameters=curvature.parameters,
         measurements=data,
         settings=problem.settings,
         starts=starts,
         chi2=starts[0].cost,
         variance=variance,
         noise=noise,
-        covariance=read_only(known.covariance),
-        null_directions=known.null_directions,
+        covariance=read_only(curvature.covariance),
+        null_directions=curvature.null_directions,
         diagnostics=diagnostics,
-        warnings=(*data.notes, *_warnings(problem, starts, known, symmetries, diagnostics)),
-        provenance={
-            "version": __version__,
-            "source": dict(data.source),
-            "seconds": round(seconds, 3),
-        },
+        warnings=data.notes,
+        provenance={"version": version, "source": source, "seconds": round(seconds, 3)},
     )
+    return dataclasses.replace(result, warnings=(*data.notes, *_warnings(result, symmetries)))
 
 
-def _hits(starts: tuple[Optimum, ...]) -> int:
-    """Number of starts that led to the best optimum."""
-    return sum(start.cost <= starts[0].cost * (1 + SAME_OPTIMUM) for start in starts)
-
-
-def _warnings(
-    problem: Problem,
-    starts: tuple[Optimum, ...],
-    known: Information,
-    symmetries: tuple[Mapping[str, float], ...],
-    diagnostics: tuple[ResidualDiagnostics, ...],
-) -> list[str]:
+def _warnings(fit: Fit, symmetries: tuple[Mapping[str, float], ...]) -> list[str]:
     texts = []
     for symmetry in symmetries:
-        own = {p.name: symmetry[p.name] for p in problem.free if p.name in symmetry}
+        own = {name: symmetry[name] for name in fit.free if name in symmetry}
         texts.append(f"no data can determine the scaling {_as_scaling(own)}: fix one of these")
-    for direction in known.null_directions:
+    for direction in fit.null_directions:
         texts.append("these data do not determine " + _as_scaling(direction))
-    for p in known.parameters:
+    for p in fit.parameters:
         if p.status.startswith("at "):
             texts.append(f"{p.name} is {p.status}: the interval is one-sided")
         if p.status.startswith("open "):
             side = p.status.removeprefix("open ")
             texts.append(f"the data set {p.name} no limit {side}: its interval ends at its bound")
-        if p.status == "undetermined" and not any(p.name in d for d in known.null_directions):
+        if p.status == "undetermined" and not any(p.name in d for d in fit.null_directions):
             texts.append(f"these data do not determine {p.name}: its interval spans its bounds")
-    hits = _hits(starts)
-    if hits < max(2, len(starts) // 10):
+    if fit.hits < max(2, len(fit.starts) // 10):
         texts.append(
-            f"only {hits} of {len(starts)} starts found the best optimum: there may be a better "
-            "one; raise starts"
+            f"only {fit.hits} of {len(fit.starts)} starts found the best optimum: there may be a "
+            "better one; raise starts"
         )
-    if not starts[0].converged:
+    if not fit.starts[0].converged:
         texts.append("the best start had not converged; raise max_evaluations")
-    correlated = ["/".join(d.key) for d in diagnostics if d.autocorrelated]
+    correlated = ["/".join(d.key) for d in fit.diagnostics if d.autocorrelated]
     if correlated:
         texts.append(
             f"residuals are autocorrelated in {', '.join(correlated)}: the model misses shape "
             "there, and intervals and criteria count fewer points"
         )
-    for d in diagnostics:
+    for d in fit.diagnostics:
         if d.rmse > LARGE_RMSE and d.key[1] != "loss":
             texts.append(f"{'/'.join(d.key)} is missed by {d.rmse:.3f} on average")
     return texts

@@ -26,10 +26,9 @@ class Target(ReadOnlyArrays):
     ----------
     key
         ``(evaluator, metric)``.
-    at
-        Positions of its points on the common grid, shape ``(points,)``.
-    values, sigma
-        What was measured and the standard deviation it is weighted by, shape ``(points,)``.
+    at, values, sigma
+        Positions of its points on the common grid, what was measured there, and the standard
+        deviation it is weighted by, shape ``(points,)``.
     """
 
     key: Key
@@ -51,10 +50,8 @@ class Measurements(ReadOnlyArrays):
         The run's name, and where the curves came from.
     sequences
         The common grid in the log's own count, the run's start first, shape ``(times,)``.
-    targets
-        The curves.
-    notes
-        What was left out or assumed, a sentence each.
+    targets, notes
+        The curves; what was left out or assumed, a sentence each.
     """
 
     run: str
@@ -94,13 +91,6 @@ class Measurements(ReadOnlyArrays):
         )
 
 
-def thinned(curve: Curve, points: int) -> Curve:
-    """At most ``points`` rows of a curve, evenly spread over its rows, ends included."""
-    if len(curve) <= points:
-        return curve
-    return curve.take(np.unique(np.linspace(0, len(curve) - 1, points).round().astype(np.intp)))
-
-
 def measurements(
     curves: Curves,
     strategies: Sequence[str],
@@ -108,12 +98,9 @@ def measurements(
     *,
     keys: Collection[Key] | None = None,
 ) -> Measurements:
-    """What a model with these strategies can be fitted to, of these keys only if there are any.
+    """The curves that a model with these strategies predicts, weighted by 1/(sem² + discrepancy²).
 
-    The weight of a point is 1/σ² with σ² = sem² + discrepancy²; where no standard error is known,
-    sem is 0 and a note says so. A run that starts from weights of other training begins there
-    (`coopetition.curves.curve.head_start`): so does the grid, and earlier points are left out.
-    A `LogError` says that no curve can be used, a `ValueError` that a key names none.
+    With ``keys``, only those. The grid begins at the run's start, `head_start`.
     """
     losses = [key for key in predicted_keys(strategies) if key[1] == "loss"]
     if settings.losses and keys is None and not any(key in curves.curves for key in losses):
@@ -125,8 +112,8 @@ def measurements(
     if keys is not None:
         for evaluator, metric in keys:
             curves.curve(evaluator, metric)
-        kept = {key: curve for key, curve in curves.curves.items() if key in keys}
-        curves = dataclasses.replace(curves, curves=kept)
+        own = {key: curve for key, curve in curves.curves.items() if key in keys}
+        curves = dataclasses.replace(curves, curves=own)
     origin = head_start(curves.settings)
     usable, notes = _usable(curves, strategies, settings, origin)
     if origin:
@@ -171,8 +158,8 @@ def _usable(
     curves: Curves, strategies: Sequence[str], settings: FitSettings, origin: float
 ) -> tuple[list[Curve], list[str]]:
     """The curves that can be fitted, thinned, and notes on what was left out."""
-    notes: list[str] = []
     usable: list[Curve] = []
+    notes: list[str] = []
     short: list[str] = []
     for curve in curves:
         name = f"{curve.evaluator}/{curve.metric}"
@@ -184,10 +171,7 @@ def _usable(
             continue
         finite = np.isfinite(curve.values) & np.isfinite(curve.sequences)
         early = finite & (curve.sequences < origin)
-        for what, left_out in (
-            ("that are no numbers", ~finite),
-            ("before the run's start", early),
-        ):
+        for what, left_out in (("that are no numbers", ~finite), ("before the run's start", early)):
             if np.any(left_out):
                 notes.append(f"{name}: {int(np.sum(left_out))} points {what} left out")
         curve = curve.take(finite & ~early)
@@ -196,7 +180,9 @@ def _usable(
             continue
         if len(curve) > settings.points:
             notes.append(f"{name}: {settings.points} of {len(curve)} points used")
-        usable.append(thinned(curve, settings.points))
+            rows = np.linspace(0, len(curve) - 1, settings.points).round()
+            curve = curve.take(np.unique(rows.astype(np.intp)))
+        usable.append(curve)
     if not usable and short:
         raise LogError(
             f"run {curves.run} is too short to fit: {', '.join(short)}, at least {MIN_POINTS} are "
@@ -222,10 +208,7 @@ def _usable(
 
 
 def _is_flat(curve: Curve, settings: FitSettings) -> bool:
-    """Whether the smoothed curve moves by less than its noise.
-
-    Means of eight blocks are compared, so that single noisy points do not make a flat curve move.
-    """
+    """Whether the means of eight blocks of a curve (not single points) differ less than noise."""
     blocks = np.array([np.mean(block) for block in np.array_split(curve.values, 8)])
     noise = float(np.median(np.abs(np.diff(curve.values)))) / np.sqrt(len(curve.values) / 8)
     return bool(np.ptp(blocks) < MIN_RANGE * max(noise, 0.5 * _discrepancy(curve, settings)))

@@ -30,11 +30,7 @@ _REMEDY = (
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """A context in which BLAS and LAPACK use one thread; what was set before returns after it.
-
-    Matrices of a fit are some hundred rows by a dozen columns: splitting one over threads costs
-    more than it saves, and many such splits at once, on a busy machine, cost ten times as much.
-    """
+    """A context in which BLAS uses one thread: for a fit's small matrices more cost up to 10×."""
     # scipy brings a BLAS of its own: only what is loaded by now can be limited
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
@@ -53,23 +49,17 @@ def bounded_least_squares(
     xtol: float,
     gtol: float,
 ) -> Any:
-    """SciPy's bounded trust-region least squares from one start.
-
-    ``evaluate`` gives residuals ``(n,)`` and their Jacobian ``(n, k)`` together; the solver, which
-    asks for them one after the other, gets both from one call.
-    """
+    """SciPy's trust-region least squares; ``evaluate`` gives residuals ``(n,)`` and Jacobian."""
     from scipy.optimize import least_squares
 
     last: tuple[bytes, Array, Array] | None = None
 
+    # the solver asks for residuals and Jacobian one after the other: one call gives both
     def both(theta: Array) -> tuple[bytes, Array, Array]:
         nonlocal last
         if last is None or last[0] != theta.tobytes():
             last = (theta.tobytes(), *evaluate(theta))
         return last
-
-    def residuals(theta: Array) -> Array:
-        return both(theta)[1]
 
     def jacobian(theta: Array) -> Array:
         # the solver's scaling cannot handle columns without any effect to speak of, but zeros
@@ -80,7 +70,7 @@ def bounded_least_squares(
     # along a direction without effect the trust region's algebra overflows, harmlessly
     with np.errstate(all="ignore"):
         return least_squares(
-            residuals,
+            lambda theta: both(theta)[1],
             inside(start, bounds),
             jac=jacobian,
             bounds=bounds,
@@ -93,7 +83,7 @@ def bounded_least_squares(
 
 
 def inside(points: Array, bounds: tuple[Array, Array]) -> Array:
-    """Points ``(…, k)`` off the bounds, as the solver has them."""
+    """Points ``(…, k)`` moved off the bounds by the solver's margin."""
     margin = MARGIN * (bounds[1] - bounds[0])
     return np.clip(points, bounds[0] + margin, bounds[1] - margin)
 
@@ -106,12 +96,11 @@ class Optimum:
     ----------
     cost, theta
         χ² there, and the optimiser's numbers.
-    evaluations
-        Simulations with sensitivities it took.
-    converged
-        Whether a tolerance was met before `FitSettings.max_evaluations` were spent.
+    evaluations, converged
+        Simulations with sensitivities, and whether a tolerance was met before they reached
+        `FitSettings.max_evaluations`.
     screened_cost
-        χ² at the start, compared coarsely.
+        χ² at the start, from a coarse simulation.
     """
 
     cost: float
@@ -121,7 +110,7 @@ class Optimum:
     screened_cost: float = math.nan
 
 
-def polished(problem: Problem, theta: Array, screened_cost: float = math.nan) -> Optimum:
+def polish(problem: Problem, theta: Array, screened_cost: float = math.nan) -> Optimum:
     """The optimum that one start leads to."""
 
     def evaluate(theta: Array) -> tuple[Array, Array]:
@@ -147,21 +136,17 @@ def polished(problem: Problem, theta: Array, screened_cost: float = math.nan) ->
 
 
 def multistart(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ...]:
-    """The optima of all starts, the best first.
-
-    A `FitError` says that every start ended on a failed simulation.
-    """
-    starts, costs = screened(problem, progress=progress)
-    jobs = list(zip(starts, costs, strict=True))
+    """The optima of all starts, the best first."""
+    starts, costs = _screen(problem, progress=progress)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        done = pool.map(lambda job: polished(problem, job[0], float(job[1])), jobs)
-        optima = list(_shown(done, "polishing starts", progress, total=len(jobs)))
+        optima = pool.map(lambda start, cost: polish(problem, start, float(cost)), starts, costs)
+        optima = list(_with_progress(optima, "polishing starts", progress, total=len(starts)))
     optima.sort(key=lambda optimum: optimum.cost)
     for _ in range(EXTRA_POLISHES):
         best = optima[0]
         if best.converged:
             break
-        again = polished(problem, np.array(best.theta), best.screened_cost)
+        again = polish(problem, np.array(best.theta), best.screened_cost)
         optima[0] = dataclasses.replace(again, evaluations=best.evaluations + again.evaluations)
     if problem.evaluate(np.array(optima[0].theta)).failed:
         raise FitError(
@@ -171,11 +156,8 @@ def multistart(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ..
     return tuple(optima)
 
 
-def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]:
-    """The best of a scrambled Sobol set, ``(starts, k)``, and their coarse costs, ``(starts,)``.
-
-    A `FitError` says that not one simulation reached the end of the log.
-    """
+def _screen(problem: Problem, *, progress: bool) -> tuple[Array, Array]:
+    """The best of a scrambled Sobol set, ``(starts, k)``, and their coarse costs, ``(starts,)``."""
     from scipy.stats import qmc
 
     settings = problem.settings
@@ -184,7 +166,7 @@ def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]
     points = problem.lower + sobol.random(settings.screened) * width
     costs = np.empty(len(points))
     blocks = np.array_split(np.arange(len(points)), max(1, len(points) // 1024))
-    for block in _shown(blocks, "screening starts", progress):
+    for block in _with_progress(blocks, "screening starts", progress):
         costs[block] = problem.costs(points[block], coarse=True)
     if not np.any(costs < 0.999 * PENALTY**2 * problem.measurements.count):
         raise FitError(
@@ -196,8 +178,8 @@ def screened(problem: Problem, *, progress: bool = False) -> tuple[Array, Array]
 
 
 def _spread_out(unit: Array, costs: Array, count: int) -> list[int]:
-    """The best points no two of which are neighbours; filled up by the next best if too few."""
-    order = [int(index) for index in np.argsort(costs, kind="stable")]
+    """The best points without near neighbours among them; if too few, the next best as well."""
+    order: list[int] = np.argsort(costs, kind="stable").tolist()
     chosen: list[int] = []
     for index in order:
         if len(chosen) == count:
@@ -209,13 +191,13 @@ def _spread_out(unit: Array, costs: Array, count: int) -> list[int]:
 
 
 def _held(problem: Problem) -> str:
-    """Which parameters are held that would vary by themselves, and so have bounds."""
+    """Text on the parameters held that would vary by default, and so have bounds."""
     held = [p for p in problem.parameters if not p.vary and np.isfinite(p.upper)]
     text = ", ".join(f"{p.name} = {p.value:g}" for p in held)
     return f" with {text} held" if held else ""
 
 
-def _shown(items: Any, what: str, progress: bool, total: int | None = None) -> Any:
+def _with_progress(items: Any, what: str, progress: bool, total: int | None = None) -> Any:
     if not progress:
         return items
     from tqdm.auto import tqdm

@@ -1,4 +1,4 @@
-"""What a fit is told: how it is done (`FitSettings`), and what it may move (`Parameter`)."""
+"""How a fit is done (`FitSettings`), and which parameters it may move (`Parameter`)."""
 
 from __future__ import annotations
 
@@ -36,19 +36,16 @@ class FitSettings:
     ----------
     starts, screened
         Starts led to an optimum, the best of so many points of a scrambled Sobol set, a power of 2.
-    separate_flip
-        Whether the flip evaluator has gains of its own.
-    losses
-        Whether loss curves are fitted along with the accuracies; the log must have one.
+    separate_flip, losses
+        Whether the flip evaluator has gains of its own, and whether loss curves are fitted too.
     points
-        Most points kept of a curve, evenly spread over its rows, first and last included.
+        Most points used of a curve, evenly spread over its rows, first and last included.
     discrepancy, loss_discrepancy
         Standard deviation of what the model leaves out of an accuracy, and of a loss in nats, added
-        in quadrature to the standard errors. The published runs are missed by .015 to .035, far
-        more than their sampling error of .007, so without it the fit would chase noise it has no
-        term for.
+        in quadrature to the standard errors. The model misses the published runs by .015 to .035,
+        far more than their sampling error of .007.
     seed
-        Of the Sobol set and of anything else drawn.
+        Of the Sobol set.
     rtol, atol
         Tolerances of the integration; the cost is then exact to about 1e-5 of itself.
     max_steps, max_evaluations
@@ -106,7 +103,7 @@ class FitSettings:
 
 
 def _whole(name: str, value: Any, *, least: int) -> int:
-    """The number, numpy's among them, as Python's; refused if not whole or below the least."""
+    """A whole number, numpy's too, as Python's; others and those below the least are refused."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     return int(value)
@@ -120,14 +117,10 @@ class Parameter:
     ----------
     name
         ``x_v``, ``y_v`` (starts), a parameter of the model, or a field of `Readout`.
-    value
-        Where it is held, or a first guess where it varies.
-    lower, upper
-        Bounds, in the parameter's own units.
-    vary
-        Whether the fit may move it.
-    scale
-        ``log`` fits the logarithm, for what is positive and spans decades.
+    value, lower, upper
+        The value held, or a first guess, and bounds, in the parameter's own units.
+    vary, scale
+        Whether the fit may move it; ``log`` fits the logarithm of a positive parameter.
 
     Raises
     ------
@@ -181,17 +174,14 @@ class Parameter:
 
 def _free(name: str, bounds: tuple[float, float], guess: float | None = None) -> Parameter:
     lower, upper = bounds
-    inside = guess is not None and lower <= guess <= upper
-    value = guess if guess is not None and inside else math.sqrt(lower * upper)
-    return Parameter(name=name, value=value, lower=lower, upper=upper)
+    if guess is None or not lower <= guess <= upper:
+        guess = math.sqrt(lower * upper)
+    return Parameter(name=name, value=guess, lower=lower, upper=upper)
 
 
 def model_parameters(model: Model, duration: float) -> tuple[Parameter, ...]:
-    """A model's parameters for a log of so many sequences: all that curves can tell apart are free.
-
-    Targets S_v are held at 1, orthogonal starts y_v at 0, and as many dimensions at their declared
-    value as there are scaling symmetries left (`gauge`).
-    """
+    """A model's parameters for a log of so many sequences; all that curves determine are free."""
+    # held: targets S_v at 1, orthogonal starts y_v at 0, and the dimensions that `gauge` names
     targets = [f"S_{v}" for v in model.vectors]
     held = gauge(model, targets)
     first = float(model.dimensions[model.vectors[0]])
@@ -224,21 +214,21 @@ def gain_parameters(
     model: Model, keys: Iterable[tuple[str, str]], readout: Readout
 ) -> tuple[Parameter, ...]:
     """The free gains, offsets and loss scales that reading these curves needs."""
-    names = readout_parameters(model.strategy_names, keys, readout)
     return tuple(
-        _free(name, LOSS_BOUNDS if name.startswith("loss_") else GAIN_BOUNDS) for name in names
+        _free(name, LOSS_BOUNDS if name.startswith("loss_") else GAIN_BOUNDS)
+        for name in readout_parameters(model.strategy_names, keys, readout)
     )
 
 
-def adjusted(
+def adjust(
     parameters: Iterable[Parameter],
     *,
     fixed: Mapping[str, float] | None = None,
     replace: Iterable[Parameter] = (),
 ) -> tuple[Parameter, ...]:
     """The parameters with some replaced and some held; unknown names are refused."""
-    by_name = {parameter.name: parameter for parameter in parameters}
-    replacements, held = {parameter.name: parameter for parameter in replace}, fixed or {}
+    by_name = {p.name: p for p in parameters}
+    replacements, held = {p.name: p for p in replace}, fixed or {}
     for name in (*replacements, *held):
         if name not in by_name:
             raise unknown_name("parameter", name, by_name)

@@ -1,8 +1,7 @@
 """The posterior of a fit's parameters: draws by sequential Monte Carlo, longer chains by emcee.
 
-The likelihood is exp(−χ²/2v) with the fit's own `Fit.variance` v, so that autocorrelated residuals
-count for what they are worth; the prior is uniform over the box of bounds, in logarithms for
-parameters on a log scale.
+The likelihood is exp(−χ²/2v) with v = `Fit.variance`, which accounts for autocorrelated residuals;
+the prior is uniform within the bounds, in logarithms for parameters on a log scale.
 
 Reference: Goodman & Weare 2010; Foreman-Mackey et al. 2013, arXiv 1202.3665 (emcee).
 """
@@ -40,10 +39,8 @@ class Posterior(ReadOnlyArrays):
         The free parameters.
     thetas, values
         Samples of the optimiser's numbers, and in the parameters' own units, ``(samples, k)``.
-    acceptance
-        Share of proposals accepted.
-    autocorrelation
-        Autocorrelation time in steps, of the slowest parameter.
+    acceptance, autocorrelation
+        Share of proposals accepted, and the slowest parameter's autocorrelation time in steps.
     notes
         What to know before using it.
     """
@@ -85,12 +82,11 @@ def sample_posterior(
 
     Parameters
     ----------
-    fit, steps
-        A fit, and steps of each walker; the first half is thrown away.
-    walkers
-        Number of walkers; four a parameter when None, at least 32.
+    fit, steps, walkers
+        A fit, steps of each walker (the first half is discarded), and the number of walkers; four
+        a parameter when None, at least 32.
     seed, progress
-        Of starts and moves, and whether to show progress on stderr.
+        Seed of starts and moves, and whether to show progress on stderr.
 
     Raises
     ------
@@ -122,15 +118,13 @@ def sample_posterior(
         count, k, lambda thetas: _log_likelihood(fit, thetas), vectorize=True, moves=moves
     )
     with one_blas_thread():
-        start = drawn(fit, count, rng)[0]
+        start = posterior_draws(fit, count, rng)[0]
         start += JITTER * rng.normal(size=start.shape) * (problem.upper - problem.lower)
-        state = emcee.State(
-            start,
-            random_state=np.random.RandomState(stream_seed(seed, "moves") % 2**32).get_state(),
-        )
+        random_state = np.random.RandomState(stream_seed(seed, "moves") % 2**32).get_state()
+        state = emcee.State(start, random_state=random_state)
         sampler.run_mcmc(state, steps, progress=progress, skip_initial_state_check=True)
     chain = sampler.get_chain(discard=steps // 2)
-    # a parameter that never moved has no autocorrelation time: as good as an endless one
+    # a parameter that never moved has no autocorrelation time: count it as infinite
     with np.errstate(invalid="ignore", divide="ignore"):
         times = emcee.autocorr.integrated_time(chain, quiet=True, tol=0)
     time = float(np.max(np.where(np.isfinite(times), times, np.inf)))
@@ -154,14 +148,12 @@ def sample_posterior(
     )
 
 
-def drawn(fit: Fit, count: int, rng: np.random.Generator) -> tuple[Array, float]:
-    """Draws from the posterior ``(count, k)``, and which share of the population is distinct.
-
-    Sequential Monte Carlo begins with the Fisher information's normal density, cut at the box.
-    """
+def posterior_draws(fit: Fit, count: int, rng: np.random.Generator) -> tuple[Array, float]:
+    """Draws ``(count, k)`` by sequential Monte Carlo, and the population's distinct share."""
     problem = fit.problem
     jacobian = problem.evaluate(fit.theta).jacobian
-    # the box as a normal density of the same variance keeps undetermined directions finite
+    # the first density is the Fisher information's normal one, cut at the box; a normal density
+    # with the box's variance keeps undetermined directions finite
     box = np.diag(12.0 / (problem.upper - problem.lower) ** 2)
     precision = jacobian.T @ jacobian / fit.variance + box
 
@@ -177,11 +169,11 @@ def drawn(fit: Fit, count: int, rng: np.random.Generator) -> tuple[Array, float]
 
     draws = max(DRAWS, count)
     first = _in_box(fit, precision, FIRST * draws, rng)
-    thetas = sequential_monte_carlo(
+    population = sequential_monte_carlo(
         first, log_density, log_ratio, rng, draws=draws, moves=MOVES
-    ).thetas
-    distinct = len(np.unique(thetas, axis=0)) / draws
-    return thetas[rng.choice(draws, count, replace=False)], distinct
+    )
+    distinct = len(np.unique(population.thetas, axis=0)) / draws
+    return population.thetas[rng.choice(draws, count, replace=False)], distinct
 
 
 def _in_box(fit: Fit, precision: Array, count: int, rng: np.random.Generator) -> Array:
@@ -197,8 +189,8 @@ def _in_box(fit: Fit, precision: Array, count: int, rng: np.random.Generator) ->
 
 
 def _inside(fit: Fit, thetas: Array) -> NDArray[np.bool_]:
-    box = fit.problem
-    return np.asarray(np.all((thetas >= box.lower) & (thetas <= box.upper), axis=1))
+    lower, upper = fit.problem.lower, fit.problem.upper
+    return np.asarray(np.all((thetas >= lower) & (thetas <= upper), axis=1))
 
 
 def _log_likelihood(fit: Fit, thetas: Array) -> Array:

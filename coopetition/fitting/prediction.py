@@ -1,8 +1,7 @@
-"""What a fit says will happen: curves with bands to a horizon, and the odds of each verdict.
+"""A fit's prediction: curves with bands to a horizon, and the probability of each verdict.
 
-Bands come from draws of the posterior (`coopetition.fitting.posterior.drawn`), each followed to the
-horizon. Nothing but this one log is used; a population of other runs, where there is one, sharpens
-the prediction much.
+Bands come from draws of the posterior, each simulated to the horizon. Only this one log is used; a
+forecast from a population of other runs is much sharper.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ..errors import FitError
 from ..seeds import stream
 from .joint_fit import Fit, predicted_curves
 from .multistart import one_blas_thread
-from .posterior import drawn
+from .posterior import posterior_draws
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,18 +43,16 @@ class Prediction(ReadOnlyArrays):
     Parameters
     ----------
     horizon, curves
-        Training sequences up to which is predicted, and the best fit's curves to there.
+        Training sequences to predict up to, and the best fit's curves.
     lower, upper
         Ends of the 90 % bands of the mean curve, by ``(evaluator, metric)``, shape ``(times,)``.
     verdict_probability
         Share of the draws with each verdict at the horizon; empty where flip is not predicted.
     crossover
         When flip first falls through 0.5 after emergence, over all draws; a quantile is None where
-        that many of them do not by the horizon. None where flip is not predicted.
-    settled
-        Whether the draws behind the bands are distinct enough.
-    notes
-        What to know before using it.
+        too few do so by the horizon. None where flip is not predicted.
+    settled, notes
+        Whether enough of the draws are distinct, and what to know before using it.
     """
 
     horizon: float
@@ -68,34 +65,32 @@ class Prediction(ReadOnlyArrays):
     notes: tuple[str, ...] = ()
 
     def to_table(self) -> pd.DataFrame:
-        """The curves as a tidy table, with columns ``lower`` and ``upper`` for the bands."""
+        """The curves as a tidy table, the bands in columns ``lower`` and ``upper``."""
         table = self.curves.to_table().drop(columns=["sem", "n"])
         for name, ends in (("lower", self.lower), ("upper", self.upper)):
             table[name] = np.concatenate([ends[key] for key in self.curves.curves])
         return table
 
     def summary(self) -> str:
-        """Odds and crossover as text."""
+        """Verdict probabilities and crossover as text."""
         odds = ", ".join(f"{name} {p:.2f}" for name, p in self.verdict_probability.items())
         lines = [f"at {self.horizon:,.0f} sequences: {odds or 'no verdict without flip'}"]
         if self.crossover is not None:
-            words = [
-                "later" if q is None else f"{q:,.0f}"
-                for q in (self.crossover.median, self.crossover.lower, self.crossover.upper)
-            ]
-            lines.append(f"crossover {words[0]} [{words[1]}, {words[2]}] ({LEVEL:.0%})")
+            quantiles = self.crossover.median, self.crossover.lower, self.crossover.upper
+            middle, low, high = ("later" if q is None else f"{q:,.0f}" for q in quantiles)
+            lines.append(f"crossover {middle} [{low}, {high}] ({LEVEL:.0%})")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Prediction:
-    """Follow a fit to a horizon.
+    """Predict a run's curves, verdict and crossover from its fit.
 
     Parameters
     ----------
     fit, horizon
-        A fit, and training sequences after the run's start; beyond the log it is an extrapolation.
+        A fit, and training sequences, later than the run's start.
     draws, seed
-        Parameter sets to follow, and the seed of their draws.
+        Parameter sets to simulate, and the seed of their draws.
 
     Raises
     ------
@@ -103,7 +98,7 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
         If the horizon is not finite or not after the run's start, or there are too few draws for a
         band.
     FitError
-        If the best fit or too many draws cannot be followed to the horizon.
+        If the best fit or too many draws cannot be simulated to the horizon.
     """
     origin = fit.measurements.origin
     if not (np.isfinite(horizon) and horizon > 0):
@@ -118,7 +113,7 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
     grid = origin + graded_grid(float(horizon) - origin, bend, TIMES)
     keys = fit.measurements.keys
     with one_blas_thread():
-        thetas, distinct = drawn(fit, draws, stream(seed, "prediction"))
+        thetas, distinct = posterior_draws(fit, draws, stream(seed, "prediction"))
         paths = fit.problem.predict(np.vstack([fit.theta[None, :], thetas]), grid, keys)
     complete = np.all([np.all(np.isfinite(values), axis=1) for values in paths.values()], axis=0)
     if not complete[0] or np.sum(complete) < FEWEST:
@@ -130,17 +125,18 @@ def predict(fit: Fit, horizon: float, *, draws: int = 200, seed: int = 0) -> Pre
         key: np.quantile(values[1:][complete[1:]], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
         for key, values in paths.items()
     }
-    flip = paths.get(("flip", ACCURACY))
-    drawn_flip = None if flip is None else flip[1:][complete[1:]]
+    probabilities: Mapping[str, float] = {}
     crossover = None
-    if drawn_flip is not None:
-        crossover = distribution(landmarks_of_paths(grid, drawn_flip)["crossover"], LEVEL)
+    if ("flip", ACCURACY) in paths:
+        flip = paths["flip", ACCURACY][1:][complete[1:]]
+        probabilities = verdict_probabilities(flip)
+        crossover = distribution(landmarks_of_paths(grid, flip)["crossover"], LEVEL)
     return Prediction(
         horizon=float(horizon),
         curves=predicted_curves(fit, grid, {key: values[0] for key, values in paths.items()}),
         lower={key: read_only(band[0]) for key, band in bands.items()},
         upper={key: read_only(band[1]) for key, band in bands.items()},
-        verdict_probability={} if drawn_flip is None else verdict_probabilities(drawn_flip),
+        verdict_probability=probabilities,
         crossover=crossover,
         settled=distinct >= SETTLED,
         notes=_notes(fit, horizon, distinct, complete),

@@ -25,7 +25,7 @@ from ..dynamics.readout import (
 )
 from ..dynamics.reduction import ReducedODE, reduce
 from .measurements import Measurements
-from .parameters import FitSettings, Parameter, adjusted, box
+from .parameters import FitSettings, Parameter, adjust, box
 from .symmetry import RATE
 
 Array = NDArray[np.float64]
@@ -41,10 +41,7 @@ READOUT_ONLY = READOUT_FIELDS - {RATE}  # the rate is a parameter of the ODE in 
 
 
 class OutputTable:
-    """The outputs of a reduced ODE that some curves read, and their exact derivatives.
-
-    Accuracies read the strengths, losses their mechanism's loss.
-    """
+    """The outputs of a reduced ODE that curves are read from, and their exact derivatives."""
 
     def __init__(self, ode: ReducedODE, keys: Iterable[Key]) -> None:
         losses = {LOSSES[evaluator] for evaluator, metric in keys if metric == "loss"}
@@ -55,11 +52,7 @@ class OutputTable:
         self._by_parameter = _derivatives(ode, expressions, ode.parameters)
 
     def outputs(self, states: Array, parameters: Array) -> Mapping[str, Array]:
-        """Outputs by name, shape ``(…, time)``.
-
-        ``states`` is ``(…, time, state)``; ``parameters`` is ``(parameters,)`` or has the states'
-        leading axes, with 1 for time.
-        """
+        """Outputs by name, ``(…, time)``, of states ``(…, time, state)``; parameters broadcast."""
         values = self._values(*_columns(states), *_columns(parameters))
         shape = states.shape[:-1]
         return {
@@ -70,11 +63,7 @@ class OutputTable:
     def sensitivities(
         self, states: Array, sensitivities: Array, parameters: Array, parameter_sensitivities: Array
     ) -> Mapping[str, Array]:
-        """Changes of the outputs along k directions, shape ``(time, k)`` each.
-
-        ``states`` is ``(time, state)``, ``sensitivities`` ``(time, state, k)``, ``parameters``
-        ``(parameters,)`` and ``parameter_sensitivities`` ``(parameters, k)``.
-        """
+        """Outputs' derivatives ``(time, k)`` from the states' ``(time, state, k)``, by name."""
         changes = {name: np.zeros((len(states), sensitivities.shape[2])) for name in self.names}
         arguments = (*_columns(states), *_columns(parameters))
         for (row, column), slope in self._by_state(arguments).items():
@@ -116,10 +105,7 @@ def _derivatives(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """Residuals (predicted − measured)/σ, ``(n,)``, and their derivatives by θ, ``(n, k)``.
-
-    Where the simulation failed, residuals are `PENALTY` and the Jacobian is zero.
-    """
+    """Residuals (predicted − measured)/σ ``(n,)``, or `PENALTY`, and their Jacobian ``(n, k)``."""
 
     residuals: Array
     jacobian: Array
@@ -150,7 +136,7 @@ class Problem:
     def holding(self, name: str, value: float) -> Problem:
         """The same problem with one free parameter held at a value."""
         other = copy.copy(self)
-        other._take(adjusted(self.parameters, fixed={name: value}))
+        other._take(adjust(self.parameters, fixed={name: value}))
         return other
 
     def values(self, theta: Array) -> dict[str, float]:
@@ -230,10 +216,7 @@ class Problem:
     def outputs(
         self, thetas: Array, sequences: Array, *, rtol: float | None = None
     ) -> Mapping[str, Array]:
-        """Strengths (and losses, where fitted) ``(batch, times)``; NaN where a simulation failed.
-
-        Sequences increase, from the run's start or later; earlier ones are a `ValueError`.
-        """
+        """Strengths (and fitted losses) ``(batch, times)``; NaN where a simulation failed."""
         origin = self.measurements.origin
         if sequences[0] < origin:
             raise ValueError(
@@ -259,10 +242,7 @@ class Problem:
         return self.table.outputs(run.states, p[:, None, :])
 
     def costs(self, thetas: Array, *, coarse: bool = False) -> Array:
-        """χ² of many parameter sets, shape ``(batch,)``; the penalty's where a simulation failed.
-
-        ``coarse`` simulates `SCREEN_TIMES` points of the grid only and interpolates between them.
-        """
+        """χ², ``(batch,)``, of thetas ``(batch, k)``; ``coarse`` interpolates `SCREEN_TIMES`."""
         grid = self.measurements.sequences
         times, rtol = grid, None
         if coarse:
@@ -273,7 +253,9 @@ class Problem:
             block = slice(first, first + SCREEN_BATCH)
             curves = self.predict(thetas[block], times, self.measurements.keys, rtol=rtol)
             for target in self.measurements.targets:
-                between = _interpolation(times, grid[target.at])
+                # the matrix that interpolates linearly, shape (times, points)
+                rows = (np.interp(grid[target.at], times, row) for row in np.eye(len(times)))
+                between = np.array(list(rows))
                 misfit = (curves[target.key] @ between - target.values) / target.sigma
                 misfit = np.where(np.isfinite(misfit), misfit, PENALTY)
                 total[block] += np.sum(misfit**2, axis=1)
@@ -287,11 +269,5 @@ def readout_form(settings: FitSettings) -> Readout:
 
 def _unit_columns(rows: Sequence[str], columns: Sequence[str]) -> Array:
     """1 where a column's name is the row's, shape ``(rows, columns)``."""
-    return np.array([[float(r == c) for c in columns] for r in rows]).reshape(
-        len(rows), len(columns)
-    )
-
-
-def _interpolation(known: Array, wanted: Array) -> Array:
-    """The matrix that interpolates linearly from times to times, shape ``(known, wanted)``."""
-    return np.array([np.interp(wanted, known, row) for row in np.eye(len(known))])
+    entries = [[float(r == c) for c in columns] for r in rows]
+    return np.array(entries).reshape(len(rows), len(columns))

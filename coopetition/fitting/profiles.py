@@ -1,4 +1,4 @@
-"""Profile likelihoods: how far a parameter can go when all others may make up for it.
+"""Profile likelihoods: how χ² grows along one parameter while all others are refitted.
 
 At each value of the parameter χ² is minimised over the rest, each time from the last optimum. The
 profile ends in a verdict: identifiable where it leaves the 95 % threshold on both sides,
@@ -19,7 +19,7 @@ from ..arrays import ReadOnlyArrays
 from ..curves.curve import read_only
 from ..errors import unknown_name
 from .joint_fit import Fit
-from .multistart import one_blas_thread, polished
+from .multistart import one_blas_thread, polish
 from .problem import Problem
 
 Array = NDArray[np.float64]
@@ -45,12 +45,11 @@ class Profile(ReadOnlyArrays):
         Growth of χ² over the best, in units in which 3.84 is the 95 % threshold, ``(points,)``.
     best
         The value at the best optimum known.
-    lower, upper
-        Ends of the 95 % interval; None where the profile reaches the parameter's bound first.
-    verdict
-        Whether the data determine it.
+    lower, upper, verdict
+        Ends of the 95 % interval, None where the profile reaches the parameter's bound first, and
+        whether the data determine the parameter.
     better
-        How much lower (same units) an optimum met on the way lies than the fit's; 0 where none.
+        How much lower than the fit's (same units) the best optimum on the way lies, or 0.
     """
 
     name: str
@@ -74,10 +73,8 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
 
     Parameters
     ----------
-    fit, name
-        A fit, and a free parameter of it.
-    steps
-        Most points on each side of the optimum.
+    fit, name, steps
+        A fit, a free parameter of it, and most points on each side of the optimum.
 
     Raises
     ------
@@ -100,10 +97,7 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
     declared = problem.free[j]
     lower, upper = (
         None if end is None else declared.to_external(end)
-        for end in (
-            _crossing(at[lowest::-1], rise[lowest::-1]),
-            _crossing(at[lowest:], rise[lowest:]),
-        )
+        for end in (_crossing(at[s], rise[s]) for s in (np.s_[lowest::-1], np.s_[lowest:]))
     )
     verdict: Verdict = "practically non-identifiable"
     if lower is not None and upper is not None:
@@ -139,8 +133,7 @@ def _side(
         if len(points) == steps - 1:
             step = width  # the last step looks at the bound itself
         at = float(np.clip(at + direction * step, low, high))
-        held = problem.holding(parameter.name, parameter.to_external(at))
-        optimum = polished(held, theta)
+        optimum = polish(problem.holding(parameter.name, parameter.to_external(at)), theta)
         theta = np.array(optimum.theta)
         points.append((at, optimum.cost))
         if (optimum.cost - fit.chi2) / fit.variance > BEYOND * THRESHOLD:
@@ -152,10 +145,7 @@ def _side(
 
 
 def _crossing(at: Array, rise: Array) -> float | None:
-    """Where the profile passes the threshold for good, walking outwards; None if it does not.
-
-    A profile that dips again beyond a ridge keeps the dip within the interval.
-    """
+    """Where the profile, going outwards, passes the threshold for the last time, if it does."""
     k = int(np.flatnonzero(rise <= THRESHOLD)[-1])
     if k == len(rise) - 1:
         return None

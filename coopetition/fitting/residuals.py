@@ -1,8 +1,8 @@
-"""Residuals of a fit: what they look like, and how many independent ones they are worth.
+"""Residuals of a fit: their autocorrelation, and how many independent ones they are worth.
 
-A smooth model misses a smooth curve smoothly, so residuals keep their sign over long stretches and
-hundreds of them say as little as a few dozen independent ones. `diagnose` says so of one curve.
-Standardised residuals of all curves are described by one stationary process,
+A smooth model misses a smooth curve smoothly: residuals keep their sign for long, and hundreds say
+as little as a few dozen independent ones. `diagnose` describes one curve. Standardised residuals of
+all curves are described by one stationary process,
 
     r_t = u_t + w_t,   u an Ornstein–Uhlenbeck process of variance a² and length ℓ (in points),
                        w white of variance b²,
@@ -50,10 +50,8 @@ class ResidualDiagnostics:
         ``(evaluator, metric)``, and the number of residuals.
     rmse, bias
         Root-mean-square and mean of measured − predicted, in the metric's units.
-    chi2
-        Mean of (residual/σ)².
-    autocorrelation
-        Correlation of neighbouring residuals.
+    chi2, autocorrelation
+        Mean of (residual/σ)², and correlation of neighbouring residuals.
     effective
         Number of independent residuals that say as much, at most ``points``.
     runs_p
@@ -71,10 +69,7 @@ class ResidualDiagnostics:
 
     @property
     def autocorrelated(self) -> bool:
-        """Whether signs or neighbours hang together more than chance would have it.
-
-        Each is tested at 1 %: signs miss a short but large excursion, neighbours a long small one.
-        """
+        """Whether signs (long, small misses) or neighbours (short, large ones) are not random."""
         by_chance = LAG_LIMIT / math.sqrt(max(self.points, 1))
         return self.runs_p < RUNS_P or abs(self.autocorrelation) > by_chance
 
@@ -89,15 +84,7 @@ class ResidualDiagnostics:
 
 
 def diagnose(key: Key, residuals: Array, sigma: Array) -> ResidualDiagnostics:
-    """The diagnostics of one curve's measured − predicted, ``(points,)``, in order of sequences.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> wave = np.sin(np.linspace(0, 6, 200))
-    >>> bool(diagnose(("icl", "in_context_acc"), wave, np.ones(200)).effective < 10)
-    True
-    """
+    """The diagnostics of one curve's measured − predicted, ``(points,)``, in order of sequences."""
     scaled = residuals / sigma
     correlations = _autocorrelation(scaled)
     return ResidualDiagnostics(
@@ -113,7 +100,7 @@ def diagnose(key: Key, residuals: Array, sigma: Array) -> ResidualDiagnostics:
 
 
 def _autocorrelation(values: Array) -> Array:
-    """ρ_k about 0, not about the mean: a constant miss is as correlated as can be."""
+    """Correlations about 0, not about the mean: a constant miss is fully correlated."""
     n = len(values)
     spectrum = np.abs(np.fft.rfft(values, 2 * n)) ** 2
     covariance = np.fft.irfft(spectrum)[:n]
@@ -125,8 +112,8 @@ def _autocorrelation(values: Array) -> Array:
 def _correlation_time(correlations: Array) -> float:
     """τ, summed over a window of `WINDOW` τ: further out there is only noise; at least 1."""
     times = 2.0 * np.cumsum(correlations) - 1.0
-    wide_enough = np.flatnonzero(np.arange(len(times)) >= WINDOW * times)
-    time = times[wide_enough[0]] if len(wide_enough) else np.max(times)
+    windows = np.flatnonzero(np.arange(len(times)) >= WINDOW * times)
+    time = times[windows[0]] if len(windows) else np.max(times)
     return float(np.clip(time, 1.0, len(correlations)))
 
 
@@ -144,15 +131,12 @@ def _runs_p(values: Array) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The process of standardised residuals: a², ℓ and b².
-
-    ``deviance`` is −2 log-likelihood of all residuals, without the constant n ln 2π.
-    """
+    """The process of standardised residuals, a², ℓ and b², and its deviance."""
 
     slow: float
     length: float
     white: float
-    deviance: float
+    deviance: float  # −2 log-likelihood of all residuals, without the constant n ln 2π
 
     def covariance(self, points: int) -> Array:
         """K of one curve's residuals, shape ``(points, points)``."""
@@ -193,25 +177,22 @@ def residual_noise(curves: Sequence[Array]) -> Noise:
 
 
 def overstatement(noise: Noise, jacobians: Sequence[Array]) -> float:
-    """tr(F⁻¹ Jᵀ K J)/k over the directions that the data feel at all.
-
-    ``jacobians`` are the derivatives ``(points, k)`` of each curve's weighted residuals.
-    """
+    """tr(F⁻¹ Jᵀ K J)/k over directions with an effect; each curve's Jacobian ``(points, k)``."""
     # with J = U Σ Vᵀ the trace is that of Uᵀ K U, curve by curve
     left, sizes, _ = np.linalg.svd(np.concatenate(jacobians), full_matrices=False)
-    felt = left[:, sizes > 1e-7 * np.max(sizes, initial=0.0)]
-    if felt.shape[1] == 0:
+    effects = left[:, sizes > 1e-7 * np.max(sizes, initial=0.0)]
+    if effects.shape[1] == 0:
         return noise.slow + noise.white
     total, row = 0.0, 0
     for jacobian in jacobians:
-        own = felt[row : row + len(jacobian)]
+        own = effects[row : row + len(jacobian)]
         total += float(np.sum(own * (noise.covariance(len(own)) @ own)))
         row += len(jacobian)
-    return total / int(felt.shape[1])
+    return total / int(effects.shape[1])
 
 
 def _hyperparameters(theta: Array) -> tuple[float, float, float]:
-    """a², ℓ and b² from the numbers that are searched over."""
+    """a², ℓ and b² from the optimiser's numbers."""
     slow, length, white = np.exp(np.clip(theta, -30.0, 30.0))
     return float(slow), float(np.clip(length, 0.1, LONGEST)), float(white) + LEAST_WHITE
 

@@ -1,12 +1,12 @@
 """Sequential Monte Carlo: a population of parameter sets led from a known density to a posterior.
 
-Early in training a log allows several futures (ICL emerges, or never does), so a posterior has
-several modes, and a chain started in one stays there. Here a population drawn from the known
-density is weighted by the likelihood to a power that rises from 0 to 1, in steps small enough to
-keep most of it effective; after each step it is resampled and moved by Metropolis steps, in turn
-along the differences of its own members and to draws from a Student distribution with its own mean
-and covariance. The latter forget where they came from: without them few of the first draws'
-descendants fill the population, and two seeds disagree by more than the posterior is wide.
+Early in training a posterior has several modes (ICL emerges, or never does), and a chain started in
+one stays there. Here a population drawn from the known density is weighted by the likelihood to a
+power that rises from 0 to 1, in steps small enough to keep most of it effective. After each step it
+is resampled and moved by Metropolis steps, in turn along differences of its members and to draws
+from a Student distribution with its mean and covariance. Without these independent moves a few
+first draws' descendants fill the population, and two seeds disagree by more than the posterior's
+width.
 
 References: Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc. B 68:411; ter Braak 2006, Stat. Comput.
 16:239 (moves by differences).
@@ -32,17 +32,11 @@ WIDER = 1.1  # their covariance over the population's
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Population:
-    """Draws from a posterior, shapes ``(draws, k)`` and ``(draws,)``, and what they took.
+    """Draws from a posterior, and the number of simulations they took."""
 
-    ``steps`` lead from the first density to the posterior, ``evaluations`` counts simulations, and
-    ``acceptance`` is the share of the last moves that were accepted.
-    """
-
-    thetas: Array
-    log_likelihood: Array
-    steps: int
+    thetas: Array  # (draws, k)
+    log_likelihood: Array  # (draws,)
     evaluations: int
-    acceptance: float
 
 
 def sequential_monte_carlo(
@@ -54,14 +48,10 @@ def sequential_monte_carlo(
     draws: int,
     moves: int,
 ) -> Population:
-    """Draws from density × likelihood, given ``(FIRST · draws, k)`` draws from the density alone.
-
-    ``moves`` Metropolis moves follow each step, twice as many the last. Both functions take
-    ``(n, k)`` and give ``(n,)``.
-    """
+    """Draws from density × likelihood, from ``(FIRST · draws, k)`` draws from the density."""
     thetas = first
     likelihood, density = log_likelihood(thetas), log_density(thetas)
-    evaluations, steps, power, accepted = len(thetas), 0, 0.0, 1.0
+    evaluations, steps, power = len(thetas), 0, 0.0
     while power < 1.0 and steps < MOST_STEPS:
         rise = _rise(likelihood, 1.0 - power, EFFECTIVE * draws)
         power = 1.0 if steps == MOST_STEPS - 1 else power + rise
@@ -77,16 +67,9 @@ def sequential_monte_carlo(
             take = np.log(rng.random(draws)) < gain
             thetas[take], likelihood[take] = proposed[take], new_likelihood[take]
             density[take] = new_density[take]
-            accepted = float(np.mean(take))
             evaluations += draws
         steps += 1
-    return Population(
-        thetas=thetas,
-        log_likelihood=likelihood,
-        steps=steps,
-        evaluations=evaluations,
-        acceptance=accepted,
-    )
+    return Population(thetas=thetas, log_likelihood=likelihood, evaluations=evaluations)
 
 
 def _weights(logs: Array) -> Array:
@@ -111,15 +94,7 @@ def _rise(likelihood: Array, left: float, effective: float) -> float:
 
 
 def systematic_resample(weights: Array, draws: int, offset: float = 0.5) -> NDArray[np.intp]:
-    """So many indices in order, each as often as it weighs; the offset, 0 to 1, is free.
-
-    As many draws as equal weights give every index once.
-
-    Examples
-    --------
-    >>> systematic_resample(np.array([0.5, 0.0, 0.25, 0.25]), 4).tolist()
-    [0, 0, 2, 3]
-    """
+    """Indices in order, ``(draws,)``, each in proportion to its weight; offset in [0, 1)."""
     marks = (offset + np.arange(draws)) / draws
     ends = np.cumsum(weights) / np.sum(weights)
     return np.minimum(np.searchsorted(ends, marks), len(weights) - 1)
@@ -142,7 +117,7 @@ def _difference(thetas: Array, rng: np.random.Generator) -> Array:
 
 
 def _independent(thetas: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draws wherever the population is, and log q(old)/q(new) that makes up for it."""
+    """Student draws with the population's mean and covariance, and log q(old)/q(new)."""
     draws, k = thetas.shape
     mean, factor = np.mean(thetas, axis=0), np.sqrt(WIDER) * _factor(thetas)
     tails = np.sqrt(rng.chisquare(TAILS, draws) / TAILS)

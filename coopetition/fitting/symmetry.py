@@ -1,8 +1,8 @@
-"""Which parameters of a toy model no curve can ever tell apart.
+"""Scalings of a toy model's parameters that no curve can show.
 
 Stretching a vector while shrinking another, or its target, leaves every normalised strength as it
 was. Such a scaling shifts the logarithms of the parameters by fixed amounts; all of them together
-are the null space of a small linear system, found here exactly from the declaration:
+are the null space of a small linear system, solved here exactly from the declaration:
 
     strategy i      Σ_{v ∈ i} (ξ_v − σ_v/2) = 0           its normalised strength must not change
     floor of i      φ = λ_i,  λ_i = Σ_{v ∈ i} σ_v         L_i scales as the product of its targets
@@ -28,11 +28,10 @@ RATE = "sequences_per_time"
 
 
 def scaling_symmetries(model: Model, fixed: Collection[str]) -> tuple[Mapping[str, float], ...]:
-    """The scalings that change no curve and move no fixed parameter.
+    """A basis of the scalings that change no curve and move no fixed parameter.
 
-    ``fixed`` names the parameters held at a value other than 0 (0 is mapped to 0 by every scaling).
-    The result is a basis; each member maps a parameter's name to the exponent with which it scales.
-    It is empty where every parameter that is free has an effect of its own.
+    ``fixed`` names the parameters held at a value other than 0 (every scaling maps 0 to 0). Each
+    scaling maps parameters' names to exponents.
 
     Examples
     --------
