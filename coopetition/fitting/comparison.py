@@ -83,7 +83,7 @@ def rank(fits: Iterable[Fit], *, notes: tuple[str, ...] = ()) -> Comparison:
     order.sort(key=lambda f: (f.aicc, f.bic))
     aicc = np.array([f.aicc for f in order])
     share = np.exp(-0.5 * (aicc - aicc[0])) if np.isfinite(aicc[0]) else np.zeros(len(aicc))
-    weights = (share / (float(np.sum(share)) or 1.0)).tolist()
+    weights: list[float] = (share / (float(np.sum(share)) or 1.0)).tolist()
     rows = tuple(
         Ranked(label=_label(f), free=len(f.free), chi2=f.chi2, aicc=f.aicc, bic=f.bic, weight=w)
         for f, w in zip(order, weights, strict=True)

@@ -61,6 +61,9 @@ def bounded_least_squares(
             last = (theta.tobytes(), *evaluate(theta))
         return last
 
+    def residuals(theta: Array) -> Array:
+        return both(theta)[1]
+
     def jacobian(theta: Array) -> Array:
         # the solver's scaling cannot handle columns without any effect to speak of, but zeros
         exact = both(theta)[2]
@@ -70,7 +73,7 @@ def bounded_least_squares(
     # along a direction without effect the trust region's algebra overflows, harmlessly
     with np.errstate(all="ignore"):
         return least_squares(
-            lambda theta: both(theta)[1],
+            residuals,
             inside(start, bounds),
             jac=jacobian,
             bounds=bounds,
@@ -139,8 +142,8 @@ def multistart(problem: Problem, *, progress: bool = False) -> tuple[Optimum, ..
     """The optima of all starts, the best first."""
     starts, costs = _screen(problem, progress=progress)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        optima = pool.map(lambda start, cost: polish(problem, start, float(cost)), starts, costs)
-        optima = list(_with_progress(optima, "polishing starts", progress, total=len(starts)))
+        results = pool.map(lambda start, cost: polish(problem, start, float(cost)), starts, costs)
+        optima = list(_with_progress(results, "polishing starts", progress, total=len(starts)))
     optima.sort(key=lambda optimum: optimum.cost)
     for _ in range(EXTRA_POLISHES):
         best = optima[0]

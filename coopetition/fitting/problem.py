@@ -52,13 +52,10 @@ class OutputTable:
         self._by_parameter = _derivatives(ode, expressions, ode.parameters)
 
     def outputs(self, states: Array, parameters: Array) -> Mapping[str, Array]:
-        """Outputs by name, ``(…, time)``, of states ``(…, time, state)``; parameters broadcast."""
+        """Outputs by name, ``(…, time)``; states ``(…, time, state)``, parameters broadcast."""
         values = self._values(*_columns(states), *_columns(parameters))
-        shape = states.shape[:-1]
-        return {
-            name: np.broadcast_to(value, shape)
-            for name, value in zip(self.names, values, strict=True)
-        }
+        arrays = (np.broadcast_to(value, states.shape[:-1]) for value in values)
+        return dict(zip(self.names, arrays, strict=True))
 
     def sensitivities(
         self, states: Array, sensitivities: Array, parameters: Array, parameter_sensitivities: Array
