@@ -14,33 +14,16 @@ All of them compute the same step to float tolerance; on one machine each repeat
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from ...settings.training import Kernels, Matmul
 from ..network.network import Network
 from ..optimisation.optimiser import Optimiser
-from ..sequences.batch import Batch
+
+if TYPE_CHECKING:  # loaded where fused kernels are asked for
+    from .triton import FusedStep
 
 EXPERIMENTAL = "fused kernels are experimental: run.kernels = fused takes them"
-
-
-class FusedStep(Protocol):
-    """Takes whole steps, and may leave rows of the label embedding waiting until they are read."""
-
-    @property
-    def updated_labels(self) -> str:
-        """Which rows of the label embedding a step updates; if all, why."""
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Take one step; each member's mean loss before it, ``(M,)``."""
-
-    def settle(self) -> None:
-        """Bring every weight and moment up to date."""
-
-    def restart(self) -> None:
-        """Go on from weights and moments that were set from outside."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

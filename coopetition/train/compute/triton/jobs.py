@@ -146,7 +146,7 @@ class JobMaker:
         }
 
     def vector(
-        self, name: str, source: Mapping[str, int], rows: Rows, first: int = 0,
+        self, name: str, source: Mapping[str, Any], rows: Rows, first: int = 0,
         last: int | None = None, row: int = 0,
     ) -> Iterator[Job]:  # fmt: skip
         """Entries ``first`` to ``last`` of a vector, or of one row of a matrix; none if absent."""
@@ -163,11 +163,9 @@ class JobMaker:
                 outputs=min(width, end - start),
                 inputs=0,
                 stride=0,
-                dy=source["dy"] + start,
-                dy_member=source["dy_member"],
-                dy_stride=source["dy_stride"],
                 rows=rows,
                 decay=self.decay[name],
+                **{**source, "dy": source["dy"] + start},
             )
 
     def embedding(self) -> Iterator[Job]:
