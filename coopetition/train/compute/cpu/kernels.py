@@ -198,20 +198,20 @@ def cross_entropy(logits: Floats, probabilities: Floats, target: Integers, loss:
     for m in range(members):
         total = 0.0
         for b in range(batch):
-            wanted = target[m, b]
-            if wanted < 0 or wanted >= labels:
+            answer = target[m, b]
+            if answer < 0 or answer >= labels:
                 raise ValueError("a target is not below network.n_labels")
-            p = probabilities[m, b, wanted]
+            p = probabilities[m, b, answer]
             if p < np.float32(1e-30):
                 best = 0
                 for c in range(labels):
                     if probabilities[m, b, c] > probabilities[m, b, best]:
                         best = c
-                gap = logits[m, b, best] - logits[m, b, wanted]
+                gap = logits[m, b, best] - logits[m, b, answer]
                 total += gap - math.log(probabilities[m, b, best])
             else:
                 total -= math.log(p)
-            probabilities[m, b, wanted] = p - ONE
+            probabilities[m, b, answer] = p - ONE
         loss[m] = np.float32(total / batch)
 
 

@@ -145,9 +145,9 @@ def trunk_forward(
     tl.store(stream + last * WIDTH + tile, x, mask=mask)
     if FINAL_NORM:
         x = norm(x, final_norm + member * WIDTH, final_norm_bias + member * WIDTH)
-    asked = valid & (tokens == TOKENS - 1)
+    is_query = valid & (tokens == TOKENS - 1)
     place = (member * BATCH + sequence)[:, None] * WIDTH + columns
-    tl.store(query + place, x, mask=asked[:, None])
+    tl.store(query + place, x, mask=is_query[:, None])
 
 
 @triton.jit
@@ -181,8 +181,8 @@ def query_gradient(
         a = larger
     s = tl.where(there, s, 1.0)
     at = member * BATCH + b
-    wanted = tl.load(target_logit + at, mask=there, other=0.0)
-    tl.store(loss + at, a - wanted + tl.log(s), mask=there)
+    logit = tl.load(target_logit + at, mask=there, other=0.0)
+    tl.store(loss + at, a - logit + tl.log(s), mask=there)
     place = at[:, None] * WIDTH + columns
     row = tl.load(target_vector + place, mask=there[:, None], other=0.0)
     tl.store(dquery + place, (mean / s[:, None] - row) * share, mask=there[:, None])
@@ -218,9 +218,9 @@ def trunk_backward(
         dquery, share, BATCH, PARTS, GROUP, GROUP_TILE, WIDTH, AT_ONCE,
     )  # fmt: skip
     tl.debug_barrier()  # what follows reads what other threads have stored
-    asked = valid & (local % TOKENS == TOKENS - 1)
+    is_query = valid & (local % TOKENS == TOKENS - 1)
     place = (member * BATCH + sequence)[:, None] * WIDTH + columns
-    dx = tl.load(dquery + place, mask=asked[:, None], other=0.0)
+    dx = tl.load(dquery + place, mask=is_query[:, None], other=0.0)
     shares += (member * tl.num_programs(0) + group) * (NORMS * 2 * WIDTH)
     if FINAL_NORM:
         last = (DEPTH * members + member) * (BATCH * TOKENS)

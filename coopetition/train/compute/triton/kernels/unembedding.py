@@ -34,7 +34,7 @@ def unembedding_forward(
     query, target = query + member * BATCH * WIDTH, target + member * BATCH
     place = b[:, None] * WIDTH + columns
     q = tl.load(query + place, mask=there[:, None], other=0.0)
-    wanted = tl.load(target + b, mask=there, other=-1)
+    answer = tl.load(target + b, mask=there, other=-1)
     first = part * PER_PART * LABELS
     a = tl.full((QUERIES,), float("-inf"), tl.float32)
     s, of_target = tl.zeros((QUERIES,), tl.float32), tl.zeros((QUERIES,), tl.float32)
@@ -48,7 +48,7 @@ def unembedding_forward(
         else:
             z = dot(q, tl.trans(w), PRECISION)
         z += tl.load(bias + label, mask=exists, other=float("-inf"))[None, :]
-        of_target += tl.sum(tl.where(label[None, :] == wanted[:, None], z, 0.0), axis=1)
+        of_target += tl.sum(tl.where(label[None, :] == answer[:, None], z, 0.0), axis=1)
         larger = tl.maximum(a, tl.max(z, axis=1))
         before, e = tl.exp(a - larger), tl.exp(z - larger[:, None])
         s = s * before + tl.sum(e, axis=1)
@@ -60,10 +60,10 @@ def unembedding_forward(
     tl.store(total + b, s, mask=there)
     tl.store(vector + place, mean, mask=there[:, None])
     end = tl.minimum(first + PER_PART * LABELS, n_labels)
-    mine = there & (wanted >= first) & (wanted < end)
+    mine = there & (answer >= first) & (answer < end)
     here = part + tl.zeros_like(b) == 0  # a whole vector: interpreters broadcast no scalar truths
-    missing = there & here & ((wanted < 0) | (wanted >= n_labels))
-    row = tl.load(weight + wanted[:, None] * WIDTH + columns, mask=mine[:, None], other=0.0)
+    missing = there & here & ((answer < 0) | (answer >= n_labels))
+    row = tl.load(weight + answer[:, None] * WIDTH + columns, mask=mine[:, None], other=0.0)
     row = tl.where(missing[:, None], float("nan"), row)
     tl.store(target_vector + member * BATCH * WIDTH + place, row, mask=(mine | missing)[:, None])
     of_target = tl.where(missing, float("nan"), of_target)
@@ -115,7 +115,7 @@ def unembedding_backward(
     for start in range(0, BATCH, QUERIES):
         b = start + tl.arange(0, QUERIES)
         there = b < BATCH
-        wanted = tl.load(target + b, mask=there, other=-1)
+        answer = tl.load(target + b, mask=there, other=-1)
         log = log_sum(largest, total, b, there, BATCH, PARTS, AT_ONCE)
         q = tl.load(query + b[:, None] * WIDTH + columns, mask=there[:, None], other=0.0)
         if CHUNK < WIDTH:
@@ -123,7 +123,7 @@ def unembedding_backward(
         else:
             z = dot(w, tl.trans(q), PRECISION)
         z += of_label[:, None]
-        hit = tl.where(label[:, None] == wanted[None, :], 1.0, 0.0)
+        hit = tl.where(label[:, None] == answer[None, :], 1.0, 0.0)
         p = tl.exp(tl.where(there[None, :], z - log[None, :], float("-inf")))
         dz = (p - hit) * share
         dw += dot(dz, q, PRECISION)
