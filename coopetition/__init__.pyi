@@ -24,8 +24,8 @@ from .dynamics.integration import integrate_sensitivities as integrate_sensitivi
 from .dynamics.model import Cost as Cost
 from .dynamics.model import Model as Model
 from .dynamics.model import Strategy as Strategy
+from .dynamics.observation import observe as observe
 from .dynamics.readout import Readout as Readout
-from .dynamics.readout import observe as observe
 from .dynamics.reduction import ReducedODE as ReducedODE
 from .dynamics.reduction import reduce as reduce
 from .dynamics.starts import Start as Start

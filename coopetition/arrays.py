@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-from .files import is_private
 
 Array = NDArray[np.float64]
 
@@ -173,3 +172,10 @@ def compile_for(function: Any, arguments: tuple[Any, ...]) -> None:
     import numba
 
     function.compile(tuple(numba.typeof(argument) for argument in arguments))
+
+
+def is_private(about: os.stat_result) -> bool:
+    """Whether a file or folder is the user's own and nobody else may write it (POSIX)."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return about.st_uid == os.geteuid() and not about.st_mode & 0o022

@@ -276,10 +276,3 @@ def held_data(data: h5py.Dataset) -> h5py.Dataset:
             "the file is damaged, restore it"
         )
     return data
-
-
-def is_private(about: os.stat_result) -> bool:
-    """Whether a file or folder is the user's own and nobody else may write it (POSIX)."""
-    if not hasattr(os, "geteuid"):
-        return True
-    return about.st_uid == os.geteuid() and not about.st_mode & 0o022

@@ -10,7 +10,8 @@ from coopetition.curves.curve import Curves
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate
 from coopetition.dynamics.model import Model
-from coopetition.dynamics.readout import Readout, observe
+from coopetition.dynamics.observation import observe
+from coopetition.dynamics.readout import Readout
 
 ACCURACIES = tuple((name, "in_context_acc") for name in ("train", "icl", "ciwl", "flip"))
 TRUTH = {

@@ -10,7 +10,8 @@ from tolerances import BATCH_ACCURACY, FINITE_DIFFERENCES
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate
 from coopetition.dynamics.model import Model, Strategy
-from coopetition.dynamics.readout import Readout, observe
+from coopetition.dynamics.observation import observe
+from coopetition.dynamics.readout import Readout
 from coopetition.forecasting.theories import (
     EXTRAPOLATIONS,
     THEORIES,

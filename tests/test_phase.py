@@ -16,8 +16,9 @@ from coopetition.curves.verdicts import VERDICTS, verdict
 from coopetition.dynamics.catalogue import CATALOGUE, get
 from coopetition.dynamics.events import landmarks_of
 from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.observation import observe
 from coopetition.dynamics.phase import MEASURES, parse_axis, phase, sample_times
-from coopetition.dynamics.readout import Reading, Readout, observe
+from coopetition.dynamics.readout import Reading, Readout
 from coopetition.dynamics.starts import random_start
 from coopetition.report.figures import phase_figure
 from coopetition.seeds import stream

@@ -13,17 +13,16 @@ from tolerances import FINITE_DIFFERENCES, FLOAT64, TOLERANCE_UNITS
 from coopetition.curves.landmarks import landmarks
 from coopetition.dynamics.catalogue import get
 from coopetition.dynamics.integration import integrate
+from coopetition.dynamics.observation import observe
 from coopetition.dynamics.readout import (
     SEPARATE_FLIP,
     Readout,
-    in_sequences,
     is_predicted,
-    observe,
     predicted_keys,
     read,
     readout_parameters,
 )
-from coopetition.dynamics.reduction import reduce
+from coopetition.dynamics.reduction import in_sequences, reduce
 
 ACCURACY = "in_context_acc"
 TWO = ("icl", "ciwl")

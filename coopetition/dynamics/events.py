@@ -8,7 +8,8 @@ import numpy as np
 
 from ..arrays import Array
 from ..curves.landmarks import NAMES, Landmarks, landmarks
-from .readout import SHARED_FLIP, Readout, observe
+from .observation import observe
+from .readout import SHARED_FLIP, Readout
 from .trajectory import Status, Trajectory
 
 _WITHIN_STEP = 4  # points a step at which the loss is compared with its threshold

@@ -16,17 +16,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array
-from ..curves.curve import Curve, Curves
 from ..errors import unknown_name
-
-if TYPE_CHECKING:
-    from .reduction import ReducedODE
-    from .trajectory import Trajectory
 
 Key = tuple[str, str]  # (evaluator, metric)
 
@@ -230,69 +225,3 @@ def read(
         by_output={f"{s}_strength": slope * weight for s, weight in reading.weights.items()},
         by_parameter=by_parameter,
     )
-
-
-def in_sequences(ode: ReducedODE) -> ReducedODE:
-    """The same system with sequences as its time: dy/dm = f(y)/κ, κ = ``sequences_per_time``.
-
-    κ becomes the last parameter, so that derivatives with respect to it are derived as all others.
-    """
-    import sympy as sp
-
-    rate = sp.Symbol("sequences_per_time", positive=True)
-    return ode.with_parameter(rate, (f / rate for f in ode.rhs))
-
-
-def observe(
-    trajectory: Trajectory,
-    readout: Readout = SHARED_FLIP,
-    *,
-    keys: Iterable[Key] | None = None,
-    run: str | None = None,
-) -> Curves:
-    """The curves that evaluators would measure along a trajectory.
-
-    Parameters
-    ----------
-    trajectory
-        An integration's result; its times are dimensionless.
-    readout
-        Gains, offsets, scales and the rate that turns time into sequences.
-    keys
-        Which curves, ``(evaluator, metric)``; by default all that the model predicts.
-    run
-        The run's name; by default the model's.
-
-    Returns
-    -------
-    Curves
-        With the trajectory's notes, and why it ended if that was before its horizon.
-
-    Raises
-    ------
-    ValueError
-        If the model does not predict one of the curves.
-    """
-    strategies = trajectory.strategies
-    sequences = readout.sequences_per_time * trajectory.times
-    curves = {
-        key: Curve(
-            evaluator=key[0],
-            metric=key[1],
-            sequences=sequences,
-            values=read(key, trajectory.outputs, strategies, readout).value,
-        )
-        for key in (predicted_keys(strategies) if keys is None else keys)
-    }
-    source = {
-        "model": trajectory.ode.name,
-        "parameters": dict(trajectory.parameters),
-        "readout": dataclasses.asdict(readout),
-    }
-    notes = list(trajectory.notes)
-    if not trajectory.status.ok:
-        notes.append(
-            f"the curves end at time {trajectory.reached:g} of {trajectory.horizon:g}: "
-            f"{trajectory.status.explanation}"
-        )
-    return Curves(run=run or trajectory.ode.name, curves=curves, source=source, notes=tuple(notes))

@@ -230,3 +230,14 @@ def _without_floors(losses: Mapping[str, sp.Expr], floors: Mapping[str, sp.Expr]
     """Π (L_i + μ_i) − Π μ_i as a sum of non-negative terms, one for each set of strategies."""
     _, *terms = itertools.product(*((floors[name], losses[name]) for name in losses))
     return sp.Add(*(sp.Mul(*factors) for factors in terms))
+
+
+def in_sequences(ode: ReducedODE) -> ReducedODE:
+    """The same system with sequences as its time: dy/dm = f(y)/κ, κ = ``sequences_per_time``.
+
+    κ becomes the last parameter, so that derivatives with respect to it are derived as all others.
+    """
+    import sympy as sp
+
+    rate = sp.Symbol("sequences_per_time", positive=True)
+    return ode.with_parameter(rate, (f / rate for f in ode.rhs))

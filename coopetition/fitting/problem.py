@@ -20,10 +20,9 @@ from ..dynamics.readout import (
     SHARED_FLIP,
     Key,
     Readout,
-    in_sequences,
     read,
 )
-from ..dynamics.reduction import ReducedODE, reduce
+from ..dynamics.reduction import ReducedODE, in_sequences, reduce
 from .measurements import Measurements
 from .parameters import FitSettings, Parameter, adjust, box
 from .symmetry import RATE

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from ...arrays import Array
+from ...arrays import Array, is_private
 from ...errors import unknown_name
-from ...files import is_private, write_atomically
+from ...files import write_atomically
 from ...version import __version__
 from ..model import Model
 from .arithmetic import Arithmetic

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ...dynamics.catalogue import CATALOGUE, get
 from ...dynamics.integration import integrate_many, integrate_sensitivities
 from ...dynamics.model import Model
-from ...dynamics.readout import ACCURACY, NEEDS, SIGNS, accuracy, in_sequences
-from ...dynamics.reduction import reduce
+from ...dynamics.readout import ACCURACY, NEEDS, SIGNS, accuracy
+from ...dynamics.reduction import in_sequences, reduce
 from ...fitting.problem import OutputTable
 from ...fitting.symmetry import RATE, gauge
 from .theory import Theory, theory_parameters

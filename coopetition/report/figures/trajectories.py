@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...dynamics.readout import ACCURACY, SHARED_FLIP, Readout, observe
+from ...dynamics.observation import observe
+from ...dynamics.readout import ACCURACY, SHARED_FLIP, Readout
 from ...dynamics.trajectory import Trajectory
 from ...errors import unknown_name
 from ...fitting import Fit
