@@ -108,14 +108,14 @@ class Fit(ReadOnlyArrays):
 
     @property
     def rmse(self) -> Mapping[str, float]:
-        """Root-mean-square error by evaluator; ``evaluator/metric`` for what is no accuracy."""
+        """Root-mean-square error by evaluator, or by ``evaluator/metric`` for losses."""
         return {
             d.key[0] if d.key[1] != "loss" else "/".join(d.key): d.rmse for d in self.diagnostics
         }
 
     @property
     def effective(self) -> float:
-        """Number of independent residuals that would say as much: χ²/variance, with k added."""
+        """Number of independent residuals worth as much, χ²/variance + k, at most `count`."""
         return min(self.chi2 / self.variance + len(self.free), float(self.count))
 
     @property
@@ -220,7 +220,7 @@ class Fit(ReadOnlyArrays):
 
 
 def predicted_curves(fit: Fit, sequences: Array, values: Mapping[Key, Array]) -> Curves:
-    """Predicted values as curves that say what made them."""
+    """Predicted values as curves, with the model and parameters as their source."""
     return Curves(
         run=fit.run,
         curves={

@@ -137,14 +137,9 @@ def measurements(
                 f"{name} of run {curves.run} has points with a standard error of 0 and the "
                 "discrepancy is 0: nothing to weigh by; set discrepancy above 0"
             )
-        targets.append(
-            Target(
-                key=(curve.evaluator, curve.metric),
-                at=np.searchsorted(grid, curve.sequences),
-                values=read_only(curve.values),
-                sigma=read_only(sigma),
-            )
-        )
+        at, values = np.searchsorted(grid, curve.sequences), read_only(curve.values)
+        key = (curve.evaluator, curve.metric)
+        targets.append(Target(key=key, at=at, values=values, sigma=read_only(sigma)))
     return Measurements(
         run=curves.run,
         sequences=read_only(grid),

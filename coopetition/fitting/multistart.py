@@ -176,21 +176,21 @@ def _screen(problem: Problem, *, progress: bool) -> tuple[Array, Array]:
             f"none of {len(points)} simulations of {problem.model.name} over run "
             f"{problem.measurements.run} succeeded{_held(problem)}: {_REMEDY}"
         )
-    chosen = _spread_out((points - problem.lower) / width, costs, settings.starts)
-    return points[chosen], costs[chosen]
+    best = _spread_out((points - problem.lower) / width, costs, settings.starts)
+    return points[best], costs[best]
 
 
 def _spread_out(unit: Array, costs: Array, count: int) -> list[int]:
     """The best points without near neighbours among them; if too few, the next best as well."""
     order: list[int] = np.argsort(costs, kind="stable").tolist()
-    chosen: list[int] = []
+    best: list[int] = []
     for index in order:
-        if len(chosen) == count:
+        if len(best) == count:
             break
-        if np.all(np.max(np.abs(unit[chosen] - unit[index]), axis=1) > SPACING):
-            chosen.append(index)
-    others = [index for index in order if index not in chosen]
-    return chosen + others[: count - len(chosen)]
+        if np.all(np.max(np.abs(unit[best] - unit[index]), axis=1) > SPACING):
+            best.append(index)
+    others = [index for index in order if index not in best]
+    return best + others[: count - len(best)]
 
 
 def _held(problem: Problem) -> str:

@@ -95,10 +95,10 @@ class FitSettings:
 
     def changed(self, **changes: Any) -> FitSettings:
         """These settings with some fields replaced; unknown names are refused."""
-        known = [field.name for field in dataclasses.fields(self)]
+        names = [field.name for field in dataclasses.fields(self)]
         for name in changes:
-            if name not in known:
-                raise unknown_name("setting of a fit", name, known)
+            if name not in names:
+                raise unknown_name("setting of a fit", name, names)
         return dataclasses.replace(self, **changes)
 
 
@@ -228,12 +228,12 @@ def adjust(
 ) -> tuple[Parameter, ...]:
     """The parameters with some replaced and some held; unknown names are refused."""
     by_name = {p.name: p for p in parameters}
-    replacements, held = {p.name: p for p in replace}, fixed or {}
-    for name in (*replacements, *held):
+    replacements, values = {p.name: p for p in replace}, fixed or {}
+    for name in (*replacements, *values):
         if name not in by_name:
             raise unknown_name("parameter", name, by_name)
     by_name.update(replacements)
-    for name, value in held.items():
+    for name, value in values.items():
         by_name[name] = dataclasses.replace(by_name[name], value=float(value), vary=False)
     return tuple(by_name.values())
 

@@ -137,8 +137,8 @@ class Problem:
 
     def values(self, theta: Array) -> dict[str, float]:
         """All parameters by name at θ."""
-        moved = {p.name: p.to_external(float(v)) for p, v in zip(self.free, theta, strict=True)}
-        return {**self._held, **moved}
+        pairs = zip(self.free, theta, strict=True)
+        return self._held | {p.name: p.to_external(float(v)) for p, v in pairs}
 
     def theta(self, values: Mapping[str, float]) -> Array:
         """θ of parameter values by name."""

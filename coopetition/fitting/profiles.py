@@ -94,9 +94,9 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
     lowest = int(np.argmin(chi2))
     rise = (chi2 - chi2[lowest]) / fit.variance
     better = (fit.chi2 - chi2[lowest]) / fit.variance
-    declared = problem.free[j]
+    parameter = problem.free[j]
     lower, upper = (
-        None if end is None else declared.to_external(end)
+        None if end is None else parameter.to_external(end)
         for end in (_crossing(at[s], rise[s]) for s in (np.s_[lowest::-1], np.s_[lowest:]))
     )
     verdict: Verdict = "practically non-identifiable"
@@ -106,9 +106,9 @@ def profile(fit: Fit, name: str, *, steps: int = STEPS) -> Profile:
         verdict = "structurally non-identifiable"
     return Profile(
         name=name,
-        values=read_only([declared.to_external(v) for v in at]),
+        values=read_only([parameter.to_external(v) for v in at]),
         rise=read_only(rise),
-        best=declared.to_external(float(at[lowest])),
+        best=parameter.to_external(float(at[lowest])),
         lower=lower,
         upper=upper,
         verdict=verdict,

@@ -55,8 +55,8 @@ def sequential_monte_carlo(
     while power < 1.0 and steps < MOST_STEPS:
         rise = _rise(likelihood, 1.0 - power, EFFECTIVE * draws)
         power = 1.0 if steps == MOST_STEPS - 1 else power + rise
-        chosen = systematic_resample(_weights(rise * likelihood), draws, rng.random())
-        thetas, likelihood, density = thetas[chosen], likelihood[chosen], density[chosen]
+        rows = systematic_resample(_weights(rise * likelihood), draws, rng.random())
+        thetas, likelihood, density = thetas[rows], likelihood[rows], density[rows]
         for move in range(moves if power < 1.0 else 2 * moves):
             if move % 2:
                 proposed, correction = _independent(thetas, rng)
