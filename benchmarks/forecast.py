@@ -14,7 +14,7 @@ table.md (medians and means, then each method against the toy model run by run).
 from __future__ import annotations
 
 import argparse
-import concurrent.paths
+import concurrent.futures
 import dataclasses
 import functools
 import os
@@ -181,7 +181,7 @@ def main() -> None:
     chosen = parser.parse_args()
     names = chosen.run or list(everything()[0])
     scores: list[Score] = []
-    with concurrent.paths.ProcessPoolExecutor(chosen.processes) as pool:
+    with concurrent.futures.ProcessPoolExecutor(chosen.processes) as pool:
         firsts = dict(pool.map(first_optima, chosen.theory or NAMES))
         tasks = [(t, run, chosen.leave_out, first) for t, first in firsts.items() for run in names]
         for found in pool.map(forecasts, tasks):

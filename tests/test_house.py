@@ -259,3 +259,21 @@ def test_examples_in_docstrings_are_found_at_all():
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_examples_say_what_they_show(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]),
+    ids=lambda p: p.name,
+)
+def test_what_scripts_import_of_the_package_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in (alias.name for alias in node.names if "." in alias.name):
+                if name.split(".")[0] in sys.stdlib_module_names:
+                    importlib.import_module(name)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("coopetition"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
